@@ -266,6 +266,8 @@ mod tests {
         let id = TestId::from_bits(0x0c49_5841_982c_3107);
         assert_eq!(id.to_string(), "0c495841982c3107");
         assert_eq!("0c495841982c3107".parse(), Ok(id));
+        assert_eq!(id.to_bits(), 0x0c49_5841_982c_3107);
+        assert_eq!("0000000000000000".parse(), Ok(TestId::MIN));
         for bad in [
             "",
             "abc",

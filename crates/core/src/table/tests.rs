@@ -1,0 +1,348 @@
+//! Tests of the table on one thread: order, pages, all-or-nothing steps, the version floor.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::ManualClock;
+
+#[derive(Debug, Clone, PartialEq)]
+struct Item {
+    id: u64,
+    colour: &'static str,
+    created: Version,
+    written: Version,
+}
+
+impl Record for Item {
+    type Id = u64;
+    type Key = &'static str;
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn version(&self) -> Version {
+        self.written
+    }
+
+    fn index(&self, entry: &mut dyn FnMut(&'static str, Rank)) {
+        entry(self.colour, Rank::latest_first(self.created.time()));
+        entry("any", Rank::earliest_first(self.written.time()));
+    }
+
+    fn least_id() -> u64 {
+        0
+    }
+}
+
+fn table() -> (Arc<ManualClock>, Table<Item>) {
+    let clock = Arc::new(ManualClock::at(DateTime::from_timestamp_nanos(1_000)));
+    (Arc::clone(&clock), Table::new(clock))
+}
+
+fn put(table: &Table<Item>, id: u64, colour: &'static str) -> Version {
+    table
+        .write(|step| {
+            let written = step.stamp()?;
+            let created = step.get(&id).map_or(written, |item| item.created);
+            step.put(Item {
+                id,
+                colour,
+                created,
+                written,
+            });
+            Ok::<_, VersionError>(written)
+        })
+        .unwrap()
+}
+
+fn ids(table: &Table<Item>, key: &'static str) -> Vec<u64> {
+    table.read(|view| view.scan(key).map(|item| item.id).collect())
+}
+
+#[test]
+fn lists_are_newest_first_and_ranks_can_be_turned() {
+    let (_, table) = table();
+    for id in [5, 1, 9] {
+        put(&table, id, "red");
+    }
+    put(&table, 7, "blue");
+    assert_eq!(ids(&table, "red"), [9, 1, 5]);
+    assert_eq!(ids(&table, "blue"), [7]);
+    assert_eq!(ids(&table, "green"), [0; 0]);
+    assert_eq!(ids(&table, "any"), [5, 1, 9, 7], "earliest first");
+}
+
+#[test]
+fn an_update_moves_a_record_between_indexes_in_one_step() {
+    let (_, table) = table();
+    put(&table, 1, "red");
+    put(&table, 1, "blue");
+    assert_eq!(ids(&table, "red"), [0; 0]);
+    assert_eq!(ids(&table, "blue"), [1]);
+    table.read(View::audit).unwrap();
+}
+
+#[test]
+fn a_failed_step_changes_nothing() {
+    let (_, table) = table();
+    let before = put(&table, 1, "red");
+    let result = table.write(|step| {
+        let written = step.stamp().unwrap();
+        step.put(Item {
+            id: 1,
+            colour: "blue",
+            created: written,
+            written,
+        });
+        step.put(Item {
+            id: 2,
+            colour: "blue",
+            created: written,
+            written,
+        });
+        step.remove(1);
+        Err::<(), _>("no")
+    });
+    assert_eq!(result, Err("no"));
+    assert_eq!(table.get(&1).unwrap().written, before);
+    assert_eq!(table.get(&2), None);
+    assert_eq!(ids(&table, "blue"), [0; 0]);
+    assert_eq!(
+        table.read(View::last_version),
+        Some(before),
+        "the stamp was not used up"
+    );
+}
+
+#[test]
+fn a_step_that_panics_changes_nothing() {
+    let (_, table) = table();
+    let before = put(&table, 1, "red");
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        table.write::<(), ()>(|step| {
+            step.remove(1);
+            panic!("a rule went wrong")
+        })
+    }));
+    assert!(outcome.is_err());
+    assert_eq!(table.get(&1).unwrap().written, before);
+    put(&table, 2, "red");
+    table.read(View::audit).unwrap();
+}
+
+#[test]
+fn the_optimistic_lock_asks_for_the_present_version() {
+    let (_, table) = table();
+    let first = put(&table, 1, "red");
+    let second = put(&table, 1, "red");
+    let lock =
+        |id, expected| table.write(|step| step.current(&id, expected).map(|item| item.written));
+    assert_eq!(lock(1, second), Ok(second));
+    let conflict = Conflict {
+        expected: first,
+        actual: second,
+    };
+    assert_eq!(lock(1, first), Err(LockError::Conflict(conflict)));
+    assert_eq!(lock(2, second), Err(LockError::NotFound));
+}
+
+#[test]
+fn a_version_is_never_issued_again_by_a_clock_that_stands_still_or_steps_back() {
+    let (clock, table) = table();
+    let first = put(&table, 1, "red");
+    let second = put(&table, 1, "red");
+    clock.step_back(Duration::from_nanos(500));
+    let third = put(&table, 1, "red");
+    table
+        .write(|step| {
+            step.remove(1);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+    let fourth = put(&table, 1, "red");
+    let nanos: Vec<i64> = [first, second, third, fourth]
+        .map(Version::as_nanos)
+        .to_vec();
+    assert_eq!(nanos, [1_000, 1_001, 1_002, 1_003]);
+}
+
+#[test]
+fn a_step_may_stamp_more_than_once() {
+    let (_, table) = table();
+    let stamps = table
+        .write(|step| {
+            let stamps = [step.stamp()?, step.stamp()?];
+            for (id, written) in [(1, stamps[0]), (2, stamps[1])] {
+                step.put(Item {
+                    id,
+                    colour: "red",
+                    created: written,
+                    written,
+                });
+            }
+            Ok::<_, VersionError>(stamps)
+        })
+        .unwrap();
+    assert!(stamps[0] < stamps[1]);
+    assert_eq!(table.read(View::last_version), Some(stamps[1]));
+}
+
+#[test]
+fn a_clock_out_of_range_is_an_error_and_changes_nothing() {
+    #[derive(Debug)]
+    struct Far;
+    impl Clock for Far {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::<Utc>::MAX_UTC
+        }
+    }
+    let table: Table<Item> = Table::new(Arc::new(Far));
+    let result = table.write(|step| step.stamp().map(drop));
+    assert!(matches!(result, Err(VersionError::OutOfRange { .. })));
+    assert!(table.read(View::is_empty));
+}
+
+#[test]
+fn counting_stops_exactly_at_the_floor() {
+    let (_, table) = table();
+    for id in 1..=3 {
+        put(&table, id, "red");
+    }
+    let count = |nanos| {
+        let floor = Rank::latest_first(DateTime::from_timestamp_nanos(nanos));
+        let count = table.read(|view| view.count_above("red", floor));
+        assert_eq!(
+            table.read(|view| view.scan_above("red", floor).count()),
+            count
+        );
+        count
+    };
+    assert_eq!(
+        [count(999), count(1_000), count(1_001), count(1_002)],
+        [3, 2, 1, 0]
+    );
+}
+
+#[test]
+fn pages_meet_without_gap_or_overlap_even_where_times_tie() {
+    let (_, table) = table();
+    let time = Version::from_nanos(5_000);
+    table
+        .write(|step| {
+            for id in 0..7 {
+                step.put(Item {
+                    id,
+                    colour: "red",
+                    created: time,
+                    written: time,
+                });
+            }
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+    let mut seen = Vec::new();
+    let mut page = Page::first(3);
+    loop {
+        let listing = table.read(|view| view.page("red", &page));
+        seen.extend(listing.items.iter().map(|item| item.id));
+        match listing.next {
+            Some(cursor) => page = Page::after(cursor, 3),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_page_that_ends_the_list_has_no_cursor() {
+    let (_, table) = table();
+    for id in 0..3 {
+        put(&table, id, "red");
+    }
+    assert!(
+        table
+            .read(|view| view.page("red", &Page::first(3)))
+            .next
+            .is_none()
+    );
+    assert!(
+        table
+            .read(|view| view.page("red", &Page::first(2)))
+            .next
+            .is_some()
+    );
+    assert!(
+        table
+            .read(|view| view.page("none", &Page::first(2)))
+            .items
+            .is_empty()
+    );
+}
+
+#[test]
+fn limits_are_0_for_100_and_at_most_1000() {
+    let limits = [0, 1, 999, 1_000, 1_001, usize::MAX];
+    let effective = limits.map(|limit| Page::<u64>::first(limit).effective_limit());
+    assert_eq!(effective, [100, 1, 999, 1_000, 1_000, 1_000]);
+}
+
+#[test]
+fn cursors_are_parsed_strictly() {
+    for bad in [
+        "",
+        ",",
+        "7",
+        "2026-03-02T09:00:00Z",
+        "2026-03-02T09:00:00Z,",
+        "x,7",
+    ] {
+        assert!(
+            bad.parse::<Cursor<u64>>().is_err(),
+            "`{bad}` was taken for a cursor"
+        );
+    }
+}
+
+proptest! {
+    /// Any sequence of writes leaves a table that agrees with a plain list of its records.
+    #[test]
+    fn the_table_agrees_with_a_naive_model(
+        writes in prop::collection::vec((0_u64..8, 0_usize..4, 0_i64..2_000), 0..60),
+        limit in 1_usize..5,
+    ) {
+        let (clock, table) = table();
+        let colours = ["red", "blue", "green"];
+        let mut model: Vec<Item> = Vec::new();
+        for (id, choice, now) in writes {
+            clock.set(DateTime::from_timestamp_nanos(now));
+            let before = model.iter().position(|item| item.id == id);
+            let before = before.map(|position| model.remove(position));
+            if let Some(colour) = colours.get(choice) {
+                let written = put(&table, id, colour);
+                let created = before.map_or(written, |item| item.created);
+                model.push(Item { id, colour, created, written });
+            } else {
+                table.write(|step| { step.remove(id); Ok::<_, ()>(()) }).unwrap();
+            }
+        }
+        table.read(View::audit).unwrap();
+        model.sort_by_key(|item| (Reverse(item.created), item.id));
+        for colour in colours {
+            let expected: Vec<u64> =
+                model.iter().filter(|item| item.colour == colour).map(|item| item.id).collect();
+            prop_assert_eq!(&ids(&table, colour), &expected);
+            let mut paged = Vec::new();
+            let mut page = Page::first(limit);
+            loop {
+                let listing = table.read(|view| view.page(colour, &page));
+                paged.extend(listing.items.iter().map(|item| item.id));
+                let Some(cursor) = listing.next else { break };
+                page = Page::after(cursor, limit);
+            }
+            prop_assert_eq!(&paged, &expected);
+        }
+    }
+}

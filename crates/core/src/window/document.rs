@@ -1,0 +1,152 @@
+//! Reading documents strictly: what the policy, approval and break-glass documents share.
+//!
+//! Serde types of a document use [`present`] for every optional field, so that an explicit `null`
+//! is an error and never means "anyone", and [`rules`] for the list of rules, so that an error
+//! inside a rule says which one.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+
+/// Reads an optional field that, if it is there, must have a value: `null` is an error.
+///
+/// For `#[serde(default, deserialize_with = "…")]`.
+///
+/// # Errors
+/// Those of the value.
+///
+/// ```
+/// use countersign_core::window::document::present;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Rule {
+///     #[serde(default, deserialize_with = "present")]
+///     users: Option<Vec<String>>,
+/// }
+///
+/// assert_eq!(serde_json::from_str::<Rule>("{}")?.users, None);
+/// assert!(serde_json::from_str::<Rule>(r#"{"users": null}"#).is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Reads a list of rules; an error inside one is prefixed with its place, `rules[2]: …`.
+///
+/// For `#[serde(deserialize_with = "…")]`.
+///
+/// # Errors
+/// Those of the rules.
+///
+/// ```
+/// use countersign_core::window::document::rules;
+///
+/// #[derive(Debug, serde::Deserialize)]
+/// struct Document {
+///     #[serde(deserialize_with = "rules")]
+///     rules: Vec<u8>,
+/// }
+///
+/// let error = serde_json::from_str::<Document>(r#"{"rules": [1, 2, "x"]}"#).unwrap_err();
+/// assert!(error.to_string().starts_with("rules[2]: "), "{error}");
+/// ```
+pub fn rules<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Rules<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Rules<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of rules")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut rules = Vec::new();
+            while let Some(rule) = items.next_element_seed(Rule {
+                index: rules.len(),
+                rule: PhantomData,
+            })? {
+                rules.push(rule);
+            }
+            Ok(rules)
+        }
+    }
+
+    struct Rule<T> {
+        index: usize,
+        rule: PhantomData<T>,
+    }
+
+    impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Rule<T> {
+        type Value = T;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+            T::deserialize(deserializer)
+                .map_err(|error| D::Error::custom(format_args!("rules[{}]: {error}", self.index)))
+        }
+    }
+
+    deserializer.deserialize_seq(Rules(PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Rule {
+        #[serde(default, deserialize_with = "present")]
+        #[allow(dead_code)]
+        users: Option<Vec<String>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Document {
+        #[serde(deserialize_with = "rules")]
+        rules: Vec<Rule>,
+    }
+
+    #[test]
+    fn an_error_in_a_rule_names_the_rule_the_field_and_the_place() {
+        let text = "{\"rules\": [{},\n {\"user\": [\"alice\"]}]}";
+        let error = serde_json::from_str::<Document>(text).unwrap_err();
+        assert_eq!((error.line(), error.column()), (2, 8), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.contains("rules[1]") && message.contains("`user`"),
+            "{message}"
+        );
+        assert!(message.contains("expected `users`"), "{message}");
+    }
+
+    #[test]
+    fn rules_must_be_a_list() {
+        assert_eq!(
+            serde_json::from_str::<Document>(r#"{"rules": [{}, {}]}"#)
+                .unwrap()
+                .rules
+                .len(),
+            2
+        );
+        for bad in [
+            r#"{"rules": null}"#,
+            r#"{"rules": {}}"#,
+            r#"{}"#,
+            r#"{"rules": [null]}"#,
+        ] {
+            assert!(serde_json::from_str::<Document>(bad).is_err(), "{bad}");
+        }
+    }
+}
