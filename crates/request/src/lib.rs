@@ -1,1 +1,78 @@
-//! Placeholder head.
+//! Access requests and approvals: has somebody else approved it?
+//!
+//! What it guarantees, on every store and under any concurrency:
+//!
+//! - Nobody approves their own request, under any spelling of their name; only approvers that the
+//!   [`ApprovalPolicy`] names for the profile decide; a decision at or after the deadline is
+//!   refused.
+//! - A request is decided once. Of several people who decide at the same time one wins, and all
+//!   others are told so.
+//! - Access begins at the approval, lasts for what was asked, and ends at once when it is revoked.
+//! - Who asked for what, for how long and why never changes; every change is part of the record's
+//!   history, written in the same step.
+//!
+//! What it costs: each rule is a pure function that the store calls inside its own atomic step;
+//! [`InMemory`] makes a step in about a microsecond and reads under a shared lock.
+//!
+//! What it does not do: decide who may ask (that is `countersign-policy`), notify anybody, or
+//! authenticate; names are taken as the host's identity provider gives them.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use countersign_request::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
+//!     {"name": "production", "profiles": ["prod"], "approvers": ["bob"]}]}"#.parse()?;
+//! let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+//! let workflow = Workflow::new(Arc::new(InMemory::new(clock.clone())), Arc::new(policy), clock);
+//! let (alice, bob, prod) = (Person::new("alice")?, Person::new("bob")?, Profile::new("prod")?);
+//!
+//! let draft = workflow.draft(&alice, &prod, Duration::from_secs(3600), "migrate the orders table")?;
+//! let id = workflow.submit(&draft).await?.request.id;
+//! assert!(workflow.approve(id, &alice, None).await.is_err(), "not one's own");
+//! workflow.approve(id, &bob, Some("go ahead")).await?;
+//! assert!(workflow.find_grant(&alice, &prod).await?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+
+mod approval_policy;
+mod change;
+mod document;
+mod error;
+mod limits;
+mod memory;
+mod record;
+mod store;
+mod transition;
+mod workflow;
+
+pub use approval_policy::{ApprovalPolicy, ApprovalRule, AutoApproval};
+pub use change::{Change, Refusal, Rejection};
+pub use document::{
+    ApprovalDocument, ApprovalRuleDocument, AutoApproveDocument, DocumentError, Problem, RuleError,
+};
+pub use error::{Error, Outcome};
+pub use limits::{Limits, ValidationError};
+pub use memory::{InMemory, Sync};
+pub use record::{Action, Actor, Approval, Draft, HistoryEntry, Request, RequestId};
+pub use store::{Filter, Store, StoreExt};
+pub use transition::Status;
+pub use workflow::{Submitted, Workflow};
+
+pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
+pub use countersign_core::future::BoxFuture;
+pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
+pub use countersign_core::id::{OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom};
+pub use countersign_core::names::{NameError, Person, Profile, TextError};
+pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
+pub use countersign_core::version::{Conflict, Version, VersionError};
+
+/// A place in a list of requests; see [`countersign_core::table::Cursor`].
+pub type Cursor = countersign_core::table::Cursor<RequestId>;
+/// Which part of a list of requests is wanted; see [`countersign_core::table::Page`].
+pub type Page = countersign_core::table::Page<RequestId>;
+/// One page of a list of requests; see [`countersign_core::table::Listing`].
+pub type Listing = countersign_core::table::Listing<Request, RequestId>;

@@ -1,0 +1,185 @@
+//! Approval rules as a document says them, and what can be wrong with it.
+//!
+//! The types here are plain serde types, for any format; nothing in them is checked beyond their
+//! shape. [`ApprovalPolicy`](crate::ApprovalPolicy) is what they mean.
+
+use countersign_core::names::NameError;
+use countersign_core::window::duration::{DurationText, ParseDurationError};
+use countersign_core::window::{WindowDocument, WindowError, document};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The document of approval rules, version `1`.
+///
+/// ```
+/// use countersign_request::{ApprovalDocument, ApprovalPolicy};
+///
+/// let document: ApprovalDocument = serde_json::from_str(
+///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#,
+/// )?;
+/// let policy = ApprovalPolicy::try_from(document)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalDocument {
+    /// `1`.
+    pub version: String,
+    /// The rules; the first whose profiles include the one asked for applies.
+    #[serde(deserialize_with = "document::rules")]
+    pub rules: Vec<ApprovalRuleDocument>,
+}
+
+/// One approval rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRuleDocument {
+    /// What the rule is called: unique, 1 to 256 characters.
+    pub name: String,
+    /// The profiles it is for; every profile if absent.
+    #[serde(
+        default,
+        deserialize_with = "document::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub profiles: Option<Vec<String>>,
+    /// Who may decide: any one of them.
+    #[serde(
+        default,
+        deserialize_with = "document::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub approvers: Option<Vec<String>>,
+    /// When no person is needed; never if absent.
+    #[serde(
+        default,
+        deserialize_with = "document::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub auto_approve: Option<AutoApproveDocument>,
+}
+
+/// When a request is approved without a person: all that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoApproveDocument {
+    /// Who must ask; anyone if absent.
+    #[serde(
+        default,
+        deserialize_with = "document::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub users: Option<Vec<String>>,
+    /// When; any time if absent.
+    #[serde(
+        default,
+        deserialize_with = "document::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub time: Option<WindowDocument>,
+    /// The longest access; any if absent.
+    #[serde(
+        default,
+        deserialize_with = "document::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_duration: Option<DurationText>,
+}
+
+/// Why a document of approval rules is refused. Correct the document; what was in force before
+/// stays in force.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DocumentError {
+    /// More bytes than are read.
+    #[error("the document has {bytes} bytes: at most {most} are read")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many may be.
+        most: usize,
+    },
+    /// Not JSON, not the document's shape, an unknown or missing field.
+    #[error("line {line}, column {column}: {message}")]
+    Syntax {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// Not version `1`.
+    #[error("`version` is `{value}`: write \"1\"")]
+    Version {
+        /// What was given.
+        value: String,
+    },
+    /// A document without rules.
+    #[error("`rules` is empty: write at least one rule")]
+    NoRules,
+    /// A rule that cannot be.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
+
+impl From<serde_json::Error> for DocumentError {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        DocumentError::Syntax {
+            line,
+            column,
+            message,
+        }
+    }
+}
+
+/// A rule that cannot be: which, which field of it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("rule {index} `{name}`: `{field}`: {problem}")]
+pub struct RuleError {
+    /// The rule's place in the list, from 0.
+    pub index: usize,
+    /// The rule's name as given.
+    pub name: String,
+    /// The field, with the fields around it: `auto_approve.time`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a field of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// Not there, but needed.
+    #[error("it is missing: {fix}")]
+    Missing {
+        /// What to write.
+        fix: &'static str,
+    },
+    /// A list or object without anything in it.
+    #[error("it is empty: {fix}")]
+    Empty {
+        /// What to write.
+        fix: &'static str,
+    },
+    /// Another rule has the same name.
+    #[error("rule {first} is called `{value}` already: give each rule its own name")]
+    DuplicateName {
+        /// The name.
+        value: String,
+        /// The place of the other rule, from 0.
+        first: usize,
+    },
+    /// Not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Not a time window.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// Not a duration.
+    #[error(transparent)]
+    Duration(#[from] ParseDurationError),
+}

@@ -1,0 +1,71 @@
+//! The states of a request and the changes between them.
+//!
+//! pending → approved | denied | expired | cancelled; approved → revoked. Nothing else.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a request stands.
+///
+/// ```
+/// use countersign_request::Status;
+///
+/// assert!(Status::Pending.can_become(Status::Approved));
+/// assert!(!Status::Denied.can_become(Status::Approved));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Waits for a decision.
+    Pending,
+    /// Approved: gives access until its time is over.
+    Approved,
+    /// Denied by an approver.
+    Denied,
+    /// Not decided in time.
+    Expired,
+    /// Withdrawn by the requester.
+    Cancelled,
+    /// Approved, and taken back before its time was over.
+    Revoked,
+}
+
+impl Status {
+    /// Every status, in the order of their declaration.
+    pub const ALL: [Status; 6] = [
+        Status::Pending,
+        Status::Approved,
+        Status::Denied,
+        Status::Expired,
+        Status::Cancelled,
+        Status::Revoked,
+    ];
+
+    /// Whether a request with this status may get the status `to`.
+    pub const fn can_become(self, to: Status) -> bool {
+        match self {
+            Status::Pending => {
+                matches!(
+                    to,
+                    Status::Approved | Status::Denied | Status::Expired | Status::Cancelled
+                )
+            }
+            Status::Approved => matches!(to, Status::Revoked),
+            Status::Denied | Status::Expired | Status::Cancelled | Status::Revoked => false,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Pending => "pending",
+            Status::Approved => "approved",
+            Status::Denied => "denied",
+            Status::Expired => "expired",
+            Status::Cancelled => "cancelled",
+            Status::Revoked => "revoked",
+        })
+    }
+}
