@@ -1,0 +1,338 @@
+//! `cargo xtask check`: everything that a plain toolchain can check, in one command.
+//!
+//! - Every step runs, whatever came of those before it; what each prints is shown as it comes.
+//! - It ends with one line for each step: what came of it, how long it took, and what was skipped
+//!   and why. The exit code is 1 if any step failed.
+//! - It writes nothing outside the target directory. `cargo xtask fix` mends what tools can mend.
+//!
+//! A step is a name and a function; the order of [`STEPS`] puts what fails fast first and lets a
+//! step find what an earlier one has built.
+
+mod features;
+mod rust_version;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use crate::cargo::{self, Workspace};
+use crate::failure::Failure;
+use crate::output::say;
+use summary::Line;
+
+/// The line in the list of commands.
+pub const HELP: &str = "everything a change must pass; writes nothing [names of single steps]";
+
+/// What came of a step, with a remark for the last lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Passed(String),
+    /// Something is wrong; the remark says what, if the step's output does not.
+    Failed(String),
+    /// It could not be done here; the remark says why, and how it can be.
+    Skipped(String),
+}
+
+/// One thing that is checked.
+struct Step {
+    name: &'static str,
+    run: fn(&Workspace) -> Result<Outcome, Failure>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        run: format,
+    },
+    Step {
+        name: "clippy",
+        run: clippy,
+    },
+    Step {
+        name: "alone",
+        run: alone,
+    },
+    Step {
+        name: "docs",
+        run: docs,
+    },
+    Step {
+        name: "doctests",
+        run: doctests,
+    },
+    Step {
+        name: "tests",
+        run: tests,
+    },
+    Step {
+        name: "rust-version",
+        run: rust_version::run,
+    },
+];
+
+/// Runs the steps named, or all.
+pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
+    let steps = chosen(arguments)?;
+    let workspace = Workspace::load()?;
+    let mut lines = Vec::new();
+    for step in steps {
+        say(format_args!("== {}", step.name));
+        let (outcome, length) = timed(|| (step.run)(&workspace));
+        let outcome = outcome.unwrap_or_else(|failure| Outcome::Failed(failure.to_string()));
+        lines.push(Line {
+            step: step.name,
+            outcome,
+            length,
+        });
+    }
+    say(format_args!("\n{}", summary::table(&lines)));
+    Ok(if summary::any_failed(&lines) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn chosen(arguments: &[OsString]) -> Result<Vec<&'static Step>, Failure> {
+    if arguments.is_empty() {
+        return Ok(STEPS.iter().collect());
+    }
+    let mut steps = Vec::new();
+    for argument in arguments {
+        let name = argument.to_string_lossy();
+        let step = STEPS.iter().find(|step| step.name == name).ok_or_else(|| {
+            let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+            let known = known.join(", ");
+            Failure::Usage(format!("`check` has no step `{name}`; choose from {known}"))
+        })?;
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long a step really takes is what is asked"
+)]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = std::time::Instant::now();
+    let result = work();
+    (result, start.elapsed())
+}
+
+fn cargo_in(workspace: &Workspace) -> Command {
+    let mut command = cargo::command();
+    command.current_dir(&workspace.root);
+    command
+}
+
+/// Formatting is as rustfmt wants it.
+fn format(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let passed = cargo::run(cargo_in(workspace).args(["fmt", "--all", "--", "--check"]))?;
+    Ok(if passed {
+        Outcome::Passed(String::new())
+    } else {
+        Outcome::Failed("run `cargo xtask fix`".into())
+    })
+}
+
+/// Clippy has nothing to say, to any package under any set of its features.
+fn clippy(workspace: &Workspace) -> Result<Outcome, Failure> {
+    each_feature_set(workspace, workspace.packages.iter(), |command, set| {
+        command.args(["clippy", "--quiet", "--locked", "--all-targets"]);
+        command.args(set).args(["--", "-D", "warnings"]);
+    })
+}
+
+/// Each library builds as its users get it: by itself, without development dependencies, which
+/// may turn on features that it forgot to ask for.
+fn alone(workspace: &Workspace) -> Result<Outcome, Failure> {
+    each_feature_set(workspace, workspace.libraries(), |command, set| {
+        command
+            .args(["check", "--quiet", "--locked", "--lib"])
+            .args(set);
+    })
+}
+
+fn each_feature_set<'w>(
+    workspace: &Workspace,
+    packages: impl Iterator<Item = &'w cargo::Package>,
+    build: impl Fn(&mut Command, &[String]),
+) -> Result<Outcome, Failure> {
+    let (mut count, mut failed) = (0, Vec::new());
+    for package in packages {
+        for set in features::sets(&package.features) {
+            let mut arguments = vec!["--package".to_owned(), package.name.clone()];
+            arguments.extend(set.arguments());
+            let mut command = cargo_in(workspace);
+            build(&mut command, &arguments);
+            count += 1;
+            if !cargo::run(&mut command)? {
+                failed.push(format!("{} with {set}", package.name));
+            }
+        }
+    }
+    Ok(if failed.is_empty() {
+        Outcome::Passed(format!("{count} feature sets"))
+    } else {
+        Outcome::Failed(failed.join(", "))
+    })
+}
+
+/// The documentation builds without a warning.
+fn docs(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let mut flags = std::env::var("RUSTDOCFLAGS").unwrap_or_default();
+    flags.push_str(" -D warnings");
+    let mut command = cargo_in(workspace);
+    command.env("RUSTDOCFLAGS", flags.trim_start());
+    command.args([
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--all-features",
+        "--locked",
+    ]);
+    Ok(if cargo::run(&mut command)? {
+        Outcome::Passed(String::new())
+    } else {
+        Outcome::Failed(String::new())
+    })
+}
+
+/// The examples in the documentation compile and do what they say.
+fn doctests(workspace: &Workspace) -> Result<Outcome, Failure> {
+    counted(cargo_in(workspace).args([
+        "test",
+        "--workspace",
+        "--all-features",
+        "--locked",
+        "--no-fail-fast",
+        "--doc",
+    ]))
+}
+
+/// Every test passes.
+fn tests(workspace: &Workspace) -> Result<Outcome, Failure> {
+    counted(cargo_in(workspace).args([
+        "test",
+        "--workspace",
+        "--all-features",
+        "--locked",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+    ]))
+}
+
+/// Runs tests and adds up what the runners say; none at all is a failure.
+fn counted(command: &mut Command) -> Result<Outcome, Failure> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let passed = cargo::run_looking(command, |line| {
+        for (what, count) in results(line) {
+            *counts.entry(what.to_owned()).or_default() += count;
+        }
+    })?;
+    Ok(test_outcome(passed, &counts))
+}
+
+fn test_outcome(passed: bool, counts: &BTreeMap<String, u64>) -> Outcome {
+    let count = |what: &str| counts.get(what).copied().unwrap_or(0);
+    let mut remark = format!("{} passed", count("passed"));
+    for what in ["failed", "ignored"] {
+        if count(what) > 0 {
+            remark.push_str(&format!(", {} {what}", count(what)));
+        }
+    }
+    if passed && count("passed") == 0 {
+        return Outcome::Failed("no test ran".into());
+    }
+    if passed {
+        Outcome::Passed(remark)
+    } else {
+        Outcome::Failed(remark)
+    }
+}
+
+/// The counts in a test runner's closing line, such as `test result: ok. 3 passed; 1 ignored`.
+fn results(line: &str) -> impl Iterator<Item = (&str, u64)> {
+    let counts = line
+        .strip_prefix("test result: ")
+        .and_then(|rest| rest.split_once(". "))
+        .map_or("", |(_, counts)| counts);
+    counts.split("; ").filter_map(|part| {
+        let (count, what) = part.split_once(' ')?;
+        Some((what, count.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_chosen_by_name() {
+        let names = |arguments: &[&str]| -> Vec<&str> {
+            let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
+            chosen(&arguments)
+                .unwrap()
+                .iter()
+                .map(|step| step.name)
+                .collect()
+        };
+        assert_eq!(names(&[]).len(), STEPS.len(), "no name means every step");
+        assert_eq!(names(&["tests", "docs"]), ["tests", "docs"]);
+    }
+
+    #[test]
+    fn unknown_step_is_a_usage_error_that_lists_the_steps() {
+        let failure = chosen(&["test".into()]).err().unwrap();
+        assert!(matches!(failure, Failure::Usage(_)));
+        let message = failure.to_string();
+        assert!(
+            message.contains("`test`") && message.contains("doctests, tests"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn closing_lines_of_test_runners_are_read() {
+        let line = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; \
+                    finished in 0.01s";
+        let counts: Vec<_> = results(line).collect();
+        assert!(counts.contains(&("passed", 12)) && counts.contains(&("ignored", 1)));
+        let line = "test result: FAILED. 1 passed; 2 failed; 0 ignored";
+        assert!(results(line).any(|count| count == ("failed", 2)));
+        assert_eq!(results("test a::b ... ok").count(), 0);
+        assert_eq!(results("3 passed; 4 failed").count(), 0);
+    }
+
+    #[test]
+    fn tests_that_did_not_run_are_no_success() {
+        let counts = |passed| BTreeMap::from([("passed".to_owned(), passed)]);
+        assert_eq!(
+            test_outcome(true, &counts(3)),
+            Outcome::Passed("3 passed".into())
+        );
+        assert_eq!(
+            test_outcome(true, &counts(0)),
+            Outcome::Failed("no test ran".into())
+        );
+        assert_eq!(
+            test_outcome(false, &counts(3)),
+            Outcome::Failed("3 passed".into())
+        );
+    }
+
+    #[test]
+    fn ignored_tests_are_told() {
+        let counts = BTreeMap::from([("passed".to_owned(), 3), ("ignored".to_owned(), 1)]);
+        assert_eq!(
+            test_outcome(true, &counts),
+            Outcome::Passed("3 passed, 1 ignored".into())
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! The libraries build with the oldest compiler that they declare.
+//!
+//! The compiler is the one that `COUNTERSIGN_MSRV_RUSTC` names, else one that rustup has. Exactly
+//! the declared minor version will do: a newer one proves nothing. With neither, the step is
+//! skipped and says how to get one; a variable that names the wrong compiler is a failure.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::Outcome;
+use crate::cargo::{self, Workspace};
+use crate::failure::Failure;
+
+/// Names a compiler of the declared version.
+const VARIABLE: &str = "COUNTERSIGN_MSRV_RUSTC";
+
+/// Checks the libraries with that compiler, without and with all features.
+pub fn run(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let version = match declared(workspace) {
+        Ok(version) => version,
+        Err(message) => return Ok(Outcome::Failed(message)),
+    };
+    let compiler = match find(&version, std::env::var_os(VARIABLE))? {
+        Found::Compiler(compiler) => compiler,
+        Found::Wrong(message) => return Ok(Outcome::Failed(message)),
+        Found::Nothing => {
+            return Ok(Outcome::Skipped(format!(
+                "no compiler {version} here; run `rustup toolchain install {version}`, or set \
+                 `{VARIABLE}` to the path of its rustc"
+            )));
+        }
+    };
+    let mut passed = true;
+    for features in ["--no-default-features", "--all-features"] {
+        let mut command = cargo::command();
+        command.current_dir(&workspace.root).env("RUSTC", &compiler);
+        // Artefacts of two compilers in one directory would throw each other out.
+        command.env("CARGO_TARGET_DIR", workspace.target.join("msrv"));
+        command.args(["check", "--lib", "--locked", features]);
+        for library in workspace.libraries() {
+            command.args(["--package", &library.name]);
+        }
+        passed &= cargo::run(&mut command)?;
+    }
+    let remark = format!("rustc {version}");
+    Ok(if passed {
+        Outcome::Passed(remark)
+    } else {
+        Outcome::Failed(remark)
+    })
+}
+
+/// The one version that all libraries declare.
+fn declared(workspace: &Workspace) -> Result<String, String> {
+    let mut versions = BTreeSet::new();
+    for library in workspace.libraries() {
+        match &library.rust_version {
+            Some(version) => versions.insert(minor(version)),
+            None => return Err(format!("`{}` declares no rust-version", library.name)),
+        };
+    }
+    match (versions.pop_first(), versions.pop_first()) {
+        (Some(version), None) => Ok(version.to_owned()),
+        (Some(one), Some(other)) => Err(format!(
+            "libraries declare different versions, `{one}` and `{other}`; take \
+             `rust-version.workspace = true` in each"
+        )),
+        (None, _) => Err("there is no library".into()),
+    }
+}
+
+enum Found {
+    Compiler(OsString),
+    Wrong(String),
+    Nothing,
+}
+
+fn find(version: &str, named: Option<OsString>) -> Result<Found, Failure> {
+    if let Some(compiler) = named.filter(|compiler| !compiler.is_empty()) {
+        let shown = compiler.to_string_lossy().into_owned();
+        return Ok(match version_of(&compiler) {
+            Some(actual) if minor(&actual) == version => Found::Compiler(compiler),
+            Some(actual) => Found::Wrong(format!(
+                "`{VARIABLE}` names `{shown}`, which is {actual}; name a {version}"
+            )),
+            None => Found::Wrong(format!(
+                "`{VARIABLE}` names `{shown}`, which does not run; name a rustc {version}"
+            )),
+        });
+    }
+    for toolchain in toolchains(&rustup(&["toolchain", "list"]).unwrap_or_default(), version) {
+        let Some(path) = rustup(&["which", "--toolchain", &toolchain, "rustc"]) else {
+            continue;
+        };
+        let compiler = PathBuf::from(path.trim()).into_os_string();
+        if version_of(&compiler).is_some_and(|actual| minor(&actual) == version) {
+            return Ok(Found::Compiler(compiler));
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// What rustup answers, if it is there and knows.
+fn rustup(arguments: &[&str]) -> Option<String> {
+    quiet(Command::new("rustup").args(arguments))
+}
+
+/// The toolchains in a `rustup toolchain list` that are of this minor version.
+fn toolchains(list: &str, version: &str) -> Vec<String> {
+    list.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| {
+            name.split('-')
+                .next()
+                .is_some_and(|number| minor(number) == version)
+        })
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+/// The release that a compiler says it is.
+fn version_of(compiler: &OsString) -> Option<String> {
+    let text = quiet(Command::new(compiler).arg("-vV"))?;
+    let release = text
+        .lines()
+        .find_map(|line| line.strip_prefix("release: "))?;
+    Some(release.trim().to_owned())
+}
+
+fn quiet(command: &mut Command) -> Option<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// `1.85` of `1.85` and of `1.85.1`.
+fn minor(version: &str) -> &str {
+    match version.match_indices('.').nth(1) {
+        Some((end, _)) => version.get(..end).unwrap_or(version),
+        None => version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace(versions: &[&str]) -> Workspace {
+        let packages: Vec<String> = versions
+            .iter()
+            .enumerate()
+            .map(|(n, version)| {
+                format!(
+                    r#"{{"name": "p{n}", "rust_version": {version}, "features": {{}},
+                        "dependencies": [], "manifest_path": "/p/crates/p{n}/Cargo.toml"}}"#
+                )
+            })
+            .collect();
+        Workspace::parse(&format!(
+            r#"{{"workspace_root": "/p", "target_directory": "/t", "packages": [{}]}}"#,
+            packages.join(",")
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn minor_version_drops_the_patch() {
+        assert_eq!(minor("1.85.1"), "1.85");
+        assert_eq!(minor("1.85"), "1.85");
+        assert_eq!(minor("1.9.0-nightly"), "1.9");
+    }
+
+    #[test]
+    fn libraries_must_declare_one_version() {
+        let good = declared(&workspace(&[r#""1.85""#, r#""1.85.0""#]));
+        assert_eq!(good.as_deref(), Ok("1.85"));
+        assert!(declared(&workspace(&[r#""1.85""#, r#""1.86""#])).is_err());
+        assert!(
+            declared(&workspace(&[r#""1.85""#, "null"]))
+                .unwrap_err()
+                .contains("`p1`")
+        );
+        assert!(declared(&workspace(&[])).is_err());
+    }
+
+    #[test]
+    fn toolchains_are_matched_by_number_and_not_by_prefix() {
+        let list = "stable-x86_64-unknown-linux-gnu (active, default)\n\
+                    1.85.1-x86_64-unknown-linux-gnu\n1.85-aarch64-apple-darwin\n\
+                    1.8-x86_64-unknown-linux-gnu\n1.850.0-x86_64-unknown-linux-gnu\n";
+        let expected = [
+            "1.85.1-x86_64-unknown-linux-gnu",
+            "1.85-aarch64-apple-darwin",
+        ];
+        assert_eq!(toolchains(list, "1.85"), expected);
+        assert!(toolchains("no installed toolchains\n", "1.85").is_empty());
+    }
+
+    #[test]
+    fn named_compiler_must_run() {
+        let found = find("1.85", Some("no-such-compiler-here".into())).unwrap();
+        assert!(matches!(found, Found::Wrong(message) if message.contains("does not run")));
+    }
+
+    #[test]
+    fn named_compiler_must_be_of_the_version() {
+        let running = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let found = find("1.0", Some(running)).unwrap();
+        assert!(matches!(found, Found::Wrong(message) if message.contains("name a 1.0")));
+    }
+}
