@@ -164,10 +164,36 @@ pub struct Package {
     pub rust_version: Option<String>,
     /// Its features and what each turns on.
     pub features: BTreeMap<String, Vec<String>>,
+    /// Everything that it names in its manifest, development and build included.
+    pub dependencies: Vec<Dependency>,
     /// Its directory, relative to the root, with `/` between the parts.
     #[serde(skip)]
     pub folder: String,
     manifest_path: String,
+}
+
+/// One line under a package's dependencies.
+#[derive(Debug, Deserialize)]
+pub struct Dependency {
+    /// The name of the package depended on.
+    pub name: String,
+    /// What the package calls it, if it calls it differently.
+    pub rename: Option<String>,
+    /// Where it comes from; nothing for a path.
+    pub source: Option<String>,
+    /// Nothing for a normal one, else `dev` or `build`.
+    pub kind: Option<String>,
+    /// Whether a feature must turn it on.
+    pub optional: bool,
+    /// The platform or cfg it is confined to.
+    pub target: Option<String>,
+}
+
+impl Dependency {
+    /// The name that the package's features use for it.
+    pub fn local_name(&self) -> &str {
+        self.rename.as_deref().unwrap_or(&self.name)
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ use std::time::Duration;
 use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
 use crate::output::say;
+use crate::tidy;
+pub use features::turned_on;
 use summary::Line;
 
 /// The line in the list of commands.
@@ -46,6 +48,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "format",
         run: format,
+    },
+    Step {
+        name: "tidy",
+        run: tidy,
     },
     Step {
         name: "clippy",
@@ -136,6 +142,20 @@ fn format(workspace: &Workspace) -> Result<Outcome, Failure> {
         Outcome::Passed(String::new())
     } else {
         Outcome::Failed("run `cargo xtask fix`".into())
+    })
+}
+
+/// The project's own rules hold.
+fn tidy(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let files = tidy::files(workspace)?;
+    let problems = tidy::problems(workspace, &files);
+    for problem in &problems {
+        say(problem);
+    }
+    Ok(match problems.len() {
+        0 => Outcome::Passed(format!("{} files", files.len())),
+        1 => Outcome::Failed("1 problem".into()),
+        several => Outcome::Failed(format!("{several} problems")),
     })
 }
 
@@ -284,7 +304,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(names(&[]).len(), STEPS.len(), "no name means every step");
-        assert_eq!(names(&["tests", "docs"]), ["tests", "docs"]);
+        assert_eq!(names(&["tests", "tidy"]), ["tests", "tidy"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod demo;
 mod failure;
 mod fix;
 mod output;
+mod tidy;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

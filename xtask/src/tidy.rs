@@ -1,0 +1,189 @@
+//! The project's own rules, which no compiler and no linter knows.
+//!
+//! Each rule is a module with a pure function over files or over what cargo says about the
+//! workspace, and tests with a good and a bad input. [`problems`] is the list of them all.
+
+mod dependencies;
+mod edges;
+mod fences;
+mod heads;
+mod length;
+mod lints;
+mod modules;
+mod words;
+mod workflows;
+
+use std::fmt;
+use std::path::Path;
+
+use crate::cargo::Workspace;
+use crate::failure::Failure;
+
+/// A text file of the project.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Its path from the root, with `/` between the parts.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
+}
+
+impl File {
+    fn has_extension(&self, extensions: &[&str]) -> bool {
+        let extension = self
+            .path
+            .rsplit_once('.')
+            .map_or("", |(_, extension)| extension);
+        extensions.contains(&extension)
+    }
+}
+
+/// A broken rule: where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    place: String,
+    message: String,
+}
+
+impl Problem {
+    /// A problem with a whole file, package or directory.
+    fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            message: message.into(),
+        }
+    }
+
+    /// A problem with one line, counted from 1.
+    fn at_line(path: &str, line: usize, message: impl Into<String>) -> Self {
+        Self::at(format!("{path}:{line}"), message)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Every broken rule.
+pub fn problems(workspace: &Workspace, files: &[File]) -> Vec<Problem> {
+    let packages = &workspace.packages;
+    let mut problems = Vec::new();
+    problems.extend(edges::problems(packages));
+    problems.extend(dependencies::problems(packages));
+    problems.extend(lints::problems(packages, files));
+    problems.extend(modules::problems(files));
+    problems.extend(heads::problems(files));
+    problems.extend(length::problems(files));
+    problems.extend(fences::problems(files));
+    problems.extend(words::problems(files));
+    problems.extend(workflows::problems(files));
+    problems
+}
+
+/// Files that a rule may want to read.
+const EXTENSIONS: &[&str] = &["rs", "md", "toml", "yml", "yaml"];
+
+/// Directories that begin with a dot and are the project's all the same.
+const DOTTED: &[&str] = &[".cargo", ".ci", ".config", ".github"];
+
+/// The project's files, those not yet committed included; what cargo builds left out.
+pub fn files(workspace: &Workspace) -> Result<Vec<File>, Failure> {
+    let mut files = Vec::new();
+    let mut folders = vec![workspace.root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|source| unreadable(&folder, source))? {
+            let entry = entry.map_err(|source| unreadable(&folder, source))?;
+            let path = entry.path();
+            let kind = entry
+                .file_type()
+                .map_err(|source| unreadable(&path, source))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if kind.is_dir() {
+                let hidden = name.starts_with('.') && !DOTTED.contains(&name.as_str());
+                if !hidden && name != "target" && path != workspace.target {
+                    folders.push(path);
+                }
+            } else if kind.is_file() && EXTENSIONS.contains(&extension(&name)) {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+                let path = path.strip_prefix(&workspace.root).unwrap_or(&path);
+                let path = path.to_string_lossy().replace('\\', "/");
+                files.push(File { path, text });
+            }
+        }
+    }
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(files)
+}
+
+fn extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> Failure {
+    Failure::Read {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file for a rule's test.
+    pub fn file(path: &str, text: &str) -> File {
+        File {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+
+    /// Packages for a rule's test: folder, name, dependencies and features as cargo gives them.
+    pub fn packages(list: &[(&str, &str, &str, &str)]) -> Vec<crate::cargo::Package> {
+        let packages: Vec<String> = list
+            .iter()
+            .map(|(folder, name, dependencies, features)| {
+                format!(
+                    r#"{{"name": "{name}", "rust_version": "1.85", "features": {{{features}}},
+                        "dependencies": [{dependencies}],
+                        "manifest_path": "/p/{folder}/Cargo.toml"}}"#
+                )
+            })
+            .collect();
+        let json = format!(
+            r#"{{"workspace_root": "/p", "target_directory": "/t", "packages": [{}]}}"#,
+            packages.join(",")
+        );
+        Workspace::parse(&json).unwrap().packages
+    }
+
+    /// What the problems say, one text each.
+    pub fn shown(problems: impl IntoIterator<Item = Problem>) -> Vec<String> {
+        problems
+            .into_iter()
+            .map(|problem| problem.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn this_project_is_tidy() {
+        let workspace = Workspace::load().unwrap();
+        let files = files(&workspace).unwrap();
+        assert!(
+            files.iter().any(|file| file.path == "xtask/src/tidy.rs"),
+            "files are found"
+        );
+        assert!(
+            !files.iter().any(|file| file.path.starts_with("target/")),
+            "target is no source"
+        );
+        assert_eq!(
+            shown(problems(&workspace, &files)),
+            [""; 0],
+            "the project keeps its rules"
+        );
+    }
+}
