@@ -16,6 +16,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
 
+#[cfg(any(test, countersign_loom, feature = "test-util"))]
+pub mod history;
+#[cfg(countersign_loom)]
+pub mod model;
+
 #[cfg(countersign_loom)]
 use loom::sync as imp;
 #[cfg(not(countersign_loom))]
