@@ -4,6 +4,8 @@
 //! its body once for every interleaving, prints what it explored and fails if that is less than
 //! was recorded for the model, so that a model that quietly explores nothing cannot pass.
 
+#![allow(clippy::print_stdout, reason = "a model says what it explored")]
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
