@@ -206,7 +206,18 @@ pub enum NameError {
     },
 }
 
-fn check_name(name: &str) -> Result<(), NameError> {
+/// Checks a text that names something else (a policy, a rule, a table) as [`Person::new`] does.
+///
+/// # Errors
+/// As [`Person::new`].
+///
+/// ```
+/// use countersign_core::names::check_name;
+///
+/// assert!(check_name("night shift").is_ok());
+/// assert!(check_name("night shift ").is_err());
+/// ```
+pub fn check_name(name: &str) -> Result<(), NameError> {
     let Some(first) = name.chars().next() else {
         return Err(NameError::Empty);
     };
