@@ -126,6 +126,33 @@ impl Window {
         self.days & (1 << day.num_days_from_monday()) != 0
     }
 
+    /// The window as a document says it, in one canonical form: days in the week's order, and only
+    /// if some are left out or there are no hours; no zone for UTC.
+    ///
+    /// ```
+    /// use countersign_core::window::{Window, WindowDocument};
+    ///
+    /// let json = r#"{"days": ["friday", "monday"], "timezone": "UTC"}"#;
+    /// let window = Window::try_from(&serde_json::from_str::<WindowDocument>(json)?)?;
+    /// let document = window.to_document();
+    /// assert_eq!(serde_json::to_string(&document)?, r#"{"days":["monday","friday"]}"#);
+    /// assert_eq!(Window::try_from(&document)?, window);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_document(&self) -> WindowDocument {
+        let hours = self.minutes().map(|(start, end)| HoursDocument {
+            start: Hour(start).to_string(),
+            end: Hour(end).to_string(),
+        });
+        let days = DAYS.iter().filter(|(_, day)| self.has_day(*day));
+        let days = days.map(|(name, _)| (*name).to_owned()).collect();
+        WindowDocument {
+            days: (self.days != EVERY_DAY || hours.is_none()).then_some(days),
+            hours,
+            timezone: (self.zone != Tz::UTC).then(|| self.zone.name().to_owned()),
+        }
+    }
+
     /// The first minute of the day inside and the first outside; none if the window is of whole
     /// days.
     pub fn minutes(&self) -> Option<(u16, u16)> {

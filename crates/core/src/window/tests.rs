@@ -188,5 +188,6 @@ proptest! {
             (start == end || minute >= start, local.date())
         };
         prop_assert_eq!(window.contains(at), inside && window.has_day(date.weekday()));
+        prop_assert_eq!(Window::try_from(&window.to_document()), Ok(window));
     }
 }
