@@ -43,21 +43,21 @@ pub struct WindowDocument {
     /// Days of the week; every day if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "read::days",
         skip_serializing_if = "Option::is_none"
     )]
     pub days: Option<Vec<String>>,
     /// Hours of the day; all day if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "read::hours",
         skip_serializing_if = "Option::is_none"
     )]
     pub hours: Option<HoursDocument>,
     /// IANA name of the zone whose wall clock counts; UTC if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "read::timezone",
         skip_serializing_if = "Option::is_none"
     )]
     pub timezone: Option<String>,
@@ -68,9 +68,18 @@ pub struct WindowDocument {
 #[serde(deny_unknown_fields)]
 pub struct HoursDocument {
     /// The first minute inside.
+    #[serde(deserialize_with = "read::start")]
     pub start: String,
     /// The first minute outside; before `start`, the window runs over midnight.
+    #[serde(deserialize_with = "read::end")]
     pub end: String,
+}
+
+mod read {
+    crate::field_readers! {
+        required: start end;
+        optional: days hours timezone;
+    }
 }
 
 /// A time window, resolved.

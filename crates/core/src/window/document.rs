@@ -2,7 +2,8 @@
 //!
 //! Serde types of a document use [`present`] for every optional field, so that an explicit `null`
 //! is an error and never means "anyone", and [`rules`] for the list of rules, so that an error
-//! inside a rule says which one.
+//! inside a rule says which one. [`field_readers!`](crate::field_readers) makes an error say which
+//! field.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -98,6 +99,60 @@ where
     }
 
     deserializer.deserialize_seq(Rules(PhantomData))
+}
+
+/// Defines a function for each field of a document type that reads its value and puts the field's
+/// name before an error; an optional field is read as by
+/// [`present`](crate::window::document::present).
+///
+/// For `#[serde(deserialize_with = "…")]`; use it in a module of its own.
+///
+/// ```
+/// #[derive(Debug, serde::Deserialize)]
+/// struct Rule {
+///     #[serde(deserialize_with = "read::name")]
+///     name: String,
+///     #[serde(default, deserialize_with = "read::users")]
+///     users: Option<Vec<String>>,
+/// }
+///
+/// mod read {
+///     countersign_core::field_readers! {
+///         required: name;
+///         optional: users;
+///     }
+/// }
+///
+/// let error = serde_json::from_str::<Rule>(r#"{"name": "a", "users": "alice"}"#).unwrap_err();
+/// assert!(error.to_string().starts_with("`users`: invalid type: string"), "{error}");
+/// ```
+#[macro_export]
+macro_rules! field_readers {
+    (required: $($required:ident)*; optional: $($optional:ident)*;) => {
+        $($crate::field_readers! {
+            @reader $required, T, $crate::id::serde::de::Deserialize::deserialize
+        })*
+        $($crate::field_readers! {
+            @reader $optional, ::core::option::Option<T>, $crate::window::document::present
+        })*
+    };
+    (@reader $field:ident, $value:ty, $read:path) => {
+        pub(super) fn $field<'de, D, T>(
+            deserializer: D,
+        ) -> ::core::result::Result<$value, D::Error>
+        where
+            D: $crate::id::serde::de::Deserializer<'de>,
+            T: $crate::id::serde::de::Deserialize<'de>,
+        {
+            let value: ::core::result::Result<$value, D::Error> = $read(deserializer);
+            value.map_err(|error| {
+                <D::Error as $crate::id::serde::de::Error>::custom(::core::format_args!(
+                    ::core::concat!("`", ::core::stringify!($field), "`: {}"),
+                    error
+                ))
+            })
+        }
+    };
 }
 
 #[cfg(test)]

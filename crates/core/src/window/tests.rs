@@ -150,6 +150,25 @@ fn unknown_fields_and_nulls_are_errors() {
 }
 
 #[test]
+fn a_type_error_names_its_field() {
+    for (json, fields) in [
+        (r#"{"days": "monday"}"#, "`days`: "),
+        (r#"{"timezone": 1}"#, "`timezone`: "),
+        (
+            r#"{"hours": {"start": 9, "end": "17:00"}}"#,
+            "`hours`: `start`: ",
+        ),
+        (
+            r#"{"hours": {"start": "09:00", "end": null}}"#,
+            "`hours`: `end`: ",
+        ),
+    ] {
+        let error = serde_json::from_str::<WindowDocument>(json).unwrap_err();
+        assert!(error.to_string().starts_with(fields), "{error}");
+    }
+}
+
+#[test]
 fn windows_are_shown_for_people() {
     let shown = |json| window(json).unwrap().to_string();
     assert_eq!(
