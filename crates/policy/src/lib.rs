@@ -1,1 +1,72 @@
-//! Placeholder head.
+//! May this person use this profile now, and under what condition?
+//!
+//! A policy is a list of rules; the first that matches decides, and where none matches access is
+//! denied. It is read from a document ([`Policy::from_json`]), asked with a [`Query`], and answers
+//! with a [`Decision`]; [`Decision::combine`] lets approvals and emergencies through.
+//!
+//! ```
+//! use countersign_policy::{Decision, Person, Policy, Profile, Query};
+//!
+//! let policy = Policy::from_json(br#"{"version": "1", "rules": [
+//!     {"name": "on-call", "effect": "allow", "conditions": {
+//!         "users": ["alice"], "profiles": ["prod"],
+//!         "time": {"hours": {"start": "22:00", "end": "06:00"}, "timezone": "Europe/London"}}},
+//!     {"name": "prod", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
+//! ]}"#)?;
+//! let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T23:30:00Z".parse()?);
+//! match policy.decide(&query) {
+//!     Decision::Allow(allow) => assert_eq!(allow.rule.map(|rule| rule.name), Some("on-call")),
+//!     Decision::Deny(_) | Decision::RequireApproval(_) => unreachable!("alice is on call at night"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it guarantees:
+//!
+//! - **A policy means what it says or is refused.** Unknown fields, effects, days, zones and empty
+//!   lists are errors that name rule, field, value and fix ([`DocumentError`]). A [`Policy`] that
+//!   exists has been checked; asking it cannot fail.
+//! - **A demanded approval is not access.** The outcome is an exhaustive enum, and whoever
+//!   forgets a case does not compile.
+//! - **A grant opens what it was given for.** One exact person, one exact profile, until one
+//!   moment; never a hard denial, never server mode or session tracking.
+//! - **A version is never issued twice.** [`Store`] puts a policy only over the version that the
+//!   caller has read.
+//!
+//! What it costs: a decision allocates nothing; it walks the rules in order, so its time grows
+//! with their number. A rule takes some 400 bytes beyond its text. Names match exactly: the crate
+//! does not know that `Alice` and `alice` are one person.
+//!
+//! Approvals are `countersign-request`'s, emergencies `countersign-breakglass`'s; this crate knows
+//! neither and needs neither.
+
+mod combine;
+mod decision;
+mod digest;
+mod document;
+mod error;
+mod loader;
+mod policy;
+mod query;
+mod rule;
+
+pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
+pub use countersign_core::future::BoxFuture;
+pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
+pub use countersign_core::names::{Group, NameError, Person, Profile};
+pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
+pub use countersign_core::version::{Conflict, Version, VersionError};
+pub use countersign_core::window::duration::{DurationText, ParseDurationError};
+pub use countersign_core::window::{HoursDocument, Window, WindowDocument, WindowError};
+
+pub use decision::{
+    Allow, Decision, Denial, Deny, Matched, OwnedDecision, OwnedDenial, OwnedRule, RequireApproval,
+    Verdict,
+};
+pub use digest::{ParseDigestError, PolicyDigest};
+pub use document::{ConditionsDocument, PolicyDocument, RuleDocument};
+pub use error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError};
+pub use loader::{LoadError, Loader};
+pub use policy::Policy;
+pub use query::{Mode, Query};
+pub use rule::{Conditions, Effect, MAX_REASON_CHARACTERS, Rule};

@@ -1,0 +1,209 @@
+//! What a policy answers: allow, deny, or only with somebody's approval.
+//!
+//! - The outcome is one enum without a catch-all: who handles it must say what happens when an
+//!   approval is demanded, and a denial never looks like anything else.
+//! - A [`Decision`] borrows from its policy and its grants; an [`OwnedDecision`] keeps what a log
+//!   needs.
+//!
+//! How grants change a decision is in [`Decision::combine`].
+
+use std::time::Duration;
+
+use countersign_core::grant::Grant;
+
+use crate::digest::PolicyDigest;
+use crate::rule::{Effect, Rule};
+
+mod line;
+mod owned;
+
+pub use owned::{OwnedDecision, OwnedDenial, OwnedRule, Verdict};
+
+/// The answer to a query.
+///
+/// ```
+/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "prod", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
+/// ]}"#.parse()?;
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let told = match policy.decide(&query) {
+///     Decision::Allow(_) => "come in".to_owned(),
+///     Decision::Deny(_) => "no".to_owned(),
+///     Decision::RequireApproval(needed) => format!("ask, because of {}", needed.rule.name),
+/// };
+/// assert_eq!(told, "ask, because of prod");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a decision that nobody looks at protects nothing"]
+pub enum Decision<'p> {
+    /// Access is given.
+    Allow(Allow<'p>),
+    /// Access is denied.
+    Deny(Deny<'p>),
+    /// Access is denied until somebody else approves it.
+    RequireApproval(RequireApproval<'p>),
+}
+
+/// Access is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allow<'p> {
+    /// The rule that matched; none if an emergency overrode that there was none.
+    pub rule: Option<Matched<'p>>,
+    /// The longest that a credential may live: the rule's limit or what remains of the grant,
+    /// whichever is shorter. No limit if none.
+    pub max_duration: Option<Duration>,
+    /// The approval or emergency that access rests on; none if the policy alone gives it.
+    pub grant: Option<&'p Grant>,
+    /// The policy that decided.
+    pub policy: PolicyDigest,
+}
+
+/// Access is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deny<'p> {
+    /// Why, and what would change it.
+    pub why: Denial<'p>,
+    /// The policy that decided.
+    pub policy: PolicyDigest,
+}
+
+/// Access is denied until somebody else approves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequireApproval<'p> {
+    /// The rule that demands it.
+    pub rule: Matched<'p>,
+    /// The longest that a credential may live once approved; no limit of the rule's if none.
+    pub max_duration: Option<Duration>,
+    /// The policy that decided.
+    pub policy: PolicyDigest,
+}
+
+/// Why access is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial<'p> {
+    /// No rule matched. An emergency overrides it.
+    NoRule,
+    /// A deny rule matched.
+    Rule {
+        /// The rule.
+        rule: Matched<'p>,
+        /// Whether the rule is hard: nothing overrides it then; otherwise an emergency does.
+        hard: bool,
+    },
+    /// The rule gives access in server mode only. Ask again in server mode; no grant replaces it.
+    ServerModeRequired {
+        /// The rule.
+        rule: Matched<'p>,
+        /// Whether the session must be tracked as well.
+        session_tracking_required: bool,
+    },
+    /// The rule gives access only to tracked sessions. Ask again with a session table; no grant
+    /// replaces it.
+    SessionTrackingRequired {
+        /// The rule.
+        rule: Matched<'p>,
+    },
+}
+
+/// The rule that decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched<'p> {
+    /// The rule's name.
+    pub name: &'p str,
+    /// The rule's place in the policy, counted from 0.
+    pub index: usize,
+    /// What a person is told.
+    pub reason: Option<&'p str>,
+    /// What the rule does.
+    pub effect: Effect,
+    /// The longest that a credential given under the rule may live.
+    pub max_server_duration: Option<Duration>,
+    /// The table in which the host is to track the session.
+    pub session_table: Option<&'p str>,
+}
+
+impl<'p> Decision<'p> {
+    /// Whether access is given. An approval that is demanded is not access.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Decision::Allow(_))
+    }
+
+    /// The rule that matched; none if none did.
+    pub fn rule(&self) -> Option<Matched<'p>> {
+        match self {
+            Decision::Allow(allow) => allow.rule,
+            Decision::Deny(deny) => deny.why.rule(),
+            Decision::RequireApproval(needed) => Some(needed.rule),
+        }
+    }
+
+    /// What the rule that matched tells a person.
+    pub fn reason(&self) -> Option<&'p str> {
+        self.rule()?.reason
+    }
+
+    /// The policy that decided.
+    pub fn policy(&self) -> PolicyDigest {
+        match self {
+            Decision::Allow(allow) => allow.policy,
+            Decision::Deny(deny) => deny.policy,
+            Decision::RequireApproval(needed) => needed.policy,
+        }
+    }
+
+    /// Whether access is denied for want of server mode.
+    pub fn requires_server_mode(&self) -> bool {
+        let Decision::Deny(deny) = self else {
+            return false;
+        };
+        matches!(deny.why, Denial::ServerModeRequired { .. })
+    }
+
+    /// Whether access is denied for want of session tracking; with or without that of server mode.
+    pub fn requires_session_tracking(&self) -> bool {
+        let Decision::Deny(deny) = self else {
+            return false;
+        };
+        match deny.why {
+            Denial::SessionTrackingRequired { .. } => true,
+            Denial::ServerModeRequired {
+                session_tracking_required,
+                ..
+            } => session_tracking_required,
+            Denial::NoRule | Denial::Rule { .. } => false,
+        }
+    }
+
+    /// A copy that outlives the policy and the grants, for logs.
+    pub fn to_owned(&self) -> OwnedDecision {
+        OwnedDecision::from(*self)
+    }
+}
+
+impl<'p> Denial<'p> {
+    /// The rule that denies; none if no rule matched.
+    pub fn rule(&self) -> Option<Matched<'p>> {
+        match *self {
+            Denial::NoRule => None,
+            Denial::Rule { rule, .. }
+            | Denial::ServerModeRequired { rule, .. }
+            | Denial::SessionTrackingRequired { rule } => Some(rule),
+        }
+    }
+}
+
+impl<'p> Matched<'p> {
+    pub(crate) fn new(index: usize, rule: &'p Rule) -> Self {
+        Self {
+            name: rule.name(),
+            index,
+            reason: rule.reason(),
+            effect: rule.effect(),
+            max_server_duration: rule.max_server_duration(),
+            session_table: rule.session_table(),
+        }
+    }
+}

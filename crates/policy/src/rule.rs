@@ -1,0 +1,426 @@
+//! Rules, compiled: what a rule of a document means, with everything resolved once.
+//!
+//! Which rule decides is [`crate::policy`]'s business; what the decision then is, is
+//! [`crate::decision`]'s. Here is whether one rule matches.
+//!
+//! What always holds of a [`Rule`]:
+//!
+//! - It has a name and at least one condition; no list in it is empty.
+//! - Only a deny rule is hard.
+//! - Matching parses nothing, allocates nothing and cannot fail.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use countersign_core::names::{Group, NameError, Person, Profile, check_name};
+use countersign_core::window::duration::DurationText;
+use countersign_core::window::{Window, WindowDocument};
+use serde::{Deserialize, Serialize};
+
+use crate::document::{ConditionsDocument, RuleDocument};
+use crate::error::{Problem, RuleError};
+use crate::query::{Mode, Query};
+
+/// The most characters that a rule's reason may have.
+pub const MAX_REASON_CHARACTERS: usize = 1_000;
+
+/// What a rule does when it matches.
+///
+/// ```
+/// use countersign_policy::Effect;
+///
+/// assert_eq!("require_approval".parse(), Ok(Effect::RequireApproval));
+/// assert!("Allow".parse::<Effect>().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Access is given.
+    Allow,
+    /// Access is denied.
+    Deny,
+    /// Access needs somebody else's approval.
+    RequireApproval,
+    /// Access is given in server mode and denied otherwise.
+    RequireServer,
+    /// Access is given in server mode with session tracking and denied otherwise.
+    RequireServerSession,
+}
+
+impl Effect {
+    /// Every effect, in the order of the documentation.
+    pub const ALL: [Effect; 5] = [
+        Effect::Allow,
+        Effect::Deny,
+        Effect::RequireApproval,
+        Effect::RequireServer,
+        Effect::RequireServerSession,
+    ];
+
+    /// The effect as documents write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Effect::Allow => "allow",
+            Effect::Deny => "deny",
+            Effect::RequireApproval => "require_approval",
+            Effect::RequireServer => "require_server",
+            Effect::RequireServerSession => "require_server_session",
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Effect {
+    type Err = Problem;
+
+    /// Reads the effect as documents write it; [`Problem::UnknownEffect`] otherwise.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let effect = Effect::ALL
+            .into_iter()
+            .find(|effect| effect.as_str() == text);
+        effect.ok_or_else(|| Problem::UnknownEffect {
+            value: text.to_owned(),
+        })
+    }
+}
+
+/// One rule of a [`Policy`](crate::Policy).
+///
+/// ```
+/// use countersign_policy::{Effect, Policy};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "prod", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
+/// ]}"#.parse()?;
+/// let rule = &policy.rules()[0];
+/// assert_eq!((rule.name(), rule.effect()), ("prod", Effect::RequireApproval));
+/// # Ok::<(), countersign_policy::DocumentError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    name: Box<str>,
+    effect: Effect,
+    hard: bool,
+    conditions: Conditions,
+    reason: Option<Box<str>>,
+    max_server_duration: Option<Duration>,
+    session_table: Option<Box<str>>,
+}
+
+impl Rule {
+    /// The rule's name, unlike every other in its policy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the rule does when it matches.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// Whether not even an emergency overrides the rule's denial; false unless it is a deny rule.
+    pub fn is_hard(&self) -> bool {
+        self.hard
+    }
+
+    /// When the rule matches.
+    pub fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
+    /// What a person is told.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// The longest that a credential given under this rule may live, in whole seconds.
+    pub fn max_server_duration(&self) -> Option<Duration> {
+        self.max_server_duration
+    }
+
+    /// The table in which the host is to track the session. Never empty.
+    pub fn session_table(&self) -> Option<&str> {
+        self.session_table.as_deref()
+    }
+
+    /// Whether every condition of the rule holds for the query.
+    pub fn matches(&self, query: &Query) -> bool {
+        self.conditions.hold(query)
+    }
+
+    /// Checks and compiles the rule at `index` of a document.
+    pub(crate) fn compile(index: usize, document: RuleDocument) -> Result<Self, RuleError> {
+        let RuleDocument {
+            name,
+            effect,
+            conditions,
+            reason,
+            hard,
+            max_server_duration,
+            session_table,
+        } = document;
+        let compile = || {
+            check_rule_name(&name)?;
+            let effect: Effect = effect.parse().map_err(in_field("effect"))?;
+            let conditions = Conditions::compile(conditions)?;
+            check_reason(reason.as_deref())?;
+            check_hard(hard, effect)?;
+            check_session_table(session_table.as_deref())?;
+            let max_server_duration = max_server_duration
+                .map(|text| text.parse().map_err(in_field("max_server_duration")))
+                .transpose()?;
+            Ok(Self {
+                name: name.as_str().into(),
+                effect,
+                hard: hard == Some(true),
+                conditions,
+                reason: reason.map(Into::into),
+                max_server_duration,
+                session_table: session_table.map(Into::into),
+            })
+        };
+        compile().map_err(|fault: Fault| RuleError {
+            index,
+            name: name.clone(),
+            field: fault.field,
+            problem: fault.problem,
+        })
+    }
+
+    /// The rule as a document says it, in its canonical form.
+    pub(crate) fn to_document(&self) -> RuleDocument {
+        RuleDocument {
+            name: self.name.to_string(),
+            effect: self.effect.as_str().to_owned(),
+            conditions: self.conditions.to_document(),
+            reason: self.reason().map(str::to_owned),
+            hard: self.hard.then_some(true),
+            max_server_duration: self.max_server_duration.map(DurationText::of),
+            session_table: self.session_table().map(str::to_owned),
+        }
+    }
+}
+
+/// The conditions of a [`Rule`]. All that are given must hold; a list holds if one of its entries
+/// does.
+///
+/// ```
+/// use countersign_policy::{Person, Policy};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "readers", "effect": "allow", "conditions": {"users": ["alice", "bob"]}}
+/// ]}"#.parse()?;
+/// let conditions = policy.rules()[0].conditions();
+/// assert_eq!(conditions.users().map(<[Person]>::len), Some(2));
+/// assert_eq!(conditions.profiles(), None, "every profile");
+/// # Ok::<(), countersign_policy::DocumentError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conditions {
+    users: Option<Box<[Person]>>,
+    groups: Option<Box<[Group]>>,
+    profiles: Option<Box<[Profile]>>,
+    profile_groups: Option<Box<[Group]>>,
+    time: Option<Window>,
+    modes: Option<Modes>,
+}
+
+impl Conditions {
+    /// The people it is for; everyone if none.
+    pub fn users(&self) -> Option<&[Person]> {
+        self.users.as_deref()
+    }
+
+    /// The groups of which a person must be in one; none if that does not matter.
+    pub fn groups(&self) -> Option<&[Group]> {
+        self.groups.as_deref()
+    }
+
+    /// The profiles it is for; every profile if none.
+    pub fn profiles(&self) -> Option<&[Profile]> {
+        self.profiles.as_deref()
+    }
+
+    /// The groups of which a profile must be in one; none if that does not matter.
+    pub fn profile_groups(&self) -> Option<&[Group]> {
+        self.profile_groups.as_deref()
+    }
+
+    /// When it applies; always if none.
+    pub fn time(&self) -> Option<&Window> {
+        self.time.as_ref()
+    }
+
+    /// Whether it is for queries of this mode. A rule with modes is not for a query without.
+    pub fn allow_mode(&self, mode: Option<Mode>) -> bool {
+        self.modes
+            .is_none_or(|modes| mode.is_some_and(|mode| modes.has(mode)))
+    }
+
+    fn hold(&self, query: &Query) -> bool {
+        fn includes<T: PartialEq>(list: Option<&[T]>, value: &T) -> bool {
+            list.is_none_or(|list| list.contains(value))
+        }
+        fn share(list: Option<&[Group]>, groups: &[Group]) -> bool {
+            list.is_none_or(|list| groups.iter().any(|group| list.contains(group)))
+        }
+        includes(self.profiles(), query.profile())
+            && includes(self.users(), query.person())
+            && self.allow_mode(query.mode())
+            && share(self.groups(), query.groups())
+            && share(self.profile_groups(), query.profile_groups())
+            && self.time().is_none_or(|window| window.contains(query.at()))
+    }
+
+    fn compile(document: ConditionsDocument) -> Result<Self, Fault> {
+        if document == ConditionsDocument::default() {
+            return Err(Fault::new("conditions", Problem::NoConditions));
+        }
+        let ConditionsDocument {
+            users,
+            groups,
+            profiles,
+            profile_groups,
+            time,
+            mode,
+        } = document;
+        Ok(Self {
+            users: compile_names("conditions.users", users, Person::new)?,
+            groups: compile_names("conditions.groups", groups, Group::new)?,
+            profiles: compile_names("conditions.profiles", profiles, Profile::new)?,
+            profile_groups: compile_names("conditions.profile_groups", profile_groups, Group::new)?,
+            time: time.map(|window| compile_window(&window)).transpose()?,
+            modes: mode.map(|modes| Modes::compile(&modes)).transpose()?,
+        })
+    }
+
+    fn to_document(&self) -> ConditionsDocument {
+        fn texts<T: ToString>(names: Option<&[T]>) -> Option<Vec<String>> {
+            Some(names?.iter().map(T::to_string).collect())
+        }
+        ConditionsDocument {
+            users: texts(self.users()),
+            groups: texts(self.groups()),
+            profiles: texts(self.profiles()),
+            profile_groups: texts(self.profile_groups()),
+            time: self.time().map(Window::to_document),
+            mode: self.modes.map(Modes::to_document),
+        }
+    }
+}
+
+/// A set of modes, not empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Modes(u8);
+
+impl Modes {
+    fn bit(mode: Mode) -> u8 {
+        1 << mode as u8
+    }
+
+    fn has(self, mode: Mode) -> bool {
+        self.0 & Self::bit(mode) != 0
+    }
+
+    fn compile(texts: &[String]) -> Result<Self, Fault> {
+        let mut modes = Self(0);
+        for (index, text) in texts.iter().enumerate() {
+            let mode: Mode = text
+                .parse()
+                .map_err(in_field(format!("conditions.mode[{index}]")))?;
+            modes.0 |= Self::bit(mode);
+        }
+        if modes == Self(0) {
+            return Err(Fault::new("conditions.mode", Problem::EmptyList));
+        }
+        Ok(modes)
+    }
+
+    fn to_document(self) -> Vec<String> {
+        let modes = Mode::ALL.into_iter().filter(|mode| self.has(*mode));
+        modes.map(|mode| mode.as_str().to_owned()).collect()
+    }
+}
+
+/// A field of a rule and what is wrong with it.
+struct Fault {
+    field: String,
+    problem: Problem,
+}
+
+impl Fault {
+    fn new(field: impl Into<String>, problem: impl Into<Problem>) -> Self {
+        Self {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+fn in_field<E: Into<Problem>>(field: impl Into<String>) -> impl FnOnce(E) -> Fault {
+    move |problem| Fault::new(field, problem)
+}
+
+fn check_rule_name(name: &str) -> Result<(), Fault> {
+    check_name(name).map_err(|error| match error {
+        NameError::Empty => Fault::new("name", Problem::EmptyName),
+        error => Fault::new("name", error),
+    })
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), Fault> {
+    let characters = reason.map_or(0, |reason| reason.chars().count());
+    if characters > MAX_REASON_CHARACTERS {
+        return Err(Fault::new("reason", Problem::LongReason { characters }));
+    }
+    Ok(())
+}
+
+fn check_hard(hard: Option<bool>, effect: Effect) -> Result<(), Fault> {
+    if hard.is_some() && effect != Effect::Deny {
+        return Err(Fault::new("hard", Problem::HardOnNonDeny { effect }));
+    }
+    Ok(())
+}
+
+fn check_session_table(table: Option<&str>) -> Result<(), Fault> {
+    match table.map(check_name) {
+        None | Some(Ok(())) => Ok(()),
+        Some(Err(NameError::Empty)) => Err(Fault::new("session_table", Problem::EmptySessionTable)),
+        Some(Err(error)) => Err(Fault::new("session_table", error)),
+    }
+}
+
+fn compile_names<T>(
+    field: &str,
+    names: Option<Vec<String>>,
+    new: fn(String) -> Result<T, NameError>,
+) -> Result<Option<Box<[T]>>, Fault> {
+    let Some(names) = names else {
+        return Ok(None);
+    };
+    if names.is_empty() {
+        return Err(Fault::new(field, Problem::EmptyList));
+    }
+    let names = names.into_iter().enumerate();
+    let names = names.map(|(index, name)| {
+        new(name).map_err(|error| Fault::new(format!("{field}[{index}]"), error))
+    });
+    names.collect::<Result<_, _>>().map(Some)
+}
+
+fn compile_window(document: &WindowDocument) -> Result<Window, Fault> {
+    Window::try_from(document).map_err(|error| {
+        let field = match error.field() {
+            "" => "conditions.time".to_owned(),
+            field => format!("conditions.time.{field}"),
+        };
+        Fault::new(field, error)
+    })
+}
