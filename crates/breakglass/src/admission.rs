@@ -1,0 +1,302 @@
+//! The admission: whether an emergency may begin now, as one pure function.
+//!
+//! An [`Admission`] carries what the invocation and rate-limit rules say about one profile. A
+//! store asks it what to look at ([`Admission::observation`]), looks ([`Observed`]), and lets it
+//! decide ([`Admission::decide`]), all inside the atomic step that writes the event. So no two
+//! callers can both pass where only one may, and every engine decides alike.
+//!
+//! - Events count by when they were created, whatever became of them since.
+//! - A person is the same under any spelling that differs in ASCII case only.
+//! - Where a refusal names a time to try again, the same call would not meet that refusal at that
+//!   time, and would still meet it one nanosecond before.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_core::names::{Person, Profile};
+
+use crate::change::Refusal;
+use crate::invocation_policy::{InvocationPolicy, InvocationRule};
+use crate::rate_limit_policy::{RateLimitPolicy, RateLimitRule};
+use crate::record::{Draft, EventId, earlier, later};
+
+/// What the rules say about emergencies for one profile.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_breakglass::*;
+///
+/// let invocation: InvocationPolicy = r#"{"version": "1", "rules": [
+///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
+/// let limits: RateLimitPolicy = r#"{"version": "1", "rules": [
+///     {"name": "all", "cooldown": "30m"}]}"#.parse()?;
+/// let draft = Draft {
+///     id: EventId::from_bits(1),
+///     invoker: Person::new("alice")?,
+///     profile: Profile::new("prod")?,
+///     duration: Duration::from_secs(600),
+///     reason_code: ReasonCode::Incident,
+///     justification: "the site is down since nine".into(),
+///     ticket: None,
+///     request_id: None,
+/// };
+///
+/// let admission = Admission::new(&invocation, &limits, &draft.profile);
+/// let now = "2026-03-02T09:00:00Z".parse()?;
+/// assert!(admission.decide(&draft, &Observed::default(), now).is_ok());
+///
+/// let just_now = Observed { last_created_at: Some(now), ..Observed::default() };
+/// let refusal = admission.decide(&draft, &just_now, now).unwrap_err();
+/// assert_eq!(refusal.retry_at(), Some("2026-03-02T09:30:00Z".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    profile: Profile,
+    invocation: Option<Arc<InvocationRule>>,
+    limits: Option<Arc<RateLimitRule>>,
+}
+
+impl Admission {
+    /// What these rules say about `profile`.
+    pub fn new(invocation: &InvocationPolicy, limits: &RateLimitPolicy, profile: &Profile) -> Self {
+        Self {
+            profile: profile.clone(),
+            invocation: invocation.rule_for(profile).cloned(),
+            limits: limits.rule_for(profile).cloned(),
+        }
+    }
+
+    /// What a store must look at to let `draft` be decided at `at`, the step's time.
+    pub fn observation(&self, draft: &Draft, at: DateTime<Utc>) -> Observation {
+        let rule = self.limits.as_deref();
+        let count = |wanted: bool, max: Option<NonZeroU32>| {
+            let window = rule.and_then(RateLimitRule::quota_window)?;
+            wanted.then(|| CountWanted {
+                created_after: earlier(at, window),
+                nth_newest: max,
+            })
+        };
+        let max_per_user = rule.and_then(RateLimitRule::max_per_user);
+        let max_per_profile = rule.and_then(RateLimitRule::max_per_profile);
+        let escalates = rule.is_some_and(|rule| rule.escalation_threshold().is_some());
+        Observation {
+            person: draft.invoker.case_folded(),
+            profile: draft.profile.clone(),
+            at,
+            last_created_at: rule.is_some_and(|rule| rule.cooldown().is_some()),
+            of_person: count(max_per_user.is_some() || escalates, max_per_user),
+            of_profile: count(max_per_profile.is_some(), max_per_profile),
+        }
+    }
+
+    /// Whether `draft` may become an event at `at`, the step's time, given what the store observed
+    /// in the same step.
+    ///
+    /// # Errors
+    /// [`Refusal`], the first that holds of: [`OtherProfile`](Refusal::OtherProfile),
+    /// [`NoRule`](Refusal::NoRule), [`Person`](Refusal::Person),
+    /// [`ReasonCode`](Refusal::ReasonCode), [`Time`](Refusal::Time),
+    /// [`Duration`](Refusal::Duration), [`MfaRequired`](Refusal::MfaRequired);
+    /// [`Active`](Refusal::Active), [`Cooldown`](Refusal::Cooldown),
+    /// [`PersonQuota`](Refusal::PersonQuota), [`ProfileQuota`](Refusal::ProfileQuota).
+    pub fn decide(
+        &self,
+        draft: &Draft,
+        observed: &Observed,
+        at: DateTime<Utc>,
+    ) -> Result<Admitted, Refusal> {
+        if draft.profile != self.profile {
+            return Err(Refusal::OtherProfile {
+                made_for: self.profile.clone(),
+                used_for: draft.profile.clone(),
+            });
+        }
+        let Some(invocation) = &self.invocation else {
+            return Err(Refusal::NoRule {
+                profile: self.profile.clone(),
+            });
+        };
+        invocation.check(draft, at)?;
+        if let Some(ActiveEvent { id, expires_at }) = observed.active {
+            if at < expires_at {
+                return Err(Refusal::Active {
+                    id,
+                    retry_at: expires_at,
+                });
+            }
+        }
+        match &self.limits {
+            None => Ok(Admitted { escalate: false }),
+            Some(rule) => rule.check(observed, at),
+        }
+    }
+}
+
+impl RateLimitRule {
+    fn check(&self, observed: &Observed, at: DateTime<Utc>) -> Result<Admitted, Refusal> {
+        if let (Some(cooldown), Some(last)) = (self.cooldown(), observed.last_created_at) {
+            let retry_at = later(last, cooldown);
+            if at < retry_at {
+                return Err(Refusal::Cooldown {
+                    rule: self.shared_name(),
+                    retry_at,
+                });
+            }
+        }
+        if let Some((count, max, retry_at)) =
+            self.exceeded(self.max_per_user(), &observed.of_person, at)
+        {
+            return Err(Refusal::PersonQuota {
+                rule: self.shared_name(),
+                count,
+                max,
+                retry_at,
+            });
+        }
+        if let Some((count, max, retry_at)) =
+            self.exceeded(self.max_per_profile(), &observed.of_profile, at)
+        {
+            return Err(Refusal::ProfileQuota {
+                rule: self.shared_name(),
+                count,
+                max,
+                retry_at,
+            });
+        }
+        let count = observed.of_person.count;
+        let threshold = self.escalation_threshold();
+        let escalate = threshold.is_some_and(|least| count >= u64::from(least.get()));
+        Ok(Admitted { escalate })
+    }
+
+    /// The count, the maximum and the time to try again, if the maximum is reached.
+    fn exceeded(
+        &self,
+        max: Option<NonZeroU32>,
+        counted: &Counted,
+        at: DateTime<Utc>,
+    ) -> Option<(u64, NonZeroU32, DateTime<Utc>)> {
+        let (max, window) = (max?, self.quota_window()?);
+        if counted.count < u64::from(max.get()) {
+            return None;
+        }
+        // The count falls below the maximum when the max-th newest event leaves the window.
+        let leaves = counted.nth_newest.unwrap_or(at);
+        Some((counted.count, max, later(leaves, window)))
+    }
+}
+
+/// What a store must look at, in the step in which it creates an event.
+///
+/// ```
+/// use countersign_breakglass::*;
+///
+/// # fn example(admission: &Admission, draft: &Draft, now: chrono::DateTime<chrono::Utc>) {
+/// let observation = admission.observation(draft, now);
+/// if observation.of_person.is_none() {
+///     // `SELECT count(*) … WHERE person = …` is not needed.
+/// }
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Whose events, in the one spelling that all names of the same person share
+    /// ([`Person::case_folded`]).
+    pub person: Person,
+    /// For which profile.
+    pub profile: Profile,
+    /// When: the step's time. [`Observed::active`] is wanted always: the event of this person and
+    /// profile that is active and not over at this moment.
+    pub at: DateTime<Utc>,
+    /// Whether [`Observed::last_created_at`] is wanted: of this person and profile, whatever the
+    /// status.
+    pub last_created_at: bool,
+    /// Whether [`Observed::of_person`] is wanted, and which: of this person, over all profiles,
+    /// whatever the status.
+    pub of_person: Option<CountWanted>,
+    /// Whether [`Observed::of_profile`] is wanted, and which: of this profile, over all people,
+    /// whatever the status.
+    pub of_profile: Option<CountWanted>,
+}
+
+/// Which events a store is to count.
+///
+/// ```
+/// use countersign_breakglass::CountWanted;
+///
+/// let wanted = CountWanted { created_after: "2026-03-02T09:00:00Z".parse()?, nth_newest: None };
+/// assert!(wanted.nth_newest.is_none(), "only the count is of interest");
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountWanted {
+    /// Events created after this moment count; one created at it does not.
+    pub created_after: DateTime<Utc>,
+    /// Of those, the newest being the first, the time of which one is wanted.
+    pub nth_newest: Option<NonZeroU32>,
+}
+
+/// What a store saw when it looked at an [`Observation`]. What was not wanted can stay as it is by
+/// default.
+///
+/// ```
+/// use countersign_breakglass::Observed;
+///
+/// let nothing = Observed::default();
+/// assert_eq!((nothing.active, nothing.of_person.count), (None, 0));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The active event of the same person and profile, if there is one.
+    pub active: Option<ActiveEvent>,
+    /// When the last event of the same person and profile was created.
+    pub last_created_at: Option<DateTime<Utc>>,
+    /// Events of the same person.
+    pub of_person: Counted,
+    /// Events of the same profile.
+    pub of_profile: Counted,
+}
+
+/// An event that is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveEvent {
+    /// What identifies it.
+    pub id: EventId,
+    /// The first moment at which it no longer stands in the way.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Events that were counted as a [`CountWanted`] says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many there are.
+    pub count: u64,
+    /// When the n-th newest of them was created, if there are so many.
+    pub nth_newest: Option<DateTime<Utc>>,
+}
+
+/// The leave to create one event, given by [`Admission::decide`].
+///
+/// ```
+/// # use countersign_breakglass::*;
+/// # fn example(admitted: &Admitted) {
+/// if admitted.escalate() {
+///     // Tell somebody: this person has declared many emergencies of late.
+/// }
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Admitted {
+    escalate: bool,
+}
+
+impl Admitted {
+    /// Whether the invoker had declared so many emergencies before that somebody should be told.
+    /// It never stands in the way.
+    pub fn escalate(&self) -> bool {
+        self.escalate
+    }
+}

@@ -1,0 +1,392 @@
+//! Invocation and rate-limit rules as documents say them, and what can be wrong with those.
+//!
+//! The types here are plain serde types, for any format; nothing in them is checked beyond their
+//! shape. [`InvocationPolicy`](crate::InvocationPolicy) and
+//! [`RateLimitPolicy`](crate::RateLimitPolicy) are what they mean. Codes, methods, days, durations
+//! and counts are kept as they were given, so that the check can name the rule, the field, the
+//! value and the fix.
+
+use countersign_core::names::NameError;
+use countersign_core::window::duration::{DurationText, ParseDurationError};
+use countersign_core::window::{WindowDocument, WindowError, document};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+mod compile;
+
+pub(crate) use compile::{
+    Fault, compile_length, compile_list, compile_rules, compile_window, parse_json, shown,
+};
+
+/// The document of invocation rules, version `1`.
+///
+/// ```
+/// use countersign_breakglass::{InvocationDocument, InvocationPolicy};
+///
+/// let document: InvocationDocument = serde_json::from_str(
+///     r#"{"version": "1", "rules": [{"name": "on-call", "users": ["alice"]}]}"#,
+/// )?;
+/// let policy = InvocationPolicy::try_from(document)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvocationDocument {
+    /// `1`.
+    #[serde(deserialize_with = "read::version")]
+    pub version: String,
+    /// The rules; the first whose profiles include the one asked for applies.
+    #[serde(deserialize_with = "document::rules")]
+    pub rules: Vec<InvocationRuleDocument>,
+}
+
+/// One invocation rule. It states at least one of `profiles`, `users`, `allowed_reason_codes`,
+/// `time`, `max_duration` and `mfa`.
+///
+/// ```
+/// use countersign_breakglass::InvocationRuleDocument;
+///
+/// let misspelt = r#"{"name": "a", "user": ["alice"]}"#;
+/// let error = serde_json::from_str::<InvocationRuleDocument>(misspelt).unwrap_err();
+/// assert!(error.to_string().starts_with("unknown field `user`, expected one of"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvocationRuleDocument {
+    /// What the rule is called: unique, 1 to 256 characters.
+    #[serde(deserialize_with = "read::name")]
+    pub name: String,
+    /// The profiles it is for; every profile if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::profiles",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub profiles: Option<Vec<String>>,
+    /// Who may invoke; anyone if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::users",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub users: Option<Vec<String>>,
+    /// For which of `incident`, `maintenance`, `security`, `recovery`, `other`; for any if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::allowed_reason_codes",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub allowed_reason_codes: Option<Vec<String>>,
+    /// When; at any time if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub time: Option<WindowDocument>,
+    /// The longest access; what the store allows if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::max_duration",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_duration: Option<DurationText>,
+    /// Whether a second factor must be shown; not if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::mfa",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub mfa: Option<MfaDocument>,
+    /// Who may close an emergency besides the one who invoked it; nobody else if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::responders",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub responders: Option<Vec<String>>,
+}
+
+/// What an invocation rule says of a second factor.
+///
+/// ```
+/// use countersign_breakglass::MfaDocument;
+///
+/// let mfa: MfaDocument = serde_json::from_str(r#"{"required": true, "methods": ["totp"]}"#)?;
+/// assert!(mfa.required);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MfaDocument {
+    /// Whether one must be shown.
+    #[serde(deserialize_with = "read::required")]
+    pub required: bool,
+    /// Which of `totp` and `sms` will do; either if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::methods",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub methods: Option<Vec<String>>,
+}
+
+/// The document of rate-limit rules, version `1`.
+///
+/// ```
+/// use countersign_breakglass::{RateLimitDocument, RateLimitPolicy};
+///
+/// let document: RateLimitDocument = serde_json::from_str(
+///     r#"{"version": "1", "rules": [{"name": "all", "max_per_user": 2, "quota_window": "24h"}]}"#,
+/// )?;
+/// let policy = RateLimitPolicy::try_from(document)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitDocument {
+    /// `1`.
+    #[serde(deserialize_with = "read::version")]
+    pub version: String,
+    /// The rules; the first whose profiles include the one asked for applies.
+    #[serde(deserialize_with = "document::rules")]
+    pub rules: Vec<RateLimitRuleDocument>,
+}
+
+/// One rate-limit rule. It states at least one of `cooldown`, `max_per_user`, `max_per_profile`
+/// and `escalation_threshold`; the last three need a `quota_window`.
+///
+/// ```
+/// use countersign_breakglass::RateLimitRuleDocument;
+///
+/// let rule = RateLimitRuleDocument {
+///     name: "all".to_owned(),
+///     cooldown: Some("30m".into()),
+///     ..RateLimitRuleDocument::default()
+/// };
+/// assert_eq!(serde_json::to_string(&rule)?, r#"{"name":"all","cooldown":"30m"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitRuleDocument {
+    /// What the rule is called: unique, 1 to 256 characters.
+    #[serde(deserialize_with = "read::name")]
+    pub name: String,
+    /// The profiles it is for; every profile if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::profiles",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub profiles: Option<Vec<String>>,
+    /// How long after one emergency the same person must wait for the next on the same profile.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::cooldown",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub cooldown: Option<DurationText>,
+    /// The most emergencies of one person over all profiles: at least 1.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::max_per_user",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_per_user: Option<serde_json::Number>,
+    /// The most emergencies of one profile over all people: at least 1.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::max_per_profile",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_per_profile: Option<serde_json::Number>,
+    /// The time over which emergencies are counted, back from now.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::quota_window",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub quota_window: Option<DurationText>,
+    /// How many emergencies of one person before this one make it conspicuous: at least 1.
+    #[serde(
+        default,
+        deserialize_with = "read::optional::escalation_threshold",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub escalation_threshold: Option<serde_json::Number>,
+}
+
+/// A function for each field that reads its value and puts the field's name before an error.
+mod read {
+    use serde::de::{Deserialize, Deserializer, Error};
+
+    macro_rules! fields {
+        ($($read:path => $type:ty: $($field:ident)*;)*) => { $($(
+            pub(in crate::document) fn $field<'de, D, T>(deserializer: D) -> Result<$type, D::Error>
+            where
+                D: Deserializer<'de>,
+                T: Deserialize<'de>,
+            {
+                $read(deserializer).map_err(|error| {
+                    D::Error::custom(format_args!(concat!("`", stringify!($field), "`: {}"), error))
+                })
+            }
+        )*)* };
+    }
+
+    fields! {
+        T::deserialize => T: version name required;
+    }
+
+    pub(super) mod optional {
+        use countersign_core::window::document::present;
+        use serde::de::{Deserialize, Deserializer, Error};
+
+        fields! {
+            present => Option<T>:
+                profiles users allowed_reason_codes time max_duration mfa responders methods
+                cooldown max_per_user max_per_profile quota_window escalation_threshold;
+        }
+    }
+}
+
+/// The most bytes of a document that are read: 64 MiB.
+const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a document of rules is refused. Correct the document; what was in force before stays in
+/// force.
+///
+/// ```
+/// use countersign_breakglass::RateLimitPolicy;
+///
+/// let json = br#"{"version": "1", "rules": [{"name": "all", "max_per_user": 3}]}"#;
+/// let error = RateLimitPolicy::from_json(json).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "rule 0 `all`: `quota_window`: it is missing: write the time over which to count, such as `24h`",
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// More bytes than are read.
+    #[error("the document has {bytes} bytes: at most {most} are read")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many may be.
+        most: usize,
+    },
+    /// Not JSON, not the document's shape, an unknown or missing field.
+    #[error("line {line}, column {column}: {message}")]
+    Syntax {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// Not version `1`.
+    #[error("`version` is `{value}`: write \"1\"")]
+    Version {
+        /// What was given.
+        value: String,
+    },
+    /// A document without rules.
+    #[error("`rules` is empty: write at least one rule")]
+    NoRules,
+    /// A rule that cannot be.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
+
+impl From<serde_json::Error> for DocumentError {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        DocumentError::Syntax {
+            line,
+            column,
+            message: shown(message),
+        }
+    }
+}
+
+/// A rule that cannot be: which, which field of it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("rule {index} `{name}`: `{field}`: {problem}")]
+pub struct RuleError {
+    /// The rule's place in the list, from 0.
+    pub index: usize,
+    /// The rule's name as given (at most its first 256 characters, escaped).
+    pub name: String,
+    /// The field, with the fields around it: `time.hours.start`, `users[3]`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a field of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Not there, but needed.
+    #[error("it is missing: {fix}")]
+    Missing {
+        /// What to write.
+        fix: &'static str,
+    },
+    /// A list or object without anything in it.
+    #[error("it is empty: {fix}")]
+    Empty {
+        /// What to write.
+        fix: &'static str,
+    },
+    /// Given, but nothing in the rule uses it.
+    #[error("nothing in the rule uses it: {fix}")]
+    Unused {
+        /// What to write.
+        fix: &'static str,
+    },
+    /// Another rule has the same name.
+    #[error("rule {first} is called `{value}` already: give each rule its own name")]
+    DuplicateName {
+        /// The name.
+        value: String,
+        /// The place of the other rule, from 0.
+        first: usize,
+    },
+    /// Not a reason code.
+    #[error(
+        "`{value}` is not a reason code: write incident, maintenance, security, recovery or other"
+    )]
+    UnknownReasonCode {
+        /// What was given (at most its first 64 characters, escaped).
+        value: String,
+    },
+    /// Not a method of showing a second factor.
+    #[error("`{value}` is not a method: write totp or sms")]
+    UnknownMethod {
+        /// What was given (at most its first 64 characters, escaped).
+        value: String,
+    },
+    /// Not a count that can limit anything.
+    #[error("`{value}` is not a limit: write a whole number from 1 to 4294967295")]
+    Count {
+        /// What was given.
+        value: String,
+    },
+    /// Not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Not a time window.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// Not a duration.
+    #[error(transparent)]
+    Duration(#[from] ParseDurationError),
+}

@@ -1,0 +1,99 @@
+//! What can go wrong with a store of events.
+
+use countersign_core::id::RandomError;
+use countersign_core::version::{Conflict, VersionError};
+use thiserror::Error;
+
+use crate::change::{Refusal, Rejection};
+use crate::limits::ValidationError;
+use crate::record::EventId;
+use crate::transition::Status;
+
+/// Why a store did not do what it was asked. Unless [`Error::Backend`] says otherwise nothing was
+/// changed, and the same call can be made again.
+///
+/// ```
+/// use countersign_breakglass::{Error, EventId};
+///
+/// let error = Error::NotFound { id: EventId::from_bits(255) };
+/// assert_eq!(error.to_string(), "there is no event `00000000000000ff`");
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The id is taken. Mint another, unless this is a repeat of a call whose answer was lost.
+    #[error("event `{id}` exists already: mint another id")]
+    AlreadyExists {
+        /// The id.
+        id: EventId,
+    },
+    /// There is no such event. Check the id; it may have been deleted.
+    #[error("there is no event `{id}`")]
+    NotFound {
+        /// The id.
+        id: EventId,
+    },
+    /// Somebody else changed the event first. Read it again, decide again.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The event's status does not lead to the one asked for. Read it again: most likely it has
+    /// been closed, or its time is over.
+    #[error("an event that is {from} cannot become {to}")]
+    InvalidTransition {
+        /// The status it has.
+        from: Status,
+        /// The status it was to get.
+        to: Status,
+    },
+    /// A rule forbids the change. The refusal says which and what would be needed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A field is outside its limits. Correct it.
+    #[error(transparent)]
+    Invalid(#[from] ValidationError),
+    /// Only an event that is over can be deleted. Close or expire it first.
+    #[error("event `{id}` is {status} and not over: close or expire it before deleting it")]
+    NotTerminal {
+        /// The id.
+        id: EventId,
+        /// The status it has.
+        status: Status,
+    },
+    /// The clock stands where no version can be made. Set it right.
+    #[error(transparent)]
+    Clock(#[from] VersionError),
+    /// No id could be minted. Try again.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The engine behind the store failed.
+    #[error("the store failed{}: {source}", match .outcome {
+        Outcome::NotApplied => " and nothing was changed",
+        Outcome::Unknown => " and the change may or may not have been made",
+    })]
+    Backend {
+        /// What the engine said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether the same call may succeed later.
+        retryable: bool,
+        /// Whether the change was made.
+        outcome: Outcome,
+    },
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::InvalidTransition { from, to } => Error::InvalidTransition { from, to },
+            Rejection::Refused(refusal) => Error::Refused(refusal),
+        }
+    }
+}
+
+/// Whether a change was made although the engine failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not: the call can be made again.
+    NotApplied,
+    /// Nobody knows: read the record before making the call again.
+    Unknown,
+}

@@ -1,0 +1,354 @@
+//! The store in memory: a [`Table`] of events, for tests and for services that can lose them.
+//!
+//! Everything is gone when the process ends. A step holds one lock for about a microsecond and
+//! never across an await; reads share it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_core::clock::Clock;
+use countersign_core::future::BoxFuture;
+use countersign_core::names::{Person, Profile};
+use countersign_core::table::{LockError, Rank, Record, Table, View};
+use countersign_core::version::Version;
+
+use crate::admission::{ActiveEvent, Admission, CountWanted, Counted, Observation, Observed};
+use crate::change::Change;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::record::{Draft, Event, EventId};
+use crate::store::{Filter, Store};
+use crate::transition::Status;
+use crate::{Listing, Page};
+
+/// What events are looked up by. A person whose events are counted is in the spelling that all
+/// names of the same person share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Newest first; exactly so spelt.
+    Invoker(Person),
+    /// Newest first.
+    Profile(Profile),
+    /// Newest first.
+    Status(Status),
+    /// Newest first, under any spelling.
+    SamePerson(Person),
+    /// Newest first, under any spelling.
+    SamePersonAndProfile(Person, Profile),
+    /// Marked active, under any spelling; those whose access lasts longest first.
+    Access(Person, Profile),
+    /// Marked active; those whose access is over soonest first.
+    Deadline,
+}
+
+impl Record for Event {
+    type Id = EventId;
+    type Key = Key;
+
+    fn id(&self) -> EventId {
+        self.id
+    }
+
+    fn version(&self) -> Version {
+        self.updated_at
+    }
+
+    fn index(&self, entry: &mut dyn FnMut(Key, Rank)) {
+        let created = Rank::latest_first(self.created_at);
+        let person = self.invoker.case_folded();
+        entry(Key::Invoker(self.invoker.clone()), created);
+        entry(Key::Profile(self.profile.clone()), created);
+        entry(Key::Status(self.status), created);
+        entry(Key::SamePerson(person.clone()), created);
+        let key = Key::SamePersonAndProfile(person.clone(), self.profile.clone());
+        entry(key, created);
+        if self.status == Status::Active {
+            let key = Key::Access(person, self.profile.clone());
+            entry(key, Rank::latest_first(self.expires_at));
+            entry(Key::Deadline, Rank::earliest_first(self.expires_at));
+        }
+    }
+
+    fn least_id() -> EventId {
+        EventId::MIN
+    }
+}
+
+/// What a step sees of an [`Observation`].
+fn observe(view: &View<Event>, observation: &Observation) -> Observed {
+    let Observation {
+        person,
+        profile,
+        at,
+        last_created_at,
+        of_person,
+        of_profile,
+    } = observation;
+    let access = Key::Access(person.clone(), profile.clone());
+    let active = view.scan_above(access, Rank::latest_first(*at)).next();
+    let last_created_at = last_created_at.then(|| {
+        let key = Key::SamePersonAndProfile(person.clone(), profile.clone());
+        view.scan(key).next().map(|event| event.created_at)
+    });
+    let count = |key: &dyn Fn() -> Key, wanted: Option<CountWanted>| match wanted {
+        None => Counted::default(),
+        Some(wanted) => count(view, &key(), wanted),
+    };
+    Observed {
+        active: active.map(|event| ActiveEvent {
+            id: event.id,
+            expires_at: event.expires_at,
+        }),
+        last_created_at: last_created_at.flatten(),
+        of_person: count(&|| Key::SamePerson(person.clone()), *of_person),
+        of_profile: count(&|| Key::Profile(profile.clone()), *of_profile),
+    }
+}
+
+fn count(view: &View<Event>, key: &Key, wanted: CountWanted) -> Counted {
+    let floor = Rank::latest_first(wanted.created_after);
+    let nth_newest = wanted.nth_newest.and_then(|nth| {
+        let before = usize::try_from(nth.get() - 1).unwrap_or(usize::MAX);
+        view.scan_above(key.clone(), floor).nth(before)
+    });
+    Counted {
+        count: view.count_above(key.clone(), floor) as u64,
+        nth_newest: nth_newest.map(|event| event.created_at),
+    }
+}
+
+/// Keeps events in memory.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use countersign_breakglass::*;
+///
+/// let policy: InvocationPolicy = r#"{"version": "1", "rules": [
+///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
+/// let prod = Profile::new("prod")?;
+/// let admission = Admission::new(&policy, &RateLimitPolicy::unlimited(), &prod);
+/// let store = InMemory::new(Arc::new(SystemClock));
+/// let event = store.sync().create(
+///     &Draft {
+///         id: EventId::from_bits(1),
+///         invoker: Person::new("alice")?,
+///         profile: prod,
+///         duration: Duration::from_secs(600),
+///         reason_code: ReasonCode::Incident,
+///         justification: "the site is down since nine".into(),
+///         ticket: None,
+///         request_id: None,
+///     },
+///     &admission,
+/// )?;
+/// assert_eq!(event.status, Status::Active);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct InMemory {
+    table: Table<Event>,
+    limits: Limits,
+}
+
+impl InMemory {
+    /// An empty store with the default [`Limits`].
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_limits(clock, Limits::default())
+    }
+
+    /// An empty store with other limits.
+    pub fn with_limits(clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        Self {
+            table: Table::new(clock),
+            limits,
+        }
+    }
+
+    /// The same calls without futures.
+    pub fn sync(&self) -> Sync<'_> {
+        Sync { store: self }
+    }
+
+    /// Checks that records and indexes agree. For tests; walks the whole store.
+    ///
+    /// # Errors
+    /// A sentence that names what does not agree.
+    pub fn audit(&self) -> Result<(), String> {
+        self.table.read(|view| view.audit())
+    }
+}
+
+/// The calls of [`Store`] without futures, on an [`InMemory`] store. Each keeps the contract of
+/// the method of the same name.
+#[derive(Debug, Clone, Copy)]
+pub struct Sync<'a> {
+    store: &'a InMemory,
+}
+
+impl Sync<'_> {
+    /// See [`Store::create`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
+        self.store.table.write(|step| {
+            if step.get(&draft.id).is_some() {
+                return Err(Error::AlreadyExists { id: draft.id });
+            }
+            self.store.limits.check_draft(draft)?;
+            let mut at = step.stamp()?;
+            let key = Key::Access(draft.invoker.case_folded(), draft.profile.clone());
+            let marked: Vec<Arc<Event>> = step.scan(key).cloned().collect();
+            for event in marked {
+                if event.expires_at <= at.time() {
+                    step.put(event.apply(&Change::expire(), at)?);
+                    at = step.stamp()?;
+                }
+            }
+            let observed = observe(step, &admission.observation(draft, at.time()));
+            let admitted = admission.decide(draft, &observed, at.time())?;
+            Ok(step.put(Event::create(draft, &admitted, &self.store.limits, at)?))
+        })
+    }
+
+    /// See [`Store::get`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get(&self, id: EventId) -> Result<Arc<Event>, Error> {
+        self.store.table.get(&id).ok_or(Error::NotFound { id })
+    }
+
+    /// See [`Store::update`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update(
+        &self,
+        id: EventId,
+        expected: Version,
+        change: &Change,
+    ) -> Result<Arc<Event>, Error> {
+        self.store.table.write(|step| {
+            let current = step.current(&id, expected).map_err(|error| match error {
+                LockError::NotFound => Error::NotFound { id },
+                LockError::Conflict(conflict) => Error::Conflict(conflict),
+            })?;
+            let at = step.stamp()?;
+            Ok(step.put(current.apply(change, at)?))
+        })
+    }
+
+    /// See [`Store::delete`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn delete(&self, id: EventId) -> Result<(), Error> {
+        self.store.table.write(|step| {
+            let Some(event) = step.get(&id).cloned() else {
+                return Ok(());
+            };
+            if !event.is_terminal() {
+                let status = event.status;
+                return Err(Error::NotTerminal { id, status });
+            }
+            step.remove(id);
+            Ok(())
+        })
+    }
+
+    /// See [`Store::list`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn list(&self, filter: &Filter, page: Page) -> Result<Listing, Error> {
+        let key = match filter {
+            Filter::Invoker(person) => Key::Invoker(person.clone()),
+            Filter::Profile(profile) => Key::Profile(profile.clone()),
+            Filter::Status(status) => Key::Status(*status),
+        };
+        Ok(self.store.table.read(|view| view.page(key, &page)))
+    }
+
+    /// See [`Store::find_active`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn find_active(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Arc<Event>>, Error> {
+        let key = Key::Access(person.case_folded(), profile.clone());
+        let floor = Rank::latest_first(at);
+        Ok(self.store.table.read(|view| {
+            view.scan_above(key, floor)
+                .find(|event| event.invoker == *person)
+                .cloned()
+        }))
+    }
+
+    /// See [`Store::due`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn due(&self, at: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+        let limit = Page::first(limit).effective_limit();
+        Ok(self.store.table.read(|view| {
+            view.scan(Key::Deadline)
+                .take_while(|event| event.expires_at <= at)
+                .take(limit)
+                .cloned()
+                .collect()
+        }))
+    }
+}
+
+impl Store for InMemory {
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        admission: &'a Admission,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        Box::pin(async move { self.sync().create(draft, admission) })
+    }
+
+    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+        Box::pin(async move { self.sync().get(id) })
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: EventId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        Box::pin(async move { self.sync().update(id, expected, change) })
+    }
+
+    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { self.sync().delete(id) })
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move { self.sync().list(filter, page) })
+    }
+
+    fn find_active<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
+        Box::pin(async move { self.sync().find_active(person, profile, at) })
+    }
+
+    fn due(
+        &self,
+        at: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { self.sync().due(at, limit) })
+    }
+}

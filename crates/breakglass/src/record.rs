@@ -1,0 +1,344 @@
+//! The record: an emergency with everything that happened to it.
+//!
+//! An [`Event`] is plain data with public fields. It can be changed only by a store, which takes a
+//! [`Draft`] or a [`Change`](crate::Change) and never a whole record: an event cannot be created
+//! without its admission, and who declared what cannot be rewritten.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use countersign_core::grant::{Grant, GrantKind, GrantedBy};
+use countersign_core::names::{Person, Profile};
+use countersign_core::version::Version;
+use countersign_core::window::duration;
+use serde::{Deserialize, Serialize};
+
+use crate::admission::Admitted;
+use crate::document::{Problem, shown};
+use crate::limits::{Limits, ValidationError};
+use crate::transition::Status;
+
+countersign_core::define_id! {
+    /// The id of an event: 64 random bits, shown as 16 lowercase hexadecimal digits.
+    ///
+    /// ```
+    /// use countersign_breakglass::EventId;
+    ///
+    /// let id: EventId = "0c495841982c3107".parse()?;
+    /// assert_eq!(id.to_string(), "0c495841982c3107");
+    /// # Ok::<(), countersign_breakglass::ParseIdError>(())
+    /// ```
+    EventId
+}
+
+/// One person's emergency access to one profile.
+///
+/// Invariants that every store keeps: `id`, `invoker`, `profile`, `duration`, `reason_code`,
+/// `justification`, `ticket`, `request_id`, `escalate`, `created_at` and `expires_at` never change;
+/// the status of a closed or expired event never changes; `updated_at` grows with every change;
+/// `history` begins with the creation and gains one entry a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What identifies it.
+    pub id: EventId,
+    /// Who declared it, and has the access.
+    pub invoker: Person,
+    /// What for.
+    pub profile: Profile,
+    /// How long access lasts, from the creation.
+    #[serde(with = "duration")]
+    pub duration: Duration,
+    /// What kind of emergency it is.
+    pub reason_code: ReasonCode,
+    /// Why.
+    pub justification: Arc<str>,
+    /// A reference in the host's ticket system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Arc<str>>,
+    /// The request for access that came before, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Arc<str>>,
+    /// Whether the invoker had declared so many emergencies before that somebody should be told.
+    pub escalate: bool,
+    /// When it was created: the version that it had then, as a time.
+    pub created_at: DateTime<Utc>,
+    /// The first moment at which access is over.
+    pub expires_at: DateTime<Utc>,
+    /// Where it stands. An event whose time is over gives no access, whatever its status.
+    pub status: Status,
+    /// The last note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Arc<str>>,
+    /// The version: when it was last changed, made unique by the store.
+    pub updated_at: Version,
+    /// Everything that happened to it, oldest first.
+    pub history: Vec<Arc<HistoryEntry>>,
+}
+
+impl Event {
+    /// The event that an admitted `draft` becomes when a store creates it at `at`: active, until
+    /// its duration is over. For implementations of [`Store`](crate::Store).
+    ///
+    /// # Errors
+    /// [`ValidationError`] if a field of the draft is outside its limits.
+    pub fn create(
+        draft: &Draft,
+        admitted: &Admitted,
+        limits: &Limits,
+        at: Version,
+    ) -> Result<Self, ValidationError> {
+        limits.check_draft(draft)?;
+        let created = HistoryEntry {
+            action: Action::Created,
+            actor: Actor::Person(draft.invoker.clone()),
+            reason: None,
+            from: None,
+            to: at,
+        };
+        Ok(Self {
+            id: draft.id,
+            invoker: draft.invoker.clone(),
+            profile: draft.profile.clone(),
+            duration: draft.duration,
+            reason_code: draft.reason_code,
+            justification: draft.justification.as_str().into(),
+            ticket: draft.ticket.as_deref().map(Arc::from),
+            request_id: draft.request_id.as_deref().map(Arc::from),
+            escalate: admitted.escalate(),
+            created_at: at.time(),
+            expires_at: later(at.time(), draft.duration),
+            status: Status::Active,
+            note: None,
+            updated_at: at,
+            history: vec![Arc::new(created)],
+        })
+    }
+
+    /// Whether the event gives access at `at`: it is active and its time is not over.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # fn example(event: &Event) {
+    /// assert!(!event.is_active(event.expires_at), "access ends before that moment");
+    /// # }
+    /// ```
+    pub fn is_active(&self, at: DateTime<Utc>) -> bool {
+        self.status == Status::Active && at < self.expires_at
+    }
+
+    /// The access that the event gives at `at`: none unless it is active and not over.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # fn example(event: &Event, now: chrono::DateTime<chrono::Utc>) {
+    /// if let Some(grant) = event.grant(now) {
+    ///     println!("until {}", grant.until);
+    /// }
+    /// # }
+    /// ```
+    pub fn grant(&self, at: DateTime<Utc>) -> Option<Grant> {
+        self.is_active(at).then(|| Grant {
+            kind: GrantKind::Emergency,
+            person: self.invoker.clone(),
+            profile: self.profile.clone(),
+            granted_by: GrantedBy::Person(self.invoker.clone()),
+            until: self.expires_at,
+        })
+    }
+
+    /// How much of the access is left at `at`: zero if there is none.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # use std::time::Duration;
+    /// # fn example(event: &Event) {
+    /// assert_eq!(event.remaining(event.expires_at), Duration::ZERO);
+    /// # }
+    /// ```
+    pub fn remaining(&self, at: DateTime<Utc>) -> Duration {
+        if !self.is_active(at) {
+            return Duration::ZERO;
+        }
+        (self.expires_at - at).to_std().unwrap_or(Duration::ZERO)
+    }
+
+    /// Whether nothing can change the status any more: it is closed or expired. Only such an event
+    /// can be deleted.
+    pub fn is_terminal(&self) -> bool {
+        match self.status {
+            Status::Active => false,
+            Status::Closed | Status::Expired => true,
+        }
+    }
+}
+
+/// Adds a length to a time; stops at the latest time there is.
+pub(crate) fn later(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
+    chrono::TimeDelta::from_std(length)
+        .ok()
+        .and_then(|length| time.checked_add_signed(length))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Takes a length from a time; stops at the earliest time there is.
+pub(crate) fn earlier(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
+    chrono::TimeDelta::from_std(length)
+        .ok()
+        .and_then(|length| time.checked_sub_signed(length))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// What an event is created from.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_breakglass::{Draft, EventId, OsRandom, Person, Profile, ReasonCode};
+///
+/// let draft = Draft {
+///     id: EventId::random(&OsRandom)?,
+///     invoker: Person::new("alice")?,
+///     profile: Profile::new("prod")?,
+///     duration: Duration::from_secs(3600),
+///     reason_code: ReasonCode::Incident,
+///     justification: "the orders database does not accept writes".into(),
+///     ticket: Some("INC-4711".into()),
+///     request_id: None,
+/// };
+/// assert_eq!(draft.ticket.as_deref(), Some("INC-4711"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The id it shall have: minted first, so that the caller knows it whatever happens.
+    pub id: EventId,
+    /// Who declares it.
+    pub invoker: Person,
+    /// What for.
+    pub profile: Profile,
+    /// How long access shall last, from the creation: more than zero, at most 4 hours by default.
+    pub duration: Duration,
+    /// What kind of emergency it is.
+    pub reason_code: ReasonCode,
+    /// Why: 20 to 1,000 characters by default, two different ones of which are not white space.
+    pub justification: String,
+    /// A reference in the host's ticket system: 1 to 128 characters.
+    pub ticket: Option<String>,
+    /// The request for access that came before, if there was one: 1 to 128 characters.
+    pub request_id: Option<String>,
+}
+
+/// What kind of emergency it is.
+///
+/// ```
+/// use countersign_breakglass::ReasonCode;
+///
+/// assert_eq!("incident".parse(), Ok(ReasonCode::Incident));
+/// assert!("Incident".parse::<ReasonCode>().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// Something is broken.
+    Incident,
+    /// Something must be done that cannot wait.
+    Maintenance,
+    /// Somebody is attacking, or has.
+    Security,
+    /// Something lost must be brought back.
+    Recovery,
+    /// None of these; the justification says what.
+    Other,
+}
+
+impl ReasonCode {
+    /// Every code, in the order of their declaration.
+    pub const ALL: [ReasonCode; 5] = [
+        ReasonCode::Incident,
+        ReasonCode::Maintenance,
+        ReasonCode::Security,
+        ReasonCode::Recovery,
+        ReasonCode::Other,
+    ];
+
+    /// The code as documents and records write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ReasonCode::Incident => "incident",
+            ReasonCode::Maintenance => "maintenance",
+            ReasonCode::Security => "security",
+            ReasonCode::Recovery => "recovery",
+            ReasonCode::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ReasonCode {
+    type Err = Problem;
+
+    /// Reads the code as documents write it; [`Problem::UnknownReasonCode`] otherwise.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut codes = ReasonCode::ALL.into_iter();
+        codes
+            .find(|code| code.as_str() == text)
+            .ok_or_else(|| Problem::UnknownReasonCode { value: shown(text) })
+    }
+}
+
+/// One change of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// What was done.
+    pub action: Action,
+    /// Who or what did it.
+    pub actor: Actor,
+    /// Why, as the actor put it; the text of a note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+    /// The version before; none at creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Version>,
+    /// The version after, which is also when.
+    pub to: Version,
+}
+
+/// What was done to an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It was declared.
+    Created,
+    /// Its invoker or a responder closed it.
+    Closed,
+    /// Its time was over.
+    Expired,
+    /// Somebody wrote a note.
+    Noted,
+}
+
+/// Who or what changed an event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A person.
+    Person(Person),
+    /// Time: the event's was over.
+    Time,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Actor::Person(person) => write!(f, "{person}"),
+            Actor::Time => f.write_str("time"),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a store of events promises: [`Store`], the least that an engine must do, and
+//! [`StoreExt`], what can be built on that.
+//!
+//! The doc comments are the contract. Rules are not written again by each engine: a store reads,
+//! calls [`Event::create`] or [`Event::apply`], and writes, all inside one atomic step.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_core::future::BoxFuture;
+use countersign_core::names::{Person, Profile};
+use countersign_core::retry::Retry;
+use countersign_core::version::Version;
+
+use crate::admission::Admission;
+use crate::change::Change;
+use crate::error::Error;
+use crate::record::{Draft, Event, EventId};
+use crate::transition::Status;
+use crate::{Listing, Page};
+
+/// Keeps events.
+///
+/// For all methods:
+///
+/// - Nothing happens before the returned future is first polled. A call is one atomic step: it
+///   takes effect at one moment between its first poll and its completion, wholly or not at all.
+/// - A call that fails changes nothing, unless it fails with [`Error::Backend`] whose outcome is
+///   [`Outcome::Unknown`](crate::Outcome::Unknown).
+/// - Versions are issued inside the step as `max(clock, last + 1 ns)`, where `last` is the last
+///   version issued by the whole store; the rules see that same time.
+/// - Records that are returned are snapshots: nothing changes them.
+/// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
+///   engine fails.
+pub trait Store: Send + Sync {
+    /// Creates an active event, if `admission` lets it begin ([`Admission::decide`]).
+    ///
+    /// - What the admission is to decide by ([`Admission::observation`]) is observed in this same
+    ///   step, so of several callers never more pass than the rules allow.
+    /// - Assigns `created_at` and the first version, which are the same moment, and derives
+    ///   `expires_at`.
+    /// - An event of the same person and profile whose time is over but that is still marked
+    ///   active is marked expired in this same step, with a version of its own just before.
+    /// - The errors, in this order: [`Error::AlreadyExists`] if the id is taken, whatever the rest
+    ///   of the draft says; [`Error::Invalid`] if a field of the draft is outside the store's
+    ///   limits; [`Error::Refused`]. None of them changes anything.
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        admission: &'a Admission,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>>;
+
+    /// Reads an event.
+    ///
+    /// - [`Error::NotFound`] if there is none with this id.
+    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>>;
+
+    /// Changes an event that is at version `expected`, by [`Event::apply`].
+    ///
+    /// - Of several calls with the same `expected` the first wins; the others get
+    ///   [`Error::Conflict`] with the version that it made.
+    /// - The errors, in this order: [`Error::NotFound`]; [`Error::Conflict`];
+    ///   [`Error::InvalidTransition`]; [`Error::Refused`].
+    fn update<'a>(
+        &'a self,
+        id: EventId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>>;
+
+    /// Deletes an event that is over ([`Event::is_terminal`]).
+    ///
+    /// - It is no error if there is none with this id.
+    /// - [`Error::NotTerminal`] if it is not over.
+    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Lists events, newest first by `created_at`, then smallest id first.
+    ///
+    /// - A limit of 0 means 100, one above 1,000 means 1,000.
+    /// - The cursor of a page continues after its last event, whatever was created, changed or
+    ///   deleted since.
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
+
+    /// The event of exactly this person for exactly this profile that is active and not over at
+    /// `at`, if there is one. There is never more than one.
+    ///
+    /// - Never one whose `expires_at` is `at` or earlier, marked expired or not.
+    fn find_active<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>>;
+
+    /// Events still marked active whose `expires_at` is `at` or earlier, earliest first; at most
+    /// `limit`, as in [`Store::list`].
+    fn due(&self, at: DateTime<Utc>, limit: usize)
+    -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
+}
+
+/// Which events a list is of. Names match exactly.
+///
+/// ```
+/// use countersign_breakglass::{Filter, Status};
+///
+/// assert_eq!(Filter::from(Status::Active), Filter::Status(Status::Active));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// Those of one invoker.
+    Invoker(Person),
+    /// Those for one profile.
+    Profile(Profile),
+    /// Those with one status.
+    Status(Status),
+}
+
+impl From<Status> for Filter {
+    fn from(status: Status) -> Self {
+        Filter::Status(status)
+    }
+}
+
+impl From<Person> for Filter {
+    fn from(person: Person) -> Self {
+        Filter::Invoker(person)
+    }
+}
+
+impl From<Profile> for Filter {
+    fn from(profile: Profile) -> Self {
+        Filter::Profile(profile)
+    }
+}
+
+/// What can be done with any [`Store`].
+pub trait StoreExt: Store {
+    /// Reads an event, lets `change` make a change from it, and updates it; on a conflict waits a
+    /// little and begins again, as often as `retry` says.
+    ///
+    /// - `change` is called once a try, each time with the event as just read.
+    /// - [`Error::Conflict`] if every try met one; any other error at once, those of `change`
+    ///   included.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # async fn example(store: &dyn Store, id: EventId, bob: Person) -> Result<(), Error> {
+    /// let retry = Retry::default();
+    /// store.update_with(id, &retry, |_| Ok(Change::note(&bob, "called the database team"))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn update_with<'a, F>(
+        &'a self,
+        id: EventId,
+        retry: &'a Retry,
+        mut change: F,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>>
+    where
+        F: FnMut(&Event) -> Result<Change, Error> + Send + 'a,
+    {
+        Box::pin(async move {
+            let mut backoff = retry.start();
+            loop {
+                let current = self.get(id).await?;
+                let change = change(&current)?;
+                match self.update(id, current.updated_at, &change).await {
+                    Err(Error::Conflict(conflict)) => {
+                        if !backoff.wait().await {
+                            return Err(Error::Conflict(conflict));
+                        }
+                    }
+                    result => return result,
+                }
+            }
+        })
+    }
+}
+
+impl<S: Store + ?Sized> StoreExt for S {}

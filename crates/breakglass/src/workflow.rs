@@ -1,0 +1,230 @@
+//! What a host calls: invoke, close, note, expire what is due, find a grant, how much of it is
+//! left.
+//!
+//! A [`Workflow`] holds a store, the rules in force and a clock, and adds no rule of its own: what
+//! is refused, the store's step refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_core::clock::Clock;
+use countersign_core::grant::Grant;
+use countersign_core::id::{OsRandom, RandomSource};
+use countersign_core::names::{Person, Profile};
+use countersign_core::retry::Retry;
+
+use crate::admission::Admission;
+use crate::change::Change;
+use crate::error::Error;
+use crate::invocation_policy::InvocationPolicy;
+use crate::rate_limit_policy::RateLimitPolicy;
+use crate::record::{Draft, Event, EventId, ReasonCode};
+use crate::store::{Store, StoreExt};
+
+/// Emergencies under one [`InvocationPolicy`] and one [`RateLimitPolicy`]. Cheap to clone.
+///
+/// When the rules change, make another with [`Workflow::with_policy`] or
+/// [`Workflow::with_rate_limits`]: events that have begun stand, those to come follow the new
+/// rules.
+#[derive(Clone)]
+pub struct Workflow {
+    store: Arc<dyn Store>,
+    policy: Arc<InvocationPolicy>,
+    rate_limits: Arc<RateLimitPolicy>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn RandomSource>,
+    retry: Retry,
+}
+
+impl Workflow {
+    /// A workflow over a store. `clock` must be the one that the store uses, or agree with it.
+    pub fn new(
+        store: Arc<dyn Store>,
+        policy: Arc<InvocationPolicy>,
+        rate_limits: Arc<RateLimitPolicy>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            store,
+            policy,
+            rate_limits,
+            clock,
+            random: Arc::new(OsRandom),
+            retry: Retry::default(),
+        }
+    }
+
+    /// The same workflow under other invocation rules.
+    #[must_use]
+    pub fn with_policy(&self, policy: Arc<InvocationPolicy>) -> Self {
+        Self {
+            policy,
+            ..self.clone()
+        }
+    }
+
+    /// The same workflow under other rate-limit rules.
+    #[must_use]
+    pub fn with_rate_limits(&self, rate_limits: Arc<RateLimitPolicy>) -> Self {
+        Self {
+            rate_limits,
+            ..self.clone()
+        }
+    }
+
+    /// The same workflow with ids from another source.
+    #[must_use]
+    pub fn with_random(&self, random: Arc<dyn RandomSource>) -> Self {
+        Self {
+            random,
+            ..self.clone()
+        }
+    }
+
+    /// The same workflow with another way of trying again after a conflict.
+    #[must_use]
+    pub fn with_retry(&self, retry: Retry) -> Self {
+        Self {
+            retry,
+            ..self.clone()
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The invocation rules in force.
+    pub fn policy(&self) -> &Arc<InvocationPolicy> {
+        &self.policy
+    }
+
+    /// The rate-limit rules in force.
+    pub fn rate_limits(&self) -> &Arc<RateLimitPolicy> {
+        &self.rate_limits
+    }
+
+    /// A draft with a new id. Nothing is stored; a ticket and a request's id can be added to it.
+    ///
+    /// # Errors
+    /// [`Error::Random`] if no id can be minted.
+    pub fn draft(
+        &self,
+        invoker: &Person,
+        profile: &Profile,
+        duration: Duration,
+        reason_code: ReasonCode,
+        justification: &str,
+    ) -> Result<Draft, Error> {
+        Ok(Draft {
+            id: EventId::random(&*self.random)?,
+            invoker: invoker.clone(),
+            profile: profile.clone(),
+            duration,
+            reason_code,
+            justification: justification.to_owned(),
+            ticket: None,
+            request_id: None,
+        })
+    }
+
+    /// Declares an emergency. Access begins now.
+    ///
+    /// A lost answer can be found again with the draft's id.
+    ///
+    /// # Errors
+    /// Those of [`Store::create`]. [`Refusal::retry_at`](crate::Refusal::retry_at) says when to
+    /// try again, where waiting helps.
+    pub async fn invoke(&self, draft: &Draft) -> Result<Arc<Event>, Error> {
+        let admission = Admission::new(&self.policy, &self.rate_limits, &draft.profile);
+        self.store.create(draft, &admission).await
+    }
+
+    /// Closes an event, and ends its access at once; its invoker or a responder named by the rule
+    /// for its profile can, before its time is over.
+    ///
+    /// # Errors
+    /// Those of [`Store::update`]; a conflict only after all tries. Of several people who close at
+    /// once all but the first get [`Error::InvalidTransition`].
+    pub async fn close(&self, id: EventId, by: &Person, reason: &str) -> Result<Arc<Event>, Error> {
+        self.change(id, |event| {
+            Change::close(&self.policy, &event.profile, by, reason)
+        })
+        .await
+    }
+
+    /// Writes a note on an event, whatever its status. The history keeps every note.
+    ///
+    /// # Errors
+    /// As [`Workflow::close`].
+    pub async fn note(&self, id: EventId, by: &Person, text: &str) -> Result<Arc<Event>, Error> {
+        self.change(id, |_| Change::note(by, text)).await
+    }
+
+    /// Marks events whose time is over as expired, earliest first, at most `limit` (0 means 100,
+    /// more than 1,000 means 1,000), and gives those it marked. Events that somebody else changed
+    /// meanwhile are passed over.
+    ///
+    /// The end of access does not depend on this: an event whose time is over gives none, marked
+    /// or not, and does not stand in the way of the next.
+    ///
+    /// # Errors
+    /// Those of the store; what was marked before stays marked.
+    pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+        let change = Change::expire();
+        let mut expired = Vec::new();
+        for event in self.store.due(self.clock.now(), limit).await? {
+            match self.store.update(event.id, event.updated_at, &change).await {
+                Ok(event) => expired.push(event),
+                Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(expired)
+    }
+
+    /// The access that this person has to this profile now by an emergency, if any.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find_grant(
+        &self,
+        person: &Person,
+        profile: &Profile,
+    ) -> Result<Option<Grant>, Error> {
+        let now = self.clock.now();
+        let event = self.store.find_active(person, profile, now).await?;
+        Ok(event.and_then(|event| event.grant(now)))
+    }
+
+    /// How much of this person's emergency access to this profile is left now: zero if there is
+    /// none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remaining(&self, person: &Person, profile: &Profile) -> Result<Duration, Error> {
+        let now = self.clock.now();
+        let event = self.store.find_active(person, profile, now).await?;
+        Ok(event.map_or(Duration::ZERO, |event| event.remaining(now)))
+    }
+
+    async fn change(
+        &self,
+        id: EventId,
+        change: impl Fn(&Event) -> Change + Send + Sync,
+    ) -> Result<Arc<Event>, Error> {
+        self.store
+            .update_with(id, &self.retry, |event| Ok(change(event)))
+            .await
+    }
+}
+
+impl std::fmt::Debug for Workflow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workflow")
+            .field("policy", &self.policy)
+            .field("rate_limits", &self.rate_limits)
+            .finish_non_exhaustive()
+    }
+}
