@@ -40,6 +40,7 @@
 //! Approvals are `countersign-request`'s, emergencies `countersign-breakglass`'s; this crate knows
 //! neither and needs neither.
 
+mod cache;
 mod combine;
 mod decision;
 mod digest;
@@ -50,7 +51,14 @@ mod policy;
 mod query;
 mod rule;
 
-pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
+#[cfg(all(
+    feature = "coarse-clock",
+    any(target_os = "linux", target_os = "android")
+))]
+pub use countersign_core::clock::CoarseTicks;
+pub use countersign_core::clock::{
+    Clock, InstantTicks, ManualClock, ManualTicks, SystemClock, Tick, Ticks,
+};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
 pub use countersign_core::names::{Group, NameError, Person, Profile};
@@ -59,6 +67,7 @@ pub use countersign_core::version::{Conflict, Version, VersionError};
 pub use countersign_core::window::duration::{DurationText, ParseDurationError};
 pub use countersign_core::window::{HoursDocument, Window, WindowDocument, WindowError};
 
+pub use cache::{CacheConfig, CacheStats, CachedLoader, Freshness, Handle, Served};
 pub use decision::{
     Allow, Decision, Denial, Deny, Matched, OwnedDecision, OwnedDenial, OwnedRule, RequireApproval,
     Verdict,
