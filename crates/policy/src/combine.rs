@@ -40,14 +40,14 @@ impl Decision<'_> {
     /// ]}"#.parse()?;
     /// let (alice, prod) = (Person::new("alice")?, Profile::new("prod")?);
     /// let query = Query::new(alice.clone(), prod.clone(), "2026-03-02T09:00:00Z".parse()?);
-    /// let approval = Grant {
+    /// let grants = [Grant {
     ///     kind: GrantKind::Approval,
     ///     person: alice,
     ///     profile: prod,
     ///     granted_by: GrantedBy::Person(Person::new("bob")?),
     ///     until: "2026-03-02T10:00:00Z".parse()?,
-    /// };
-    /// let Decision::Allow(allow) = policy.decide(&query).combine(&query, &[approval]) else {
+    /// }];
+    /// let Decision::Allow(allow) = policy.decide(&query).combine(&query, &grants) else {
     ///     panic!("bob has approved it");
     /// };
     /// assert_eq!(allow.max_duration, Some(Duration::from_secs(3_600)));

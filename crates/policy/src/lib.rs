@@ -47,9 +47,11 @@ mod digest;
 mod document;
 mod error;
 mod loader;
+mod memory;
 mod policy;
 mod query;
 mod rule;
+pub mod store;
 
 #[cfg(all(
     feature = "coarse-clock",
@@ -76,6 +78,8 @@ pub use digest::{ParseDigestError, PolicyDigest};
 pub use document::{ConditionsDocument, PolicyDocument, RuleDocument};
 pub use error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError};
 pub use loader::{LoadError, Loader};
+pub use memory::{InMemory, InMemorySync};
 pub use policy::Policy;
 pub use query::{Mode, Query};
 pub use rule::{Conditions, Effect, MAX_REASON_CHARACTERS, Rule};
+pub use store::{Expected, Store, StoreExt, Stored};

@@ -1,0 +1,446 @@
+//! Policies that are kept: the contract of a store, and what can be built on it.
+//!
+//! A store keeps policies by name, each with its last versions. [`Store`] is the least that an
+//! engine implements; [`StoreExt`] is what everyone gets for it. [`InMemory`](crate::InMemory) is
+//! the crate's own engine.
+//!
+//! What holds of every store:
+//!
+//! - A put is conditional and atomic: of several callers who have read the same version, one wins,
+//!   and the others are told which version won.
+//! - A version is issued by the store and never twice: not with a clock that stands still or runs
+//!   backwards, not after a policy is deleted and put again.
+//! - A call that fails changes nothing, so the same call can be made again; only an outcome of
+//!   [`Outcome::Unknown`] leaves that open.
+
+use std::error::Error as StdError;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use countersign_core::future::BoxFuture;
+use countersign_core::names::{NameError, check_name};
+use countersign_core::retry::Retry;
+use countersign_core::version::{Conflict, Version, VersionError};
+use thiserror::Error;
+
+use crate::digest::PolicyDigest;
+use crate::loader::{LoadError, Loader};
+use crate::policy::Policy;
+
+/// A place that keeps policies by name and version.
+///
+/// A store is a [`Loader`]: `load` gives the current version's policy;
+/// [`Error::into_load_error`] says how its errors are to be told.
+///
+/// Every method:
+///
+/// - checks the name first: [`Error::InvalidName`] unless it is a name as
+///   [`Person::new`](crate::Person::new) takes it.
+/// - may give [`Error::Backend`] if the engine fails.
+/// - does its work when the future is polled, nothing if it never is, and all or nothing if it is
+///   dropped before it is done.
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_policy::{Expected, InMemory, Policy, Store, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store: Arc<dyn Store> = Arc::new(InMemory::new(Arc::new(SystemClock)));
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
+/// ]}"#.parse()?;
+/// let first = store.put("main", Expected::Absent, Arc::new(policy)).await?;
+/// assert_eq!(store.get("main").await?, first);
+/// assert_eq!(store.load("main").await?.digest(), first.digest());
+/// # Ok(())
+/// # }
+/// ```
+pub trait Store: Loader {
+    /// Puts a policy, if what is there is what the caller expects.
+    ///
+    /// - Gives what is stored, with the version that the store has just assigned: later than any
+    ///   it has ever assigned.
+    /// - Keeps the versions before it, up to the store's limit
+    ///   ([`Limits::max_versions`]); the oldest go first.
+    /// - Puts a new version even if the policy is the same as before.
+    /// - [`Error::AlreadyExists`]: the policy is expected to be absent and is there.
+    /// - [`Error::NotFound`]: a version is expected and there is no such policy.
+    /// - [`Error::Conflict`]: another version is there than is expected.
+    /// - [`Error::Clock`]: the store's clock gives no version.
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Expected,
+        policy: Arc<Policy>,
+    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>>;
+
+    /// Gets a policy's current version.
+    ///
+    /// - [`Error::NotFound`]: there is no such policy.
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<Stored>, Error>>;
+
+    /// Gets one version of a policy.
+    ///
+    /// - [`Error::NotFound`]: there is no such policy.
+    /// - [`Error::VersionNotFound`]: the policy never had this version, has had too many since,
+    ///   or was deleted and put again since.
+    fn get_version<'a>(
+        &'a self,
+        name: &'a str,
+        version: Version,
+    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>>;
+
+    /// Gets the versions of a policy that are kept, newest first. At least one.
+    ///
+    /// - [`Error::NotFound`]: there is no such policy.
+    fn versions<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Arc<Stored>>, Error>>;
+
+    /// Lists the policies by name, in the order of the names' bytes.
+    ///
+    /// - Names put or deleted between two pages are in or out; all others are listed exactly once.
+    /// - The name that a page begins after need not be there any more; if it is not a name,
+    ///   [`Error::InvalidName`].
+    fn list<'a>(&'a self, page: &'a NamePage) -> BoxFuture<'a, Result<NameListing, Error>>;
+
+    /// Deletes a policy with all its versions, if its current version is the expected one.
+    ///
+    /// - [`Error::NotFound`]: there is no such policy.
+    /// - [`Error::Conflict`]: another version is there than is expected.
+    fn delete<'a>(&'a self, name: &'a str, expected: Version) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// What must be there for a put to happen.
+///
+/// ```
+/// use countersign_policy::{Expected, Version};
+///
+/// assert_ne!(Expected::Absent, Expected::Version(Version::from_nanos(1)));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expected {
+    /// Nothing: the put creates.
+    Absent,
+    /// This version: the put replaces it.
+    Version(Version),
+}
+
+/// One version of a stored policy: an immutable snapshot.
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_policy::{Policy, Stored, Version};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
+/// ]}"#.parse()?;
+/// let stored = Stored { name: "main".into(), version: Version::from_nanos(1), policy: Arc::new(policy) };
+/// assert_eq!(stored.digest(), stored.policy.digest());
+/// # Ok::<(), countersign_policy::DocumentError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The name it is stored under.
+    pub name: Arc<str>,
+    /// The version, assigned by the store when it was put.
+    pub version: Version,
+    /// The policy.
+    pub policy: Arc<Policy>,
+}
+
+impl Stored {
+    /// The digest of the policy.
+    pub fn digest(&self) -> PolicyDigest {
+        self.policy.digest()
+    }
+}
+
+/// What is bounded in a store.
+///
+/// ```
+/// use countersign_policy::store::Limits;
+///
+/// assert_eq!(Limits::default().max_versions.get(), 100);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How many versions of a policy are kept, the current one included: 100 unless set.
+    pub max_versions: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_versions: NonZeroUsize::MIN.saturating_add(99),
+        }
+    }
+}
+
+/// Which part of the list of names is wanted.
+///
+/// ```
+/// use countersign_policy::store::NamePage;
+///
+/// let page = NamePage::default();
+/// assert_eq!((page.effective_limit(), page.after), (100, None));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamePage {
+    /// The most names to give: 0 means 100, more than 1,000 means 1,000.
+    pub limit: usize,
+    /// The last name of the page before; the start of the list if none.
+    pub after: Option<Arc<str>>,
+}
+
+impl NamePage {
+    /// Names for a limit of 0.
+    pub const DEFAULT_LIMIT: usize = 100;
+    /// The most names that one page holds.
+    pub const MAX_LIMIT: usize = 1_000;
+
+    /// The most names that the page will hold: from 1 to 1,000.
+    pub fn effective_limit(&self) -> usize {
+        match self.limit {
+            0 => Self::DEFAULT_LIMIT,
+            limit => limit.min(Self::MAX_LIMIT),
+        }
+    }
+}
+
+/// One page of the list of names.
+///
+/// ```
+/// use countersign_policy::store::NameListing;
+///
+/// let empty = NameListing { items: Vec::new(), next: None };
+/// assert!(empty.next.is_none(), "there is no further page");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameListing {
+    /// The current version of each policy, in the order of the names' bytes.
+    pub items: Vec<Arc<Stored>>,
+    /// What the next page begins after; none if this is the last.
+    pub next: Option<Arc<str>>,
+}
+
+/// Why a store did not do what was asked.
+///
+/// ```
+/// use countersign_policy::store::Error;
+///
+/// let error = Error::NotFound { name: "main".into() };
+/// assert_eq!(error.to_string(), "there is no policy `main`: put it, or correct the name");
+/// ```
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such policy. Put it with [`Expected::Absent`], or correct the name.
+    #[error("there is no policy `{name}`: put it, or correct the name")]
+    NotFound {
+        /// The name that was asked for.
+        name: Arc<str>,
+    },
+    /// The policy has no such version any more, or never had. Choose one that
+    /// [`Store::versions`] lists.
+    #[error("policy `{name}` has no version `{version}`: choose one that is kept")]
+    VersionNotFound {
+        /// The name that was asked for.
+        name: Arc<str>,
+        /// The version that was asked for.
+        version: Version,
+    },
+    /// The policy was to be created and is there. Read it, and put over the version that is there
+    /// if that is what is wanted.
+    #[error("policy `{name}` is there already, at version `{actual}`: read it and decide again")]
+    AlreadyExists {
+        /// The name that was given.
+        name: Arc<str>,
+        /// The version that is there.
+        actual: Version,
+    },
+    /// Another version is there than was expected. Read it again, decide again, put again;
+    /// [`StoreExt::update_with`] does that.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The name is not one. Correct it.
+    #[error("the policy's name is not valid: {0}")]
+    InvalidName(NameError),
+    /// The store's clock gives no version. Set the clock right.
+    #[error(transparent)]
+    Clock(#[from] VersionError),
+    /// The engine failed.
+    #[error("the policy store failed: {source}")]
+    Backend {
+        /// What the engine says.
+        source: Arc<dyn StdError + Send + Sync>,
+        /// Whether the same call may succeed later. If not, look at the engine.
+        retryable: bool,
+        /// Whether the change was made.
+        outcome: Outcome,
+    },
+}
+
+/// Whether a change was made by a call that failed.
+///
+/// ```
+/// use countersign_policy::store::Outcome;
+///
+/// assert_ne!(Outcome::NotApplied, Outcome::Unknown);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It was not made: the same call can be made again.
+    NotApplied,
+    /// It may have been made: read before trying again.
+    Unknown,
+}
+
+impl Error {
+    /// The error as a [`Loader`] tells it. For engines: `load` is `get` with its errors told so.
+    ///
+    /// Only [`Error::NotFound`] and [`Error::InvalidName`] become [`LoadError::NotFound`]: under a
+    /// name that is none there cannot be a policy. All others become [`LoadError::Failed`].
+    ///
+    /// ```
+    /// use countersign_policy::{LoadError, store::Error};
+    ///
+    /// let error = Error::NotFound { name: "main".into() };
+    /// assert!(matches!(error.into_load_error("main"), LoadError::NotFound { .. }));
+    /// ```
+    pub fn into_load_error(self, name: &str) -> LoadError {
+        match self {
+            Error::NotFound { .. } | Error::InvalidName(_) => {
+                LoadError::NotFound { name: name.into() }
+            }
+            Error::Backend { source, .. } => LoadError::Failed {
+                name: name.into(),
+                source,
+            },
+            error => LoadError::failed(name, error),
+        }
+    }
+}
+
+/// Checks the name of a policy, as every store does first.
+///
+/// # Errors
+/// [`Error::InvalidName`].
+///
+/// ```
+/// use countersign_policy::store::check_policy_name;
+///
+/// assert!(check_policy_name("main").is_ok());
+/// assert!(check_policy_name("main\n").is_err());
+/// ```
+pub fn check_policy_name(name: &str) -> Result<(), Error> {
+    check_name(name).map_err(Error::InvalidName)
+}
+
+/// What every [`Store`] can do besides.
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_policy::{DocumentError, Expected, InMemory, Policy, Store, StoreExt, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = InMemory::new(Arc::new(SystemClock));
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
+/// ]}"#.parse()?;
+/// let first = store.put("main", Expected::Absent, Arc::new(policy)).await?;
+///
+/// let second = store
+///     .update_with("main", |stored| {
+///         let mut document = stored.policy.document();
+///         document.rules[0].reason = Some("everyone may read".to_owned());
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Arc::new(Policy::try_from(document)?))
+///     })
+///     .await
+///     .map_err(|error| error.to_string())?;
+///
+/// let third = store.rollback("main", second.version, first.version).await?;
+/// assert_eq!(third.digest(), first.digest());
+/// assert!(third.version > second.version);
+/// # Ok(())
+/// # }
+/// ```
+pub trait StoreExt: Store {
+    /// Reads a policy, lets `update` make another of it, and puts that over the version read; on
+    /// conflict all of it again, at most 10 times in all, with the pauses of [`Retry::default`].
+    ///
+    /// As [`update_with_retry`](StoreExt::update_with_retry).
+    fn update_with<'a, E, F>(
+        &'a self,
+        name: &'a str,
+        update: F,
+    ) -> BoxFuture<'a, Result<Arc<Stored>, E>>
+    where
+        E: From<Error> + Send + 'a,
+        F: FnMut(&Stored) -> Result<Arc<Policy>, E> + Send + 'a,
+    {
+        Box::pin(async move {
+            let retry = Retry::default();
+            self.update_with_retry(name, &retry, update).await
+        })
+    }
+
+    /// Reads a policy, lets `update` make another of it, and puts that over the version read; on
+    /// conflict waits and does all of it again, as often as `retry` says.
+    ///
+    /// - Gives what was put. `update` may be called several times, each time with what is then
+    ///   stored; nothing is put that was not made from the version it replaces.
+    /// - An error of `update` ends it at once; nothing is put.
+    /// - [`Error::Conflict`]: others came first at every try.
+    /// - [`Error::NotFound`], [`Error::InvalidName`], [`Error::Clock`], [`Error::Backend`]: as
+    ///   [`Store::get`] and [`Store::put`]; not tried again.
+    fn update_with_retry<'a, E, F>(
+        &'a self,
+        name: &'a str,
+        retry: &'a Retry,
+        mut update: F,
+    ) -> BoxFuture<'a, Result<Arc<Stored>, E>>
+    where
+        E: From<Error> + Send + 'a,
+        F: FnMut(&Stored) -> Result<Arc<Policy>, E> + Send + 'a,
+    {
+        Box::pin(async move {
+            let mut backoff = retry.start();
+            loop {
+                let stored = self.get(name).await?;
+                let policy = update(&stored)?;
+                let expected = Expected::Version(stored.version);
+                match self.put(name, expected, policy).await {
+                    Err(Error::Conflict(conflict)) => {
+                        if !backoff.wait().await {
+                            return Err(Error::Conflict(conflict).into());
+                        }
+                    }
+                    result => return Ok(result?),
+                }
+            }
+        })
+    }
+
+    /// Puts the policy of an earlier version again, as a new version.
+    ///
+    /// - Gives what was put; the versions in between stay.
+    /// - [`Error::VersionNotFound`]: `to` is not kept; nothing is put.
+    /// - [`Error::Conflict`]: the policy is not at version `expected` any more; nothing is put.
+    /// - [`Error::NotFound`], [`Error::InvalidName`], [`Error::Clock`], [`Error::Backend`]: as
+    ///   [`Store::get_version`] and [`Store::put`].
+    fn rollback<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Version,
+        to: Version,
+    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
+        Box::pin(async move {
+            let earlier = self.get_version(name, to).await?;
+            let policy = Arc::clone(&earlier.policy);
+            self.put(name, Expected::Version(expected), policy).await
+        })
+    }
+}
+
+impl<S: Store + ?Sized> StoreExt for S {}
