@@ -140,9 +140,16 @@ impl<'p> Decision<'p> {
         }
     }
 
-    /// What the rule that matched tells a person.
+    /// What a person is told: the reason of the rule that matched, or, where access is denied
+    /// because none did, `no matching rule`.
     pub fn reason(&self) -> Option<&'p str> {
-        self.rule()?.reason
+        match self {
+            Decision::Deny(Deny {
+                why: Denial::NoRule,
+                ..
+            }) => Some("no matching rule"),
+            decision => decision.rule()?.reason,
+        }
     }
 
     /// The policy that decided.

@@ -27,7 +27,7 @@ impl fmt::Display for Line<'_> {
             (Verdict::Allow, _) => "allow",
             (Verdict::RequireApproval, _) => "approval required",
             (Verdict::Deny, None | Some(OwnedDenial::Rule)) => "deny",
-            (Verdict::Deny, Some(OwnedDenial::NoRule)) => "deny, no rule matches",
+            (Verdict::Deny, Some(OwnedDenial::NoRule)) => "deny, no matching rule",
             (Verdict::Deny, Some(OwnedDenial::HardRule)) => "deny, even in an emergency",
             (Verdict::Deny, Some(OwnedDenial::ServerModeRequired))
                 if self.requires_session_tracking =>
