@@ -10,6 +10,7 @@ mod failure;
 mod fix;
 mod output;
 mod tidy;
+mod tree;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

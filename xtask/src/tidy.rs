@@ -14,10 +14,10 @@ mod words;
 mod workflows;
 
 use std::fmt;
-use std::path::Path;
 
 use crate::cargo::Workspace;
 use crate::failure::Failure;
+use crate::tree;
 
 /// A text file of the project.
 #[derive(Debug, Clone)]
@@ -85,48 +85,20 @@ pub fn problems(workspace: &Workspace, files: &[File]) -> Vec<Problem> {
 /// Files that a rule may want to read.
 const EXTENSIONS: &[&str] = &["rs", "md", "toml", "yml", "yaml"];
 
-/// Directories that begin with a dot and are the project's all the same.
-const DOTTED: &[&str] = &[".cargo", ".ci", ".config", ".github"];
-
-/// The project's files, those not yet committed included; what cargo builds left out.
+/// The project's files that a rule may want to read.
 pub fn files(workspace: &Workspace) -> Result<Vec<File>, Failure> {
-    let mut files = Vec::new();
-    let mut folders = vec![workspace.root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|source| unreadable(&folder, source))? {
-            let entry = entry.map_err(|source| unreadable(&folder, source))?;
-            let path = entry.path();
-            let kind = entry
-                .file_type()
-                .map_err(|source| unreadable(&path, source))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if kind.is_dir() {
-                let hidden = name.starts_with('.') && !DOTTED.contains(&name.as_str());
-                if !hidden && name != "target" && path != workspace.target {
-                    folders.push(path);
-                }
-            } else if kind.is_file() && EXTENSIONS.contains(&extension(&name)) {
-                let text =
-                    std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
-                let path = path.strip_prefix(&workspace.root).unwrap_or(&path);
-                let path = path.to_string_lossy().replace('\\', "/");
-                files.push(File { path, text });
-            }
-        }
-    }
-    files.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(files)
+    tree::paths(workspace)?
+        .into_iter()
+        .filter(|path| EXTENSIONS.contains(&extension(path)))
+        .map(|path| {
+            let text = tree::read(workspace, &path)?;
+            Ok(File { path, text })
+        })
+        .collect()
 }
 
 fn extension(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
-}
-
-fn unreadable(path: &Path, source: std::io::Error) -> Failure {
-    Failure::Read {
-        path: path.display().to_string(),
-        source,
-    }
 }
 
 #[cfg(test)]
@@ -175,10 +147,6 @@ mod tests {
         assert!(
             files.iter().any(|file| file.path == "xtask/src/tidy.rs"),
             "files are found"
-        );
-        assert!(
-            !files.iter().any(|file| file.path.starts_with("target/")),
-            "target is no source"
         );
         assert_eq!(
             shown(problems(&workspace, &files)),
