@@ -196,18 +196,17 @@ impl Sync<'_> {
                 return Err(Error::AlreadyExists { id: draft.id });
             }
             self.store.limits.check_draft(draft)?;
-            let mut at = step.stamp()?;
-            let key = Key::Access(draft.invoker.case_folded(), draft.profile.clone());
-            let marked: Vec<Arc<Event>> = step.scan(key).cloned().collect();
-            for event in marked {
-                if event.expires_at <= at.time() {
-                    step.put(event.apply(&Change::expire(), at)?);
-                    at = step.stamp()?;
-                }
-            }
+            let at = step.stamp()?;
             let observed = observe(step, &admission.observation(draft, at.time()));
             let admitted = admission.decide(draft, &observed, at.time())?;
-            Ok(step.put(Event::create(draft, &admitted, &self.store.limits, at)?))
+            let event = Event::create(draft, &admitted, &self.store.limits, at)?;
+            let key = Key::Access(draft.invoker.case_folded(), draft.profile.clone());
+            let replaced: Vec<Arc<Event>> = step.scan(key).cloned().collect();
+            for event in replaced {
+                let expired = event.apply(&Change::expire(), step.stamp()?)?;
+                step.put(expired);
+            }
+            Ok(step.put(event))
         })
     }
 

@@ -40,7 +40,7 @@ pub trait Store: Send + Sync {
     /// - Assigns `created_at` and the first version, which are the same moment, and derives
     ///   `expires_at`.
     /// - An event of the same person and profile whose time is over but that is still marked
-    ///   active is marked expired in this same step, with a version of its own just before.
+    ///   active is marked expired in this same step, with a version of its own.
     /// - The errors, in this order: [`Error::AlreadyExists`] if the id is taken, whatever the rest
     ///   of the draft says; [`Error::Invalid`] if a field of the draft is outside the store's
     ///   limits; [`Error::Refused`]. None of them changes anything.

@@ -1,0 +1,633 @@
+//! Documents of rules: every field's good case, every mistake, every limit.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use countersign_breakglass::*;
+use serde_json::{Value, json};
+
+fn read_invocation(document: &Value) -> Result<InvocationPolicy, DocumentError> {
+    InvocationPolicy::from_json(document.to_string().as_bytes())
+}
+
+fn read_limits(document: &Value) -> Result<RateLimitPolicy, DocumentError> {
+    RateLimitPolicy::from_json(document.to_string().as_bytes())
+}
+
+/// An invocation document of one good rule and this field.
+fn invocation_with(field: &str, value: Value) -> Value {
+    let mut rule = json!({"name": "on-call", "users": ["alice"]});
+    rule[field] = value;
+    json!({"version": "1", "rules": [rule]})
+}
+
+/// A rate-limit document of one good rule and this field.
+fn limits_with(field: &str, value: Value) -> Value {
+    let mut rule = json!({
+        "name": "all", "max_per_user": 1, "max_per_profile": 1, "escalation_threshold": 1,
+        "quota_window": "1h", "cooldown": "1s",
+    });
+    rule[field] = value;
+    json!({"version": "1", "rules": [rule]})
+}
+
+fn invocation_fault(field: &str, value: Value) -> RuleError {
+    match read_invocation(&invocation_with(field, value)) {
+        Err(DocumentError::Rule(error)) => error,
+        other => panic!("not a fault of the rule: {other:?}"),
+    }
+}
+
+fn limits_fault(field: &str, value: Value) -> RuleError {
+    match read_limits(&limits_with(field, value)) {
+        Err(DocumentError::Rule(error)) => error,
+        other => panic!("not a fault of the rule: {other:?}"),
+    }
+}
+
+/// Refused by its shape: the message names the place, the rule and the field.
+#[track_caller]
+fn assert_syntax<T: std::fmt::Debug>(result: Result<T, DocumentError>, parts: &[&str]) {
+    let Err(DocumentError::Syntax {
+        line,
+        column,
+        message,
+    }) = result
+    else {
+        panic!("not a fault of the shape: {result:?}");
+    };
+    assert!(line > 0 && column > 0, "no place: {message}");
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+#[test]
+fn a_document_with_every_field_means_what_it_says() {
+    let policy = read_invocation(&json!({"version": "1", "rules": [{
+        "name": "on-call", "profiles": ["prod"], "users": ["alice"],
+        "allowed_reason_codes": ["incident", "recovery"],
+        "time": {"days": ["monday"], "hours": {"start": "09:00", "end": "17:00"},
+                 "timezone": "Europe/London"},
+        "max_duration": "1h30m", "mfa": {"required": true, "methods": ["sms"]},
+        "responders": ["carol"],
+    }]}))
+    .unwrap();
+    let rule = policy.rule_for(&profile("prod")).unwrap();
+    assert_eq!(rule.name(), "on-call");
+    assert!(rule.names_invoker(&person("alice")) && !rule.names_invoker(&person("bob")));
+    let codes = ReasonCode::ALL.map(|code| rule.allows_reason_code(code));
+    assert_eq!(codes, [true, false, false, true, false]);
+    assert!(rule.time().unwrap().contains(time("2026-03-02T09:00:00Z")));
+    assert_eq!(rule.max_duration(), Some(Duration::from_secs(5_400)));
+    assert!(rule.requires_mfa());
+    assert_eq!(MfaMethod::ALL.map(|m| rule.allows_method(m)), [false, true]);
+    assert_eq!(rule.responders(), [person("carol")]);
+    assert!(rule.names_responder(&person("carol")) && !rule.names_responder(&person("Carol")));
+    assert!(policy.rule_for(&profile("PROD")).is_none());
+
+    let policy = read_limits(&json!({"version": "1", "rules": [{
+        "name": "all", "profiles": ["prod"], "cooldown": "30m", "max_per_user": 2,
+        "max_per_profile": 5, "quota_window": "24h", "escalation_threshold": 1,
+    }]}))
+    .unwrap();
+    let rule = policy.rule_for(&profile("prod")).unwrap();
+    assert_eq!(rule.name(), "all");
+    assert_eq!(rule.cooldown(), Some(Duration::from_secs(1_800)));
+    assert_eq!(rule.quota_window(), Some(24 * HOUR));
+    let counts = [
+        rule.max_per_user(),
+        rule.max_per_profile(),
+        rule.escalation_threshold(),
+    ];
+    assert_eq!(counts.map(|count| count.unwrap().get()), [2, 5, 1]);
+    assert!(policy.rule_for(&profile("prod2")).is_none());
+}
+
+#[test]
+fn what_is_absent_restricts_nothing() {
+    let policy = invocation(r#""profiles": ["prod"]"#);
+    let rule = &policy.rules()[0];
+    assert!(rule.names_invoker(&person("anybody")));
+    assert!(
+        ReasonCode::ALL
+            .iter()
+            .all(|code| rule.allows_reason_code(*code))
+    );
+    assert_eq!((rule.time(), rule.max_duration()), (None, None));
+    assert!(!rule.requires_mfa() && rule.allows_method(MfaMethod::Sms));
+    assert!(rule.responders().is_empty());
+    let policy = limits(r#""cooldown": "1s""#);
+    assert!(policy.rules()[0].applies_to(&profile("anything")));
+}
+
+#[test]
+fn the_first_rule_for_the_profile_applies_and_no_other() {
+    let policy = read_invocation(&json!({"version": "1", "rules": [
+        {"name": "first", "profiles": ["prod"], "users": ["alice"]},
+        {"name": "second", "users": ["bob"]},
+    ]}))
+    .unwrap();
+    let name = |wanted: &str| policy.rule_for(&profile(wanted)).map(|rule| rule.name());
+    assert_eq!(name("prod"), Some("first"));
+    assert_eq!(name("dev"), Some("second"));
+}
+
+#[test]
+fn a_policy_is_written_as_it_was_read() {
+    let document = invocation_with("mfa", json!({"required": true, "methods": ["totp"]}));
+    let policy = read_invocation(&document).unwrap();
+    assert_eq!(serde_json::to_value(&policy).unwrap(), document);
+    assert_eq!(
+        serde_json::from_value::<InvocationPolicy>(document).unwrap(),
+        policy
+    );
+    let document = limits_with("cooldown", json!("2h"));
+    let policy = read_limits(&document).unwrap();
+    assert_eq!(serde_json::to_value(&policy).unwrap(), document);
+    assert_eq!(
+        serde_json::from_value::<RateLimitPolicy>(document).unwrap(),
+        policy
+    );
+}
+
+#[test]
+fn a_misspelt_key_never_becomes_a_wildcard() {
+    for misspelt in [
+        "user",
+        "Users",
+        "profile",
+        "reason_codes",
+        "max-duration",
+        "closers",
+        "",
+    ] {
+        let result = read_invocation(&invocation_with(misspelt, json!(["alice"])));
+        let unknown = format!("unknown field `{misspelt}`");
+        assert_syntax(
+            result,
+            &["rules[0]", &unknown, "expected one of", "`users`"],
+        );
+    }
+    for misspelt in ["max_per_person", "cool_down", "window", "quotaWindow"] {
+        let result = read_limits(&limits_with(misspelt, json!(1)));
+        let unknown = format!("unknown field `{misspelt}`");
+        assert_syntax(result, &["rules[0]", &unknown, "`max_per_user`"]);
+    }
+    for (field, value, unknown) in [
+        (
+            "mfa",
+            json!({"required": true, "method": ["sms"]}),
+            "`method`",
+        ),
+        (
+            "mfa",
+            json!({"required": true, "require": true}),
+            "`require`",
+        ),
+        ("time", json!({"day": ["monday"]}), "`day`"),
+        (
+            "time",
+            json!({"hours": {"start": "09:00", "end": "10:00", "zone": "UTC"}}),
+            "`zone`",
+        ),
+    ] {
+        let result = read_invocation(&invocation_with(field, value));
+        assert_syntax(result, &["rules[0]", field, "unknown field", unknown]);
+    }
+    let extra = json!({"version": "1", "rules": [], "rule": []});
+    assert_syntax(read_invocation(&extra), &["unknown field `rule`"]);
+    assert_syntax(read_limits(&extra), &["unknown field `rule`"]);
+}
+
+#[test]
+fn null_is_never_the_same_as_absent() {
+    for field in [
+        "name",
+        "profiles",
+        "users",
+        "allowed_reason_codes",
+        "time",
+        "max_duration",
+        "mfa",
+        "responders",
+    ] {
+        let named = format!("`{field}`: ");
+        let result = read_invocation(&invocation_with(field, Value::Null));
+        assert_syntax(result, &["rules[0]", &named]);
+    }
+    for field in [
+        "name",
+        "profiles",
+        "cooldown",
+        "max_per_user",
+        "max_per_profile",
+        "quota_window",
+        "escalation_threshold",
+    ] {
+        let named = format!("`{field}`: ");
+        assert_syntax(
+            read_limits(&limits_with(field, Value::Null)),
+            &["rules[0]", &named],
+        );
+    }
+    let methods = json!({"required": true, "methods": null});
+    assert_syntax(
+        read_invocation(&invocation_with("mfa", methods)),
+        &["rules[0]", "`mfa`", "`methods`"],
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_its_field() {
+    for (field, value) in [
+        ("users", json!("alice")),
+        ("users", json!([1])),
+        ("profiles", json!({})),
+        ("max_duration", json!(["1h"])),
+        ("mfa", json!(true)),
+        ("mfa", json!({"required": "yes"})),
+        ("mfa", json!({"methods": ["totp"]})),
+        ("time", json!("monday")),
+    ] {
+        let named = format!("`{field}`: ");
+        let result = read_invocation(&invocation_with(field, value));
+        assert_syntax(result, &["rules[0]", &named]);
+    }
+    for (field, value) in [("max_per_user", json!("3")), ("cooldown", json!({}))] {
+        let named = format!("`{field}`: ");
+        assert_syntax(
+            read_limits(&limits_with(field, value)),
+            &["rules[0]", &named],
+        );
+    }
+    let number = json!({"version": 1, "rules": []});
+    assert_syntax(read_invocation(&number), &["`version`"]);
+}
+
+#[test]
+fn an_empty_list_is_an_error_and_means_neither_everyone_nor_nobody() {
+    for field in ["profiles", "users", "allowed_reason_codes", "responders"] {
+        let error = invocation_fault(field, json!([]));
+        assert_eq!(error.field, field);
+        assert!(matches!(error.problem, Problem::Empty { .. }), "{error}");
+    }
+    let error = invocation_fault("mfa", json!({"required": false, "methods": []}));
+    assert_eq!(error.field, "mfa.methods");
+    assert!(matches!(error.problem, Problem::Empty { .. }), "{error}");
+    let error = limits_fault("profiles", json!([]));
+    assert_eq!(error.field, "profiles");
+    let none = json!({"version": "1", "rules": []});
+    assert_eq!(read_invocation(&none), Err(DocumentError::NoRules));
+    assert_eq!(read_limits(&none), Err(DocumentError::NoRules));
+}
+
+#[test]
+fn names_in_lists_are_checked_one_by_one() {
+    for field in ["profiles", "users", "responders"] {
+        for bad in ["", " ", "alice ", "\talice", "a\0b", "a\nb"] {
+            let error = invocation_fault(field, json!(["alice", bad]));
+            assert_eq!(error.field, format!("{field}[1]"), "{bad:?}");
+            assert!(matches!(error.problem, Problem::Name(_)), "{error}");
+        }
+        for good in ["älice", "李", "a b", &"x".repeat(256)] {
+            assert!(read_invocation(&invocation_with(field, json!([good]))).is_ok());
+        }
+        let error = invocation_fault(field, json!(["x".repeat(257)]));
+        assert_eq!(
+            error.problem,
+            Problem::Name(NameError::TooLong { characters: 257 })
+        );
+    }
+    assert_eq!(
+        limits_fault("profiles", json!(["prod", " "])).field,
+        "profiles[1]"
+    );
+}
+
+#[test]
+fn rules_have_names_and_no_two_the_same() {
+    for bad in ["", " ", "a ", "a\nb", "a\0"] {
+        for error in [
+            invocation_fault("name", json!(bad)),
+            limits_fault("name", json!(bad)),
+        ] {
+            assert_eq!(error.field, "name");
+            assert!(matches!(error.problem, Problem::Name(_)), "{error}");
+            assert!(!error.to_string().contains(['\n', '\0']), "{error:?}");
+        }
+    }
+    let rule = |name: &str| json!({"name": name, "users": ["alice"], "profiles": ["prod"]});
+    let twice = json!({"version": "1", "rules": [rule("a"), rule("b"), rule("a")]});
+    let error = read_invocation(&twice).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "rule 2 `a`: `name`: rule 0 is called `a` already: give each rule its own name"
+    );
+    let rule = |name: &str| json!({"name": name, "cooldown": "1h"});
+    let twice = json!({"version": "1", "rules": [rule("a"), rule("a")]});
+    let error = read_limits(&twice).unwrap_err();
+    let DocumentError::Rule(error) = error else {
+        panic!("{error}");
+    };
+    let duplicate = Problem::DuplicateName {
+        value: "a".into(),
+        first: 0,
+    };
+    assert_eq!((error.index, error.problem), (1, duplicate));
+    let different = json!({"version": "1", "rules": [rule("a"), rule("A")]});
+    assert!(read_limits(&different).is_ok());
+}
+
+#[test]
+fn a_rule_without_a_condition_would_be_for_everyone_and_everything() {
+    let bare = json!({"version": "1", "rules": [{"name": "all", "responders": ["carol"]}]});
+    let error = read_invocation(&bare).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "rule 0 `all`: `users`: it is missing: \
+         state users, profiles, allowed_reason_codes, time, max_duration or mfa"
+    );
+    for condition in [
+        r#""users": ["a"]"#,
+        r#""profiles": ["a"]"#,
+        r#""allowed_reason_codes": ["other"]"#,
+        r#""time": {"days": ["monday"]}"#,
+        r#""max_duration": "1s""#,
+        r#""mfa": {"required": false}"#,
+    ] {
+        assert_eq!(invocation(condition).rules().len(), 1);
+    }
+}
+
+#[test]
+fn reason_codes_and_methods_are_known_or_refused() {
+    for bad in ["Incident", "incident ", "outage", "", "other\n"] {
+        let error = invocation_fault("allowed_reason_codes", json!(["incident", bad]));
+        assert_eq!(error.field, "allowed_reason_codes[1]");
+        let Problem::UnknownReasonCode { value } = &error.problem else {
+            panic!("{error}");
+        };
+        assert_eq!(*value, bad.replace('\n', "\\n"));
+        assert!(
+            error.to_string().contains("write incident, maintenance"),
+            "{error}"
+        );
+    }
+    for bad in ["TOTP", "email", ""] {
+        let error = invocation_fault("mfa", json!({"required": true, "methods": [bad]}));
+        assert_eq!(error.field, "mfa.methods[0]");
+        assert_eq!(error.problem, Problem::UnknownMethod { value: bad.into() });
+    }
+    for code in ReasonCode::ALL {
+        let document = invocation_with("allowed_reason_codes", json!([code.as_str()]));
+        assert!(read_invocation(&document).is_ok());
+        assert_eq!(code.to_string().parse(), Ok(code));
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+    }
+}
+
+#[test]
+fn windows_name_their_field() {
+    for (value, field) in [
+        (json!({}), "time"),
+        (json!({"timezone": "Europe/London"}), "time"),
+        (json!({"days": []}), "time.days"),
+        (json!({"days": ["Monday"]}), "time.days"),
+        (
+            json!({"days": ["monday"], "timezone": "Mars/Base"}),
+            "time.timezone",
+        ),
+        (
+            json!({"hours": {"start": "9:00", "end": "10:00"}}),
+            "time.hours.start",
+        ),
+        (
+            json!({"hours": {"start": "09:00", "end": "24:00"}}),
+            "time.hours.end",
+        ),
+        (
+            json!({"hours": {"start": "09:00", "end": "09:00"}}),
+            "time.hours",
+        ),
+    ] {
+        let error = invocation_fault("time", value);
+        assert_eq!(error.field, field, "{error}");
+        assert!(matches!(error.problem, Problem::Window(_)), "{error}");
+    }
+}
+
+#[test]
+fn durations_are_neither_zero_nor_bare_numbers_nor_endless() {
+    let bad = [
+        json!("0s"),
+        json!(""),
+        json!("-1h"),
+        json!("1d"),
+        json!("90"),
+        json!(3600),
+        json!(-1),
+        json!(1.5),
+        json!("1.5h"),
+        json!("87600h1s"),
+        json!("99999999999999999999h"),
+    ];
+    for value in bad {
+        for error in [
+            invocation_fault("max_duration", value.clone()),
+            limits_fault("cooldown", value.clone()),
+            limits_fault("quota_window", value.clone()),
+        ] {
+            assert!(matches!(error.problem, Problem::Duration(_)), "{error}");
+        }
+        assert_eq!(
+            invocation_fault("max_duration", value.clone()).field,
+            "max_duration"
+        );
+        assert_eq!(limits_fault("quota_window", value).field, "quota_window");
+    }
+    for good in ["1s", "87600h"] {
+        assert!(read_invocation(&invocation_with("max_duration", json!(good))).is_ok());
+        assert!(read_limits(&limits_with("cooldown", json!(good))).is_ok());
+        assert!(read_limits(&limits_with("quota_window", json!(good))).is_ok());
+    }
+}
+
+#[test]
+fn counts_are_whole_numbers_from_one() {
+    for field in ["max_per_user", "max_per_profile", "escalation_threshold"] {
+        for bad in [
+            json!(0),
+            json!(-1),
+            json!(1.5),
+            json!(1.0),
+            json!(4_294_967_296_u64),
+        ] {
+            let error = limits_fault(field, bad.clone());
+            assert_eq!(error.field, field);
+            let value = bad.to_string();
+            assert_eq!(error.problem, Problem::Count { value });
+        }
+        for good in [1, u32::MAX] {
+            assert!(read_limits(&limits_with(field, json!(good))).is_ok());
+        }
+    }
+    let huge = limits_with("max_per_user", json!(1)).to_string();
+    let huge = huge.replace(r#""max_per_user":1"#, r#""max_per_user":1e999"#);
+    assert_syntax(
+        RateLimitPolicy::from_json(huge.as_bytes()),
+        &["rules[0]", "out of range"],
+    );
+}
+
+#[test]
+fn what_counts_needs_a_window_and_a_window_something_that_counts() {
+    for field in ["max_per_user", "max_per_profile", "escalation_threshold"] {
+        let rule = json!({"name": "all", field: 1});
+        let error = read_limits(&json!({"version": "1", "rules": [rule]})).unwrap_err();
+        let DocumentError::Rule(error) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(error.field, "quota_window");
+        assert!(matches!(error.problem, Problem::Missing { .. }), "{error}");
+        let rule = json!({"name": "all", field: 1, "quota_window": "1h"});
+        assert!(read_limits(&json!({"version": "1", "rules": [rule]})).is_ok());
+    }
+    for rule in [
+        json!({"name": "all", "quota_window": "1h"}),
+        json!({"name": "all", "quota_window": "1h", "cooldown": "1h"}),
+    ] {
+        let error = read_limits(&json!({"version": "1", "rules": [rule]})).unwrap_err();
+        assert!(
+            matches!(&error, DocumentError::Rule(error) if matches!(error.problem, Problem::Unused { .. })),
+            "{error}"
+        );
+    }
+    let nothing = json!({"version": "1", "rules": [{"name": "all", "profiles": ["prod"]}]});
+    let error = read_limits(&nothing).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "rule 0 `all`: `cooldown`: it is missing: \
+         state cooldown, max_per_user, max_per_profile or escalation_threshold"
+    );
+}
+
+#[test]
+fn only_version_1_is_known() {
+    for bad in ["", "0", "2", "1.0", " 1", "one"] {
+        let document = json!({"version": bad, "rules": [{"name": "a", "users": ["b"]}]});
+        let value = bad.to_owned();
+        assert_eq!(
+            read_invocation(&document),
+            Err(DocumentError::Version { value })
+        );
+    }
+    let document = json!({"version": "2", "rules": [{"name": "a", "cooldown": "1s"}]});
+    let error = read_limits(&document).unwrap_err();
+    assert_eq!(error.to_string(), "`version` is `2`: write \"1\"");
+}
+
+#[test]
+fn what_is_no_document_says_where() {
+    for bad in [
+        "",
+        "null",
+        "[]",
+        "{",
+        "{}",
+        "nonsense",
+        "{\"version\": \"1\"}",
+        "{\"rules\": []}",
+        "{\"version\": \"1\", \"rules\": {}}",
+        "{\"version\": \"1\", \"rules\": [null]}",
+        "{\"version\": \"1\", \"version\": \"1\", \"rules\": []}",
+        "{\"version\": \"1\", \"rules\": [{\"name\": \"a\", \"name\": \"b\"}]}",
+        "{\"version\": \"1\", \"rules\": [{}]}",
+        "{\"version\": \"1\", \"rules\": [{\"name\": \"a\", \"users\": [\"b\"]}]} x",
+        "{\"version\": \"1\0\", \"rules\": []}",
+        "\u{feff}{\"version\": \"1\", \"rules\": []}",
+    ] {
+        for result in [
+            InvocationPolicy::from_json(bad.as_bytes()).map(drop),
+            RateLimitPolicy::from_json(bad.as_bytes()).map(drop),
+        ] {
+            assert!(
+                matches!(result, Err(DocumentError::Syntax { .. })),
+                "{bad}: {result:?}"
+            );
+        }
+    }
+    let latin = b"{\"version\": \"1\", \"rules\": [{\"name\": \"\xe4\", \"users\": [\"b\"]}]}";
+    assert!(InvocationPolicy::from_json(latin).is_err());
+    let rule = "{\"version\": \"1\", \"rules\": [\n{\"name\": \"a\",\n \"userz\": []}]}";
+    let Err(DocumentError::Syntax { line, .. }) = rule.parse::<InvocationPolicy>() else {
+        panic!("a misspelt field was read");
+    };
+    assert_eq!(line, 3);
+}
+
+#[test]
+fn deep_and_large_documents_end_in_an_answer() {
+    for open in [
+        "[",
+        "{\"a\":",
+        "{\"version\": \"1\", \"rules\": [{\"users\": [",
+    ] {
+        let deep = open.repeat(100_000);
+        assert!(InvocationPolicy::from_json(deep.as_bytes()).is_err());
+        assert!(RateLimitPolicy::from_json(deep.as_bytes()).is_err());
+    }
+    let ten_megabytes = "x".repeat(10 << 20);
+    let error = invocation_fault("users", json!([ten_megabytes]));
+    let characters = 10 << 20;
+    assert_eq!(
+        error.problem,
+        Problem::Name(NameError::TooLong { characters })
+    );
+    let error = invocation_fault("name", json!(ten_megabytes));
+    assert!(error.to_string().len() < 2_000, "a log is flooded");
+    let error = read_invocation(&invocation_with(&ten_megabytes, json!(1))).unwrap_err();
+    assert!(error.to_string().len() < 3_000, "a log is flooded");
+    let users: Vec<String> = (0..500_000)
+        .map(|number| format!("user-{number}"))
+        .collect();
+    let policy = read_invocation(&invocation_with("users", json!(users))).unwrap();
+    assert!(policy.rules()[0].names_invoker(&person("user-499999")));
+}
+
+#[test]
+fn more_than_64_mebibytes_are_not_read() {
+    let most = 64 << 20;
+    let mut json = invocation_with("users", json!(["alice"])).to_string();
+    json.push_str(&" ".repeat(most - json.len()));
+    assert!(json.parse::<InvocationPolicy>().is_ok());
+    json.push(' ');
+    let bytes = most + 1;
+    let too_large = DocumentError::TooLarge { bytes, most };
+    assert_eq!(json.parse::<InvocationPolicy>(), Err(too_large.clone()));
+    assert_eq!(json.parse::<RateLimitPolicy>(), Err(too_large));
+}
+
+#[test]
+fn the_look_back_of_limits_is_the_longest_of_any_rule() {
+    let policy = read_limits(&json!({"version": "1", "rules": [
+        {"name": "a", "cooldown": "30m"},
+        {"name": "b", "max_per_user": 1, "quota_window": "24h"},
+        {"name": "c", "cooldown": "48h"},
+    ]}))
+    .unwrap();
+    assert_eq!(policy.longest_look_back(), 48 * HOUR);
+    assert_eq!(
+        RateLimitPolicy::unlimited().longest_look_back(),
+        Duration::ZERO
+    );
+}
