@@ -193,7 +193,8 @@ proptest! {
         ]),
     ) {
         use chrono::{Datelike, Days, Timelike};
-        let end = (start + length) % 1440;
+        // Start and end are the same only in a window of whole days.
+        let (start, end) = if length == 0 { (0, 0) } else { (start, (start + length) % 1440) };
         let window = Window { days, start, end, zone };
         let at = DateTime::from_timestamp(seconds, 0).unwrap();
         let local = at.with_timezone(&zone).naive_local();

@@ -261,12 +261,10 @@ fn a_runtime_that_shuts_down_aborts_the_load() {
         .enable_time()
         .build()
         .unwrap();
-    let load = runtime.block_on(async {
-        let load = spawn_load(&cache, "main");
+    runtime.block_on(async {
+        drop(spawn_load(&cache, "main"));
         source.started.notified().await;
-        load
     });
-    drop(load);
     drop(runtime);
     cache
         .inner
