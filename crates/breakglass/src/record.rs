@@ -40,7 +40,7 @@ countersign_core::define_id! {
 /// `justification`, `ticket`, `request_id`, `escalate`, `created_at` and `expires_at` never change;
 /// the status of a closed or expired event never changes; `updated_at` grows with every change;
 /// `history` begins with the creation and gains one entry a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Event {
     /// What identifies it.
     pub id: EventId,
@@ -294,7 +294,7 @@ impl FromStr for ReasonCode {
 }
 
 /// One change of an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// What was done.
     pub action: Action,

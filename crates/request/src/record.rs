@@ -37,7 +37,7 @@ countersign_core::define_id! {
 /// `ticket`, `created_at` and `decide_by` never change; the status of a terminal request never
 /// changes; `updated_at` grows with every change; `history` begins with the creation and gains one
 /// entry a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// What identifies it.
     pub id: RequestId,
@@ -182,7 +182,7 @@ pub struct Draft {
 }
 
 /// Who or what approved a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Approval {
     /// A person, or a rule that approves automatically; never one for the other.
     pub by: GrantedBy,
@@ -191,7 +191,7 @@ pub struct Approval {
 }
 
 /// One change of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// What was done.
     pub action: Action,
