@@ -4,7 +4,7 @@
 //! [`Policy`](crate::Policy). Effects, days, modes and durations are texts here, so that the check
 //! can name the rule, the field, the value and the fix.
 //!
-//! - Unknown fields, fields given twice and an explicit `null` are errors: a misspelt `user` must
+//! - Unknown fields, fields given twice, an explicit `null` and lists for objects are errors: a misspelt `user` must
 //!   never become a rule for everyone.
 //! - A type error names the field it is in, whatever format is read.
 //! - What is absent is not written; what was read is written back.
@@ -12,7 +12,7 @@
 use countersign_core::window::WindowDocument;
 use countersign_core::window::document;
 use countersign_core::window::duration::DurationText;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A policy document: what a policy file holds.
 ///
@@ -31,15 +31,28 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(policy.rules().len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyDocument {
     /// The version of the format: `1`.
-    #[serde(deserialize_with = "read::version")]
     pub version: String,
     /// The rules; the first that matches decides. At least one.
-    #[serde(deserialize_with = "document::rules")]
     pub rules: Vec<RuleDocument>,
+}
+
+impl<'de> Deserialize<'de> for PolicyDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, expecting = "a policy document")]
+        struct Fields {
+            #[serde(deserialize_with = "read::version")]
+            version: String,
+            #[serde(deserialize_with = "document::rules")]
+            rules: Vec<RuleDocument>,
+        }
+
+        let Fields { version, rules } = document::object(deserializer)?;
+        Ok(Self { version, rules })
+    }
 }
 
 /// One rule as a document says it.
@@ -52,7 +65,7 @@ pub struct PolicyDocument {
 /// assert!(error.to_string().starts_with("`conditions`: unknown field `user`, expected one of `users`"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a rule")]
 pub struct RuleDocument {
     /// The rule's name, unlike every other in the document.
     #[serde(deserialize_with = "read::name")]
@@ -107,7 +120,7 @@ pub struct RuleDocument {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object of conditions")]
 pub struct ConditionsDocument {
     /// The people it is for; everyone if absent.
     #[serde(

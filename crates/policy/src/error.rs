@@ -28,7 +28,7 @@ pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 /// let error = Policy::from_json(json).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "rules[0] `night-shift`: `conditions.users[0]`: \
+///     "rule 0 `night-shift`: `conditions.users[0]`: \
 ///      name `alice ` begins or ends with white space: remove it",
 /// );
 /// assert!(matches!(error, DocumentError::Rule(rule) if matches!(rule.problem, Problem::Name(_))));
@@ -85,7 +85,7 @@ pub enum DocumentError {
 /// let error = RuleError { index: 2, name: "on-call".into(), field: "hard".into(), problem };
 /// assert_eq!(
 ///     error.to_string(),
-///     "rules[2] `on-call`: `hard`: only a deny rule can be hard, and this is `allow`: leave it out",
+///     "rule 2 `on-call`: `hard`: only a deny rule can be hard, and this is `allow`: leave it out",
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl fmt::Display for RuleError {
             field,
             problem,
         } = self;
-        write!(f, "rules[{index}] `{}`: `{field}`: ", Shown(name))?;
+        write!(f, "rule {index} `{}`: `{field}`: ", Shown(name))?;
         write!(f, "{}", Shown(problem))
     }
 }
@@ -138,7 +138,7 @@ pub enum Problem {
     #[error("the rule has no name: write one that no other rule has")]
     EmptyName,
     /// Two rules have the same name. Rename one.
-    #[error("rules[{first}] has the same name: give each rule its own")]
+    #[error("rule {first} has the same name: give each rule its own")]
     DuplicateName {
         /// The place of the first rule with the name.
         first: usize,

@@ -177,7 +177,8 @@ fn rules_are_a_list_with_a_rule() {
         assert!(message.contains("expected a list of rules"), "{message}");
     }
     assert_eq!(syntax(read(r#"{"version": "1"}"#)), "missing field `rules`");
-    for rule in [json!(null), json!("a"), json!(7), json!(true)] {
+    let nameless = json!(["a", "allow", {"users": ["alice"]}]);
+    for rule in [json!(null), json!("a"), json!(7), json!(true), nameless] {
         let message = syntax(read(&document(&json!([good_rule("a"), rule]))));
         assert!(message.starts_with("rules[1]: invalid type"), "{message}");
     }
@@ -209,7 +210,7 @@ fn rule_names_are_names_and_differ() {
         assert_eq!(field, "name");
         assert!(matches!(problem, Problem::Name(_)), "{problem:?}");
     }
-    let twice = fault(name("first"), "rules[0] has the same name");
+    let twice = fault(name("first"), "rule 0 has the same name");
     assert_eq!(twice, ("name".into(), Problem::DuplicateName { first: 0 }));
     assert!(name("First").is_ok(), "names match exactly");
     assert!(syntax(read_with("name", json!(7))).starts_with("rules[1]: `name`: invalid type"));
@@ -261,8 +262,11 @@ fn a_rule_has_a_condition() {
         fault(read_with("conditions", Value::Null), "state users"),
         none
     );
-    let list = syntax(read_with("conditions", json!(["users"])));
-    assert!(list.starts_with("rules[1]: `conditions`: "), "{list}");
+    for bad in [json!(["users"]), json!([["alice"]]), json!("users")] {
+        let message = syntax(read_with("conditions", bad));
+        let start = "rules[1]: `conditions`: invalid type";
+        assert!(message.starts_with(start), "{message}");
+    }
 }
 
 #[test]
@@ -604,9 +608,10 @@ fn what_is_not_json_says_where() {
         ("{", (1, 1)),
         ("null", (1, 4)),
         ("[]", (1, 0)),
+        (r#"["1", []]"#, (1, 0)),
         ("{\"version\": \"1\",\n \"rules\": [,]}", (2, 12)),
         ("{\"version\": \"1\", \"rules\": []} x", (1, 31)),
-        ("{\"version\": \"\u{1}\"}", (1, 13)),
+        ("{\"version\": \"\u{1}\"}", (1, 14)),
         ("\0", (1, 1)),
         ("{'version': 1}", (1, 2)),
         ("// comment\n{}", (1, 1)),
@@ -675,33 +680,37 @@ fn a_document_has_at_most_64_mebibytes() {
 #[test]
 fn ten_megabytes_of_anything_are_a_short_error() {
     let long = "x".repeat(10_000_000);
+    let text = format!("\"{long}\"");
+    let rule = |fields: &str| format!("{{\"version\": \"1\", \"rules\": [{{{fields}}}]}}");
+    let rule_if = |condition: &str| {
+        rule(&format!(
+            "\"name\": \"a\", \"effect\": \"deny\", \"conditions\": {{{condition}}}"
+        ))
+    };
+    let with = |field: &str| format!("{field}, {}", "\"conditions\": {\"users\": [\"a\"]}");
     for json in [
         long.clone(),
-        format!("\"{long}\""),
+        text.clone(),
         "[".repeat(10_000_000),
         "{\"a\":".repeat(2_000_000),
-        json!({ long.clone(): 1 }).to_string(),
-        document(&json!(long)),
-        document(&json!([long])),
-        document(&json!([{ long.clone(): 1 }])),
-        document(&json!([{"name": long, "effect": "allow", "conditions": {"users": ["a"]}}])),
-        document(&json!([{"name": "a", "effect": long, "conditions": {"users": ["a"]}}])),
-        document(&json!([{"name": "a", "effect": "allow", "conditions": {"users": [long]}}])),
-        document(&json!([{"name": "a", "effect": "allow", "conditions": {"mode": [long]}}])),
-        document(
-            &json!([{"name": "a", "effect": "allow", "conditions": {"time": {"days": [long]}}}]),
-        ),
-        document(
-            &json!([{"name": "a", "effect": "allow", "conditions": {"time":
-            {"days": ["monday"], "timezone": long}}}]),
-        ),
-        document(
-            &json!([{"name": "a", "effect": "allow", "conditions": {"time":
-            {"hours": {"start": long, "end": "10:00"}}}}]),
-        ),
-        document(
-            &json!([{"name": "a", "effect": "allow", "conditions": {"users": ["a"]}, "reason": long}]),
-        ),
+        format!("{{{text}: 1}}"),
+        format!("{{\"version\": \"1\", \"rules\": {text}}}"),
+        format!("{{\"version\": \"1\", \"rules\": [{text}]}}"),
+        rule(&format!("{text}: 1")),
+        rule(&with(&format!("\"effect\": \"deny\", \"name\": {text}"))),
+        rule(&with(&format!("\"name\": \"a\", \"effect\": {text}"))),
+        rule(&with(&format!(
+            "\"name\": \"a\", \"effect\": \"deny\", \"reason\": {text}"
+        ))),
+        rule_if(&format!("\"users\": [{text}]")),
+        rule_if(&format!("\"mode\": [{text}]")),
+        rule_if(&format!("\"time\": {{\"days\": [{text}]}}")),
+        rule_if(&format!(
+            "\"time\": {{\"days\": [\"monday\"], \"timezone\": {text}}}"
+        )),
+        rule_if(&format!(
+            "\"time\": {{\"hours\": {{\"start\": {text}, \"end\": \"10:00\"}}}}"
+        )),
     ] {
         assert_one_line(&read(&json).unwrap_err().to_string());
     }
@@ -732,16 +741,19 @@ fn deep_nesting_is_an_error_wherever_it_is() {
 
 #[test]
 fn a_ten_megabyte_policy_is_read_in_full() {
-    let rules: Vec<Value> = (0..100_000)
-        .map(|n| good_rule(&format!("rule-{n}")))
-        .collect();
-    let mut json = document(&json!(rules));
-    let policy = read(&json).unwrap();
-    assert_eq!(policy.rules().len(), 100_000);
-    json = json.replace("\"rule-99999\"", "\"rule-7\"");
-    let error = read(&json).unwrap_err();
+    let reason = "because ".repeat(125);
+    let rule = |n| {
+        let mut rule = good_rule(&format!("rule-{n}"));
+        rule["reason"] = reason.as_str().into();
+        rule
+    };
+    let rules: Vec<Value> = (0..10_000).map(rule).collect();
+    let json = document(&json!(rules));
+    assert!(json.len() > 10_000_000);
+    assert_eq!(read(&json).unwrap().rules().len(), 10_000);
+    let error = read(&json.replace("\"rule-9999\"", "\"rule-7\"")).unwrap_err();
     let expected = RuleError {
-        index: 99_999,
+        index: 9_999,
         name: "rule-7".into(),
         field: "name".into(),
         problem: Problem::DuplicateName { first: 7 },
@@ -763,7 +775,7 @@ fn serde_reads_as_strictly_as_from_json() {
     assert!(
         error
             .to_string()
-            .starts_with("rules[0] `a`: `conditions.users[0]`: "),
+            .starts_with("rule 0 `a`: `conditions.users[0]`: "),
         "{error}"
     );
     let unknown = json!({"version": "1", "rules": [

@@ -3,13 +3,89 @@
 //! Serde types of a document use [`present`] for every optional field, so that an explicit `null`
 //! is an error and never means "anyone", and [`rules`] for the list of rules, so that an error
 //! inside a rule says which one. [`field_readers!`](crate::field_readers) makes an error say which
-//! field.
+//! field. All of them take a structure only as an object ([`object`]).
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+
+/// Reads a value; if it is a structure, only as an object. What serde derives would also take a
+/// list of the fields' values in their order, in which nothing is named.
+///
+/// What is inside the value is read as its own type says; use this, [`present`], [`rules`] or
+/// [`field_readers!`](crate::field_readers) there too.
+///
+/// # Errors
+/// Those of the value.
+///
+/// ```
+/// use countersign_core::window::document::object;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Hours {
+///     start: u8,
+///     end: u8,
+/// }
+///
+/// let read = |json: &str| object::<_, Hours>(&mut serde_json::Deserializer::from_str(json));
+/// assert!(read(r#"{"start": 9, "end": 17}"#).is_ok_and(|hours| hours.start < hours.end));
+/// assert!(read("[9, 17]").is_err());
+/// ```
+pub fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(Objects(deserializer))
+}
+
+/// A deserializer that takes a structure only as an object.
+struct Objects<D>(D);
+
+macro_rules! forward {
+    ($($method:ident($($argument:ident: $type:ty),*))*) => { $(
+        fn $method<V: Visitor<'de>>(
+            self,
+            $($argument: $type,)*
+            visitor: V,
+        ) -> Result<V::Value, D::Error> {
+            self.0.$method($($argument,)* visitor)
+        }
+    )* };
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
+    type Error = D::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward! {
+        deserialize_any() deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32()
+        deserialize_i64() deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32()
+        deserialize_u64() deserialize_u128() deserialize_f32() deserialize_f64()
+        deserialize_char() deserialize_str() deserialize_string() deserialize_bytes()
+        deserialize_byte_buf() deserialize_option() deserialize_unit() deserialize_seq()
+        deserialize_map() deserialize_identifier() deserialize_ignored_any()
+        deserialize_unit_struct(name: &'static str)
+        deserialize_newtype_struct(name: &'static str)
+        deserialize_tuple(len: usize)
+        deserialize_tuple_struct(name: &'static str, len: usize)
+        deserialize_enum(name: &'static str, variants: &'static [&'static str])
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.0.is_human_readable()
+    }
+}
 
 /// Reads an optional field that, if it is there, must have a value: `null` is an error.
 ///
@@ -36,7 +112,7 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    T::deserialize(deserializer).map(Some)
+    object(deserializer).map(Some)
 }
 
 /// Reads a list of rules; an error inside one is prefixed with its place, `rules[2]: …`.
@@ -93,7 +169,7 @@ where
         type Value = T;
 
         fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-            T::deserialize(deserializer)
+            object(deserializer)
                 .map_err(|error| D::Error::custom(format_args!("rules[{}]: {error}", self.index)))
         }
     }
@@ -130,7 +206,7 @@ where
 macro_rules! field_readers {
     (required: $($required:ident)*; optional: $($optional:ident)*;) => {
         $($crate::field_readers! {
-            @reader $required, T, $crate::id::serde::de::Deserialize::deserialize
+            @reader $required, T, $crate::window::document::object
         })*
         $($crate::field_readers! {
             @reader $optional, ::core::option::Option<T>, $crate::window::document::present
@@ -200,6 +276,7 @@ mod tests {
             r#"{"rules": {}}"#,
             r#"{}"#,
             r#"{"rules": [null]}"#,
+            r#"{"rules": [[["alice"]]]}"#,
         ] {
             assert!(serde_json::from_str::<Document>(bad).is_err(), "{bad}");
         }

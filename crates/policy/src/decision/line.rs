@@ -53,7 +53,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// In one line, for people and logs: ``allow, for at most 1h, rules[3] `on-call`: be careful``.
+/// In one line, for people and logs: ``allow, for at most 1h, rule 3 `on-call`: be careful``.
 impl fmt::Display for Decision<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (verdict, denial, max_duration, grant) = match *self {
@@ -90,10 +90,10 @@ impl fmt::Display for OwnedDecision {
     }
 }
 
-/// The rule's place, name and reason: ``rules[3] `night-shift`: ask the operator``.
+/// The rule's place, name and reason: ``rule 3 `night-shift`: ask the operator``.
 impl fmt::Display for Matched<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rules[{}] `{}`", self.index, self.name)?;
+        write!(f, "rule {} `{}`", self.index, self.name)?;
         if let Some(reason) = self.reason {
             f.write_str(": ")?;
             escape(f, reason)?;

@@ -108,7 +108,7 @@ pub enum OwnedDenial {
 ///     max_server_duration: None,
 ///     session_table: None,
 /// };
-/// assert_eq!(rule.to_string(), "rules[0] `prod`");
+/// assert_eq!(rule.to_string(), "rule 0 `prod`");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OwnedRule {

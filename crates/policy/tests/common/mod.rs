@@ -48,7 +48,7 @@ pub fn read_if(condition: &str, value: Value) -> Result<Policy, DocumentError> {
 pub fn fault(result: Result<Policy, DocumentError>, value: &str) -> (String, Problem) {
     let error = result.expect_err("the document was taken for a policy");
     let message = error.to_string();
-    assert!(message.contains("rules[1]"), "no rule in: {message}");
+    assert!(message.contains("rule 1 `"), "no rule in: {message}");
     assert!(message.contains(value), "no `{value}` in: {message}");
     assert_one_line(&message);
     let DocumentError::Rule(RuleError {
