@@ -116,7 +116,7 @@ impl fmt::Display for RuleError {
 
 impl std::error::Error for RuleError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.problem.source()
+        self.problem.cause()
     }
 }
 
@@ -184,15 +184,24 @@ pub enum Problem {
     #[error(transparent)]
     Name(#[from] NameError),
     /// Not a time window. Correct the day, hour or zone.
-    #[error(transparent)]
+    #[error("{}", without_field(.0))]
     Window(#[from] WindowError),
     /// Not a duration. Write hours, minutes and seconds such as `1h30m`.
     #[error(transparent)]
     Duration(#[from] ParseDurationError),
 }
 
+/// What a window error says, less the name of the field if it begins with it: the rule's error
+/// has named it.
+fn without_field(error: &WindowError) -> &dyn fmt::Display {
+    match error {
+        WindowError::BadHour { source, .. } => source,
+        error => error,
+    }
+}
+
 impl Problem {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+    fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Problem::Name(source) => Some(source),
             Problem::Window(source) => Some(source),
