@@ -59,49 +59,49 @@ pub struct InvocationRuleDocument {
     /// The profiles it is for; every profile if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::profiles",
+        deserialize_with = "read::profiles",
         skip_serializing_if = "Option::is_none"
     )]
     pub profiles: Option<Vec<String>>,
     /// Who may invoke; anyone if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::users",
+        deserialize_with = "read::users",
         skip_serializing_if = "Option::is_none"
     )]
     pub users: Option<Vec<String>>,
     /// For which of `incident`, `maintenance`, `security`, `recovery`, `other`; for any if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::allowed_reason_codes",
+        deserialize_with = "read::allowed_reason_codes",
         skip_serializing_if = "Option::is_none"
     )]
     pub allowed_reason_codes: Option<Vec<String>>,
     /// When; at any time if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::time",
+        deserialize_with = "read::time",
         skip_serializing_if = "Option::is_none"
     )]
     pub time: Option<WindowDocument>,
     /// The longest access; what the store allows if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::max_duration",
+        deserialize_with = "read::max_duration",
         skip_serializing_if = "Option::is_none"
     )]
     pub max_duration: Option<DurationText>,
     /// Whether a second factor must be shown; not if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::mfa",
+        deserialize_with = "read::mfa",
         skip_serializing_if = "Option::is_none"
     )]
     pub mfa: Option<MfaDocument>,
     /// Who may close an emergency besides the one who invoked it; nobody else if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::responders",
+        deserialize_with = "read::responders",
         skip_serializing_if = "Option::is_none"
     )]
     pub responders: Option<Vec<String>>,
@@ -125,7 +125,7 @@ pub struct MfaDocument {
     /// Which of `totp` and `sms` will do; either if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::methods",
+        deserialize_with = "read::methods",
         skip_serializing_if = "Option::is_none"
     )]
     pub methods: Option<Vec<String>>,
@@ -176,78 +176,52 @@ pub struct RateLimitRuleDocument {
     /// The profiles it is for; every profile if absent.
     #[serde(
         default,
-        deserialize_with = "read::optional::profiles",
+        deserialize_with = "read::profiles",
         skip_serializing_if = "Option::is_none"
     )]
     pub profiles: Option<Vec<String>>,
     /// How long after one emergency the same person must wait for the next on the same profile.
     #[serde(
         default,
-        deserialize_with = "read::optional::cooldown",
+        deserialize_with = "read::cooldown",
         skip_serializing_if = "Option::is_none"
     )]
     pub cooldown: Option<DurationText>,
     /// The most emergencies of one person over all profiles: at least 1.
     #[serde(
         default,
-        deserialize_with = "read::optional::max_per_user",
+        deserialize_with = "read::max_per_user",
         skip_serializing_if = "Option::is_none"
     )]
     pub max_per_user: Option<serde_json::Number>,
     /// The most emergencies of one profile over all people: at least 1.
     #[serde(
         default,
-        deserialize_with = "read::optional::max_per_profile",
+        deserialize_with = "read::max_per_profile",
         skip_serializing_if = "Option::is_none"
     )]
     pub max_per_profile: Option<serde_json::Number>,
     /// The time over which emergencies are counted, back from now.
     #[serde(
         default,
-        deserialize_with = "read::optional::quota_window",
+        deserialize_with = "read::quota_window",
         skip_serializing_if = "Option::is_none"
     )]
     pub quota_window: Option<DurationText>,
     /// How many emergencies of one person before this one make it conspicuous: at least 1.
     #[serde(
         default,
-        deserialize_with = "read::optional::escalation_threshold",
+        deserialize_with = "read::escalation_threshold",
         skip_serializing_if = "Option::is_none"
     )]
     pub escalation_threshold: Option<serde_json::Number>,
 }
 
-/// A function for each field that reads its value and puts the field's name before an error.
 mod read {
-    use serde::de::{Deserialize, Deserializer, Error};
-
-    macro_rules! fields {
-        ($($read:path => $type:ty: $($field:ident)*;)*) => { $($(
-            pub(in crate::document) fn $field<'de, D, T>(deserializer: D) -> Result<$type, D::Error>
-            where
-                D: Deserializer<'de>,
-                T: Deserialize<'de>,
-            {
-                $read(deserializer).map_err(|error| {
-                    D::Error::custom(format_args!(concat!("`", stringify!($field), "`: {}"), error))
-                })
-            }
-        )*)* };
-    }
-
-    fields! {
-        T::deserialize => T: version name required;
-    }
-
-    pub(super) mod optional {
-        use countersign_core::window::document::present;
-        use serde::de::{Deserialize, Deserializer, Error};
-
-        fields! {
-            present => Option<T>:
-                profiles users allowed_reason_codes time max_duration mfa responders methods
-                cooldown max_per_user max_per_profile quota_window escalation_threshold;
-        }
+    countersign_core::field_readers! {
+        required: version name required;
+        optional: profiles users allowed_reason_codes time max_duration mfa responders methods
+            cooldown max_per_user max_per_profile quota_window escalation_threshold;
     }
 }
 

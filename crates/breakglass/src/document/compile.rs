@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_core::names::{NameError, Profile};
+use countersign_core::names::check_name;
 use countersign_core::window::duration::DurationText;
 use countersign_core::window::{Window, WindowDocument};
 use serde::de::DeserializeOwned;
@@ -81,10 +81,6 @@ fn add_name<'d>(
         return Err(Fault::new("name", Problem::DuplicateName { value, first }));
     }
     Ok(())
-}
-
-fn check_name(name: &str) -> Result<(), NameError> {
-    Profile::new(name).map(drop)
 }
 
 /// A list: absent, or not empty.
