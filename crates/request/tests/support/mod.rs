@@ -1,0 +1,191 @@
+//! What the tests of this crate share: a store with a clock that a test sets, and a cast.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_request::{
+    ApprovalPolicy, Change, Clock, Draft, Error, InMemory, ManualClock, NoSleep, Person, Profile,
+    Refusal, Request, RequestId, Retry, Status, Version, Workflow,
+};
+
+/// The approval rules of the tests: bob and carol for `prod`; alice and bob for `dev`, which is
+/// also approved automatically for alice up to an hour; only alice for `solo`; nobody for others.
+pub const RULES: &str = r#"{"version": "1", "rules": [
+    {"name": "production", "profiles": ["prod"], "approvers": ["bob", "carol"]},
+    {"name": "development", "profiles": ["dev"], "approvers": ["alice", "bob"],
+     "auto_approve": {"users": ["alice"], "max_duration": "1h"}},
+    {"name": "lonely", "profiles": ["solo"], "approvers": ["alice"]}]}"#;
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const NANOSECOND: TimeDelta = TimeDelta::nanoseconds(1);
+pub const WHY: &str = "migrate the orders table";
+
+pub fn start() -> DateTime<Utc> {
+    "2026-03-02T09:00:00Z".parse().unwrap()
+}
+
+pub fn person(name: &str) -> Person {
+    Person::new(name).unwrap()
+}
+
+pub fn profile(name: &str) -> Profile {
+    Profile::new(name).unwrap()
+}
+
+pub fn id(bits: u64) -> RequestId {
+    RequestId::from_bits(bits)
+}
+
+pub fn rules(document: &str) -> ApprovalPolicy {
+    document.parse().unwrap()
+}
+
+/// A draft of alice's for an hour of `prod`.
+pub fn draft(bits: u64) -> Draft {
+    Draft {
+        id: id(bits),
+        requester: person("alice"),
+        profile: profile("prod"),
+        duration: HOUR,
+        justification: WHY.into(),
+        ticket: None,
+    }
+}
+
+/// A store, its clock, and the approval rules.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub store: Arc<InMemory>,
+    pub policy: ApprovalPolicy,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(start()));
+        Self {
+            store: Arc::new(InMemory::new(clock.clone())),
+            clock,
+            policy: rules(RULES),
+        }
+    }
+
+    /// A world with the pending request of [`draft`] under id 1.
+    pub fn pending() -> (Self, Arc<Request>) {
+        let world = Self::new();
+        let request = world.create(&draft(1));
+        (world, request)
+    }
+
+    /// A world with the same request, approved a minute after it was created.
+    pub fn approved() -> (Self, Arc<Request>) {
+        let (world, _) = Self::pending();
+        world.clock.advance(Duration::from_secs(60));
+        let request = world.change(1, &world.approve("bob")).unwrap();
+        (world, request)
+    }
+
+    /// A world with the same request, brought to the status.
+    pub fn with_status(status: Status) -> (Self, Arc<Request>) {
+        let (world, pending) = Self::pending();
+        let change = match status {
+            Status::Pending => return (world, pending),
+            Status::Approved | Status::Revoked => return Self::approved_then(status),
+            Status::Denied => world.deny("bob"),
+            Status::Cancelled => Change::cancel(&person("alice"), None),
+            Status::Expired => {
+                world.clock.set(pending.decide_by);
+                Change::expire()
+            }
+        };
+        let request = world.change(1, &change).unwrap();
+        assert_eq!(request.status, status);
+        (world, request)
+    }
+
+    fn approved_then(status: Status) -> (Self, Arc<Request>) {
+        let (world, mut request) = Self::approved();
+        if status == Status::Revoked {
+            request = world.change(1, &world.revoke("bob")).unwrap();
+        }
+        (world, request)
+    }
+
+    pub fn create(&self, draft: &Draft) -> Arc<Request> {
+        self.store.sync().create(draft).unwrap()
+    }
+
+    pub fn get(&self, bits: u64) -> Arc<Request> {
+        self.store.sync().get(id(bits)).unwrap()
+    }
+
+    pub fn approve(&self, by: &str) -> Change {
+        Change::approve(&self.policy, &profile("prod"), &person(by), None)
+    }
+
+    pub fn deny(&self, by: &str) -> Change {
+        Change::deny(&self.policy, &profile("prod"), &person(by), None)
+    }
+
+    pub fn revoke(&self, by: &str) -> Change {
+        Change::revoke(&self.policy, &profile("prod"), &person(by), None)
+    }
+
+    /// Changes the request at the version it has; a failure must leave it as it was.
+    pub fn change(&self, bits: u64, change: &Change) -> Result<Arc<Request>, Error> {
+        let before = self.get(bits);
+        self.update(bits, before.updated_at, change)
+    }
+
+    /// Changes the request at a version; a failure must leave it as it was.
+    pub fn update(
+        &self,
+        bits: u64,
+        expected: Version,
+        change: &Change,
+    ) -> Result<Arc<Request>, Error> {
+        let before = self.store.sync().get(id(bits)).ok();
+        let result = self.store.sync().update(id(bits), expected, change);
+        let after = self.store.sync().get(id(bits)).ok();
+        match &result {
+            Ok(changed) => assert_eq!(after.as_ref(), Some(changed), "the answer is what is kept"),
+            Err(error) => assert_eq!(before, after, "changed although it failed: {error}"),
+        }
+        self.sound();
+        result
+    }
+
+    /// Deletes the request; a failure must leave it as it was.
+    pub fn delete(&self, bits: u64) -> Result<(), Error> {
+        let before = self.store.sync().get(id(bits)).ok();
+        let result = self.store.sync().delete(id(bits));
+        let after = self.store.sync().get(id(bits)).ok();
+        match &result {
+            Ok(()) => assert_eq!(after, None, "deleted and still there"),
+            Err(error) => assert_eq!(before, after, "changed although it failed: {error}"),
+        }
+        self.sound();
+        result
+    }
+
+    /// The change is refused, and nothing is changed.
+    pub fn refusal(&self, bits: u64, change: &Change) -> Refusal {
+        match self.change(bits, change) {
+            Err(Error::Refused(refusal)) => refusal,
+            other => panic!("not a refusal: {other:?}"),
+        }
+    }
+
+    pub fn workflow(&self) -> Workflow {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let policy = Arc::new(self.policy.clone());
+        Workflow::new(self.store.clone(), policy, clock)
+            .with_retry(Retry::default().with_sleep(Arc::new(NoSleep)))
+    }
+
+    /// Records and indexes agree.
+    pub fn sound(&self) {
+        self.store.audit().unwrap();
+    }
+}
