@@ -106,7 +106,9 @@ impl Workflow {
 
     /// Submits a request, and lets its rule approve it if the rule's conditions hold.
     ///
-    /// A lost answer can be found again with the draft's id.
+    /// A lost answer can be found again with the draft's id. If the rule's window closes after the
+    /// creation and before the approval, the request stays pending, and [`Submitted::approvers`]
+    /// may be empty: then it can only be cancelled or expire.
     ///
     /// # Errors
     /// - [`Refusal::NobodyCanApprove`] if no rule names anybody but the requester and none
@@ -333,6 +335,6 @@ impl std::fmt::Debug for Workflow {
 pub struct Submitted {
     /// The request: pending, or approved if its rule did so.
     pub request: Arc<Request>,
-    /// Who could approve it, the requester left out.
+    /// Who could approve it, the requester left out. Empty if only the rule could.
     pub approvers: Vec<Person>,
 }
