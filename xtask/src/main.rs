@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod failure;
 mod fix;
+mod loom;
 mod output;
 mod tidy;
 mod tree;
@@ -38,6 +39,11 @@ const VERBS: &[Verb] = &[
         name: "check",
         help: check::HELP,
         run: check::run,
+    },
+    Verb {
+        name: "loom",
+        help: loom::HELP,
+        run: loom::run,
     },
     Verb {
         name: "fix",
