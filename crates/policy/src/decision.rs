@@ -48,6 +48,19 @@ pub enum Decision<'p> {
 }
 
 /// Access is given.
+///
+/// ```
+/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "r", "effect": "allow", "conditions": {"profiles": ["prod"]}, "max_server_duration": "1h"}
+/// ]}"#.parse()?;
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let Decision::Allow(allow) = policy.decide(&query) else { unreachable!("the rule allows") };
+/// assert_eq!(allow.max_duration, Some(std::time::Duration::from_secs(3_600)));
+/// assert!(allow.grant.is_none(), "the policy alone gives access");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allow<'p> {
     /// The rule that matched; none if an emergency overrode that there was none.
@@ -62,6 +75,19 @@ pub struct Allow<'p> {
 }
 
 /// Access is denied.
+///
+/// ```
+/// use countersign_policy::{Decision, Denial, Person, Policy, Profile, Query};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "r", "effect": "require_server", "conditions": {"profiles": ["prod"]}}
+/// ]}"#.parse()?;
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let Decision::Deny(deny) = policy.decide(&query) else { unreachable!("not in server mode") };
+/// assert!(matches!(deny.why, Denial::ServerModeRequired { session_tracking_required: false, .. }));
+/// assert_eq!(deny.policy, policy.digest());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deny<'p> {
     /// Why, and what would change it.
@@ -71,6 +97,18 @@ pub struct Deny<'p> {
 }
 
 /// Access is denied until somebody else approves it.
+///
+/// ```
+/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "r", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
+/// ]}"#.parse()?;
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let Decision::RequireApproval(needed) = policy.decide(&query) else { unreachable!("the rule asks") };
+/// assert_eq!(needed.rule.name, "r");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequireApproval<'p> {
     /// The rule that demands it.
@@ -82,6 +120,25 @@ pub struct RequireApproval<'p> {
 }
 
 /// Why access is denied.
+///
+/// ```
+/// use countersign_policy::{Decision, Denial, Person, Policy, Profile, Query};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "r", "effect": "deny", "conditions": {"profiles": ["prod"]}, "hard": true}
+/// ]}"#.parse()?;
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let Decision::Deny(deny) = policy.decide(&query) else { unreachable!("the rule denies") };
+/// let told = match deny.why {
+///     Denial::NoRule => "nobody has said that you may",
+///     Denial::Rule { hard: true, .. } => "not even in an emergency",
+///     Denial::Rule { hard: false, .. } => "only in an emergency",
+///     Denial::ServerModeRequired { .. } => "run the server",
+///     Denial::SessionTrackingRequired { .. } => "name a session table",
+/// };
+/// assert_eq!(told, "not even in an emergency");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial<'p> {
     /// No rule matched. An emergency overrides it.
@@ -109,6 +166,19 @@ pub enum Denial<'p> {
 }
 
 /// The rule that decided.
+///
+/// ```
+/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "r", "effect": "allow", "conditions": {"profiles": ["prod"]}, "reason": "go ahead"}
+/// ]}"#.parse()?;
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let rule = policy.decide(&query).rule().ok_or("a rule matches")?;
+/// assert_eq!((rule.index, rule.reason), (0, Some("go ahead")));
+/// assert_eq!(rule.to_string(), "rule 0 `r`: go ahead");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matched<'p> {
     /// The rule's name.

@@ -235,7 +235,7 @@ impl<T: fmt::Display> fmt::Display for Shown<T> {
         let text = self.0.to_string();
         let end = |(at, _)| at;
         let head = text.char_indices().nth(SHOWN_CHARACTERS).map(end);
-        let tail = text.char_indices().rev().nth(SHOWN_CHARACTERS).map(end);
+        let tail = text.char_indices().rev().nth(SHOWN_CHARACTERS - 1).map(end);
         match (head, tail) {
             (Some(head), Some(tail)) if head < tail => {
                 escape(f, text.get(..head).unwrap_or_default())?;
@@ -257,4 +257,25 @@ pub(crate) fn escape(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_lose_their_middle_and_control_characters_are_escaped() {
+        let shown = |text: &str| Shown(text).to_string();
+        assert_eq!(shown("a\0\n日"), "a\\0\\n日");
+        let ends = 2 * SHOWN_CHARACTERS;
+        assert_eq!(
+            shown(&"é".repeat(ends)),
+            "é".repeat(ends),
+            "just not too long"
+        );
+        let head = "é".repeat(SHOWN_CHARACTERS);
+        let tail = "x".repeat(SHOWN_CHARACTERS);
+        assert_eq!(shown(&format!("{head}{tail}")), format!("{head}{tail}"));
+        assert_eq!(shown(&format!("{head}?{tail}")), format!("{head} … {tail}"));
+    }
 }

@@ -34,7 +34,8 @@
 //!   caller has read.
 //!
 //! What it costs: a decision allocates nothing; it walks the rules in order, so its time grows
-//! with their number. A rule takes some 400 bytes beyond its text. Names match exactly: the crate
+//! with their number. A rule of one person and one profile takes some 250
+//! bytes beyond its text. Names match exactly: the crate
 //! does not know that `Alice` and `alice` are one person.
 //!
 //! Approvals are `countersign-request`'s, emergencies `countersign-breakglass`'s; this crate knows

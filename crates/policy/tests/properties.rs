@@ -242,7 +242,7 @@ fn grants() -> impl Strategy<Value = Vec<(GrantKind, &'static str, &'static str,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_decision_is_what_the_document_says(document in document(), asked in prop::collection::vec(asked(), 1..20)) {

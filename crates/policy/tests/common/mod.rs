@@ -7,9 +7,16 @@ use countersign_policy::{
 };
 use serde_json::{Value, json};
 
+pub mod store;
+
 /// A document with these rules.
 pub fn document(rules: &Value) -> String {
     json!({"version": "1", "rules": rules}).to_string()
+}
+
+/// A rule that is as good as any.
+pub fn good_rule(name: &str) -> Value {
+    json!({"name": name, "effect": "allow", "conditions": {"users": ["alice"]}})
 }
 
 /// A policy with these rules.
