@@ -260,6 +260,15 @@ pub struct Observed {
 }
 
 /// An event that is active.
+///
+/// ```
+/// use countersign_breakglass::{ActiveEvent, EventId, Observed};
+///
+/// let expires_at = "2026-03-02T10:00:00Z".parse()?;
+/// let active = ActiveEvent { id: EventId::from_bits(1), expires_at };
+/// let observed = Observed { active: Some(active), ..Observed::default() };
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActiveEvent {
     /// What identifies it.
@@ -269,6 +278,14 @@ pub struct ActiveEvent {
 }
 
 /// Events that were counted as a [`CountWanted`] says.
+///
+/// ```
+/// use countersign_breakglass::{Counted, Observed};
+///
+/// let of_person = Counted { count: 3, nth_newest: Some("2026-03-02T08:00:00Z".parse()?) };
+/// let observed = Observed { of_person, ..Observed::default() };
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
     /// How many there are.

@@ -192,6 +192,13 @@ impl Event {
 }
 
 /// Why a change was not made; [`Event::apply`] gives it.
+///
+/// ```
+/// use countersign_breakglass::{Rejection, Status};
+///
+/// let rejection = Rejection::InvalidTransition { from: Status::Closed, to: Status::Expired };
+/// assert_eq!(rejection.to_string(), "an event that is closed cannot become expired");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The status does not lead to the one asked for.
@@ -209,6 +216,15 @@ pub enum Rejection {
 
 /// The rule that forbids an event or a change, and what would be needed. Trying again without
 /// changing anything gives the same answer, except where a time is named.
+///
+/// ```
+/// use countersign_breakglass::{Profile, Refusal};
+///
+/// let refusal = Refusal::NoRule { profile: Profile::new("prod")? };
+/// assert!(refusal.to_string().starts_with("no invocation rule is for `prod`"));
+/// assert_eq!(refusal.retry_at(), None, "waiting does not help");
+/// # Ok::<(), countersign_breakglass::NameError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// No invocation rule is for the profile.

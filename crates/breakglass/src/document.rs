@@ -291,6 +291,16 @@ impl From<serde_json::Error> for DocumentError {
 }
 
 /// A rule that cannot be: which, which field of it, and why.
+///
+/// ```
+/// use countersign_breakglass::{DocumentError, InvocationPolicy};
+///
+/// let json = br#"{"version": "1", "rules": [{"name": "on-call", "users": ["alice", ""]}]}"#;
+/// let Err(DocumentError::Rule(error)) = InvocationPolicy::from_json(json) else {
+///     panic!("a rule with an empty name was read");
+/// };
+/// assert_eq!((error.index, error.name.as_str(), error.field.as_str()), (0, "on-call", "users[1]"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("rule {index} `{name}`: `{field}`: {problem}")]
 pub struct RuleError {
@@ -305,6 +315,13 @@ pub struct RuleError {
 }
 
 /// What is wrong with a field of a rule.
+///
+/// ```
+/// use countersign_breakglass::{Problem, ReasonCode};
+///
+/// let problem = "outage".parse::<ReasonCode>().unwrap_err();
+/// assert_eq!(problem, Problem::UnknownReasonCode { value: "outage".into() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {

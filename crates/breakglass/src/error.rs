@@ -90,6 +90,17 @@ impl From<Rejection> for Error {
 }
 
 /// Whether a change was made although the engine failed.
+///
+/// ```
+/// use countersign_breakglass::{Error, Outcome};
+///
+/// let timed_out = Error::Backend {
+///     source: "the connection was lost".into(),
+///     retryable: true,
+///     outcome: Outcome::Unknown,
+/// };
+/// assert!(timed_out.to_string().contains("may or may not have been made"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It was not: the call can be made again.

@@ -100,6 +100,13 @@ impl Limits {
 }
 
 /// A field of an event that is outside its limits. Correct it and invoke again.
+///
+/// ```
+/// use countersign_breakglass::{TextError, ValidationError};
+///
+/// let error = ValidationError::Ticket(TextError::TooLong { characters: 200, most: 128 });
+/// assert_eq!(error.to_string(), "`ticket`: it has 200 characters: write at most 128");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ValidationError {
     /// No time at all, or too long.

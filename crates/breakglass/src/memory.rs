@@ -107,12 +107,14 @@ fn observe(view: &View<Event>, observation: &Observation) -> Observed {
 
 fn count(view: &View<Event>, key: &Key, wanted: CountWanted) -> Counted {
     let floor = Rank::latest_first(wanted.created_after);
-    let nth_newest = wanted.nth_newest.and_then(|nth| {
-        let before = usize::try_from(nth.get() - 1).unwrap_or(usize::MAX);
-        view.scan_above(key.clone(), floor).nth(before)
-    });
+    let count = view.count_above(key.clone(), floor);
+    let nth_newest = wanted
+        .nth_newest
+        .and_then(|nth| usize::try_from(nth.get()).ok())
+        .filter(|nth| *nth <= count)
+        .and_then(|nth| view.scan(key.clone()).nth(nth - 1));
     Counted {
-        count: view.count_above(key.clone(), floor) as u64,
+        count: count as u64,
         nth_newest: nth_newest.map(|event| event.created_at),
     }
 }
@@ -180,6 +182,16 @@ impl InMemory {
 
 /// The calls of [`Store`] without futures, on an [`InMemory`] store. Each keeps the contract of
 /// the method of the same name.
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_breakglass::{Filter, InMemory, Page, Status, SystemClock};
+///
+/// let store = InMemory::new(Arc::new(SystemClock));
+/// let active = store.sync().list(&Filter::Status(Status::Active), Page::default())?;
+/// assert!(active.items.is_empty());
+/// # Ok::<(), countersign_breakglass::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Sync<'a> {
     store: &'a InMemory,

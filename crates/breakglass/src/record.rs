@@ -40,6 +40,22 @@ countersign_core::define_id! {
 /// `justification`, `ticket`, `request_id`, `escalate`, `created_at` and `expires_at` never change;
 /// the status of a closed or expired event never changes; `updated_at` grows with every change;
 /// `history` begins with the creation and gains one entry a change.
+///
+/// ```
+/// use countersign_breakglass::{Event, Status};
+///
+/// let stored = r#"{
+///     "id": "0c495841982c3107", "invoker": "alice", "profile": "prod", "duration": "1h",
+///     "reason_code": "incident", "justification": "the orders database is down",
+///     "escalate": false, "created_at": "2026-03-02T09:00:00Z",
+///     "expires_at": "2026-03-02T10:00:00Z", "status": "active",
+///     "updated_at": "2026-03-02T09:00:00Z", "history": []
+/// }"#;
+/// let event: Event = serde_json::from_str(stored)?;
+/// assert_eq!(event.status, Status::Active);
+/// assert!(event.grant("2026-03-02T09:59:59Z".parse()?).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Event {
     /// What identifies it.
@@ -294,6 +310,19 @@ impl FromStr for ReasonCode {
 }
 
 /// One change of an event.
+///
+/// ```
+/// use countersign_breakglass::{Action, Actor, HistoryEntry, Version};
+///
+/// let expired = HistoryEntry {
+///     action: Action::Expired,
+///     actor: Actor::Time,
+///     reason: None,
+///     from: Some(Version::from_nanos(1)),
+///     to: Version::from_nanos(2),
+/// };
+/// assert_eq!(expired.actor.to_string(), "time");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// What was done.
@@ -311,6 +340,13 @@ pub struct HistoryEntry {
 }
 
 /// What was done to an event.
+///
+/// ```
+/// use countersign_breakglass::Action;
+///
+/// assert_eq!(serde_json::to_string(&Action::Noted)?, "\"noted\"");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -325,6 +361,13 @@ pub enum Action {
 }
 
 /// Who or what changed an event.
+///
+/// ```
+/// use countersign_breakglass::{Actor, Person};
+///
+/// assert_eq!(Actor::Person(Person::new("carol")?).to_string(), "carol");
+/// # Ok::<(), countersign_breakglass::NameError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {

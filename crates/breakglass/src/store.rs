@@ -32,6 +32,14 @@ use crate::{Listing, Page};
 /// - Records that are returned are snapshots: nothing changes them.
 /// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
 ///   engine fails.
+///
+/// ```
+/// use countersign_breakglass::{Error, EventId, Status, Store};
+///
+/// async fn is_over(store: &dyn Store, id: EventId) -> Result<bool, Error> {
+///     Ok(store.get(id).await?.is_terminal())
+/// }
+/// ```
 pub trait Store: Send + Sync {
     /// Creates an active event, if `admission` lets it begin ([`Admission::decide`]).
     ///

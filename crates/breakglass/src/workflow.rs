@@ -26,6 +26,30 @@ use crate::store::{Store, StoreExt};
 /// When the rules change, make another with [`Workflow::with_policy`] or
 /// [`Workflow::with_rate_limits`]: events that have begun stand, those to come follow the new
 /// rules.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use countersign_breakglass::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse()?));
+/// let store = Arc::new(InMemory::new(clock.clone()));
+/// let who: InvocationPolicy = r#"{"version": "1", "rules": [
+///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
+/// let often = RateLimitPolicy::unlimited();
+/// let workflow = Workflow::new(store, Arc::new(who), Arc::new(often), clock.clone());
+///
+/// let (alice, prod, hour) = (Person::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
+/// let draft = workflow.draft(&alice, &prod, hour, ReasonCode::Recovery, "restore last night's backup")?;
+/// workflow.invoke(&draft).await?;
+/// clock.advance(hour / 2);
+/// assert_eq!(workflow.remaining(&alice, &prod).await?, hour / 2);
+/// clock.advance(hour / 2);
+/// assert_eq!(workflow.expire_due(0).await?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Workflow {
     store: Arc<dyn Store>,
