@@ -24,6 +24,7 @@ use thiserror::Error;
 #[serde(deny_unknown_fields)]
 pub struct ApprovalDocument {
     /// `1`.
+    #[serde(deserialize_with = "field::version")]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
     #[serde(deserialize_with = "document::rules")]
@@ -35,25 +36,26 @@ pub struct ApprovalDocument {
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRuleDocument {
     /// What the rule is called: unique, 1 to 256 characters.
+    #[serde(deserialize_with = "field::name")]
     pub name: String,
     /// The profiles it is for; every profile if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "field::profiles",
         skip_serializing_if = "Option::is_none"
     )]
     pub profiles: Option<Vec<String>>,
     /// Who may decide: any one of them.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "field::approvers",
         skip_serializing_if = "Option::is_none"
     )]
     pub approvers: Option<Vec<String>>,
     /// When no person is needed; never if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "field::auto_approve",
         skip_serializing_if = "Option::is_none"
     )]
     pub auto_approve: Option<AutoApproveDocument>,
@@ -66,24 +68,57 @@ pub struct AutoApproveDocument {
     /// Who must ask; anyone if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "field::users",
         skip_serializing_if = "Option::is_none"
     )]
     pub users: Option<Vec<String>>,
     /// When; any time if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "field::time",
         skip_serializing_if = "Option::is_none"
     )]
     pub time: Option<WindowDocument>,
     /// The longest access; any if absent.
     #[serde(
         default,
-        deserialize_with = "document::present",
+        deserialize_with = "field::max_duration",
         skip_serializing_if = "Option::is_none"
     )]
     pub max_duration: Option<DurationText>,
+}
+
+/// Readers of the fields, which add the field's name to what is wrong with its value: the reader of
+/// the format names the place alone.
+mod field {
+    use countersign_core::window::document::present;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer};
+
+    macro_rules! readers {
+        ($($field:ident: $read:path => $value:ty),* $(,)?) => {$(
+            pub fn $field<'de, D, T>(deserializer: D) -> Result<$value, D::Error>
+            where
+                D: Deserializer<'de>,
+                T: Deserialize<'de>,
+            {
+                $read(deserializer).map_err(|error: D::Error| {
+                    D::Error::custom(format_args!("`{}`: {error}", stringify!($field)))
+                })
+            }
+        )*};
+    }
+
+    readers! {
+        version: T::deserialize => T,
+        name: T::deserialize => T,
+        profiles: present => Option<T>,
+        approvers: present => Option<T>,
+        auto_approve: present => Option<T>,
+        users: present => Option<T>,
+        time: present => Option<T>,
+        max_duration: present => Option<T>,
+    }
 }
 
 /// Why a document of approval rules is refused. Correct the document; what was in force before
@@ -109,7 +144,7 @@ pub enum DocumentError {
         message: String,
     },
     /// Not version `1`.
-    #[error("`version` is `{value}`: write \"1\"")]
+    #[error("`version` is `{}`: write \"1\"", printable(.value))]
     Version {
         /// What was given.
         value: String,
@@ -127,7 +162,8 @@ impl From<serde_json::Error> for DocumentError {
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
         let place = format!(" at line {line} column {column}");
-        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        let message = message.strip_suffix(&place).unwrap_or(&message);
+        let message = printable(message);
         DocumentError::Syntax {
             line,
             column,
@@ -136,9 +172,29 @@ impl From<serde_json::Error> for DocumentError {
     }
 }
 
+/// The most characters of a text from a document that a message repeats.
+const MAX_SHOWN_CHARACTERS: usize = 1_000;
+
+/// A text that came from a document, as a message may show it: on one line, control characters
+/// escaped, cut where it is very long.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(MAX_SHOWN_CHARACTERS) {
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(MAX_SHOWN_CHARACTERS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// A rule that cannot be: which, which field of it, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("rule {index} `{name}`: `{field}`: {problem}")]
+#[error("rule {index} `{}`: `{field}`: {}", printable(.name), printable(&.problem.to_string()))]
 pub struct RuleError {
     /// The rule's place in the list, from 0.
     pub index: usize,
