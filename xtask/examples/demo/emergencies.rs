@@ -1,0 +1,214 @@
+//! Emergencies: declared, closed, noted; and what the crate says when it refuses.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_breakglass::{Draft, Error, Event, EventId, Person, Refusal};
+use countersign_policy::{Clock, DurationText};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::step::Action;
+use crate::world::{Answer, Outcome, Tone, World, clock_time, failed, outcome};
+
+/// One person declares an emergency, or several do at the same moment.
+pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
+    let Action::Invoke {
+        label,
+        who,
+        profile,
+        duration,
+        reason_code,
+        why,
+        ticket,
+    } = action
+    else {
+        return outcome("", "", failed(&"not an emergency"));
+    };
+    let now = world.clock.now();
+    let names: Vec<&str> = who.iter().map(Person::as_str).collect();
+    let actor = names.join("+");
+    let length = DurationText::of(*duration);
+    let what = format!(
+        "breaks the glass for {profile}, {} [{label}]",
+        length.as_str()
+    );
+    let mut drafts = Vec::new();
+    for person in who {
+        match world
+            .emergencies
+            .draft(person, profile, *duration, *reason_code, why)
+        {
+            Ok(mut draft) => {
+                draft.ticket.clone_from(ticket);
+                drafts.push(draft);
+            }
+            Err(error) => return outcome(actor, what, refused(&error, now)),
+        }
+    }
+    let mut calls = at_once(world, drafts).await;
+    for (draft, result) in &calls {
+        let label = if who.len() == 1 {
+            label.clone()
+        } else {
+            format!("{label}/{}", draft.invoker)
+        };
+        // Of one person's calls the label means the one that went through, if one did.
+        if result.is_ok() || !world.labels.events.contains_key(&label) {
+            world.labels.events.insert(label, draft.id);
+        }
+    }
+    let answer = match (calls.pop(), calls.is_empty()) {
+        (Some((_, result)), true) => match result {
+            Ok(event) => active(&event),
+            Err(error) => refused(&error, now),
+        },
+        (Some(last), false) => {
+            calls.push(last);
+            summed(calls, now)
+        }
+        (None, _) => failed(&"nobody called"),
+    };
+    outcome(actor, what, answer)
+}
+
+/// Makes every call at the same moment, each on a task of its own.
+async fn at_once(world: &World, drafts: Vec<Draft>) -> Vec<(Draft, Result<Arc<Event>, Error>)> {
+    let barrier = Arc::new(Barrier::new(drafts.len()));
+    let mut tasks = JoinSet::new();
+    for draft in drafts {
+        let (barrier, emergencies) = (Arc::clone(&barrier), world.emergencies.clone());
+        tasks.spawn(async move {
+            barrier.wait().await;
+            let result = emergencies.invoke(&draft).await;
+            (draft, result)
+        });
+    }
+    tasks.join_all().await
+}
+
+/// What came of several calls. Which of one person's calls went through is chance, so they are
+/// told by person, those that went through first.
+fn summed(mut calls: Vec<(Draft, Result<Arc<Event>, Error>)>, now: DateTime<Utc>) -> Answer {
+    calls.sort_by(|(one, of_one), (other, of_other)| {
+        (&one.invoker, of_one.is_err()).cmp(&(&other.invoker, of_other.is_err()))
+    });
+    let (mut kinds, mut whys, mut through) = (Vec::new(), Vec::new(), 0_usize);
+    for (draft, result) in &calls {
+        let invoker = &draft.invoker;
+        let (_, kind, why) = match result {
+            Ok(event) => active(event),
+            // Its message has the id of the other call, which is chance too.
+            Err(Error::Refused(Refusal::Active { .. })) => {
+                let why = "has one already: use it, or close it first";
+                (Tone::No, "active_already".into(), why.into())
+            }
+            Err(error) => refused(error, now),
+        };
+        through += usize::from(result.is_ok());
+        whys.push(format!("{invoker} {why}"));
+        kinds.push(kind);
+    }
+    let tone = if through == calls.len() {
+        Tone::Yes
+    } else {
+        Tone::Waiting
+    };
+    (tone, kinds.join(", "), whys.join("; "))
+}
+
+fn active(event: &Event) -> Answer {
+    let until = clock_time(event.expires_at, event.created_at);
+    let (kind, remark) = if event.escalate {
+        (
+            "active_escalated",
+            ", and somebody is told: there were others before",
+        )
+    } else {
+        ("active", "")
+    };
+    (
+        Tone::Yes,
+        kind.into(),
+        format!("has access until {until}{remark}"),
+    )
+}
+
+/// Somebody closes an emergency.
+pub async fn close(world: &World, who: &Person, label: &str, reason: &str) -> Outcome {
+    let now = world.clock.now();
+    let what = format!("closes [{label}]");
+    let Some(id) = id_of(world, label) else {
+        return outcome(
+            who,
+            what,
+            failed(&format_args!("nobody declared `{label}`")),
+        );
+    };
+    let answer = match world.emergencies.close(id, who, reason).await {
+        Ok(event) => (Tone::Yes, event.status.to_string(), format!("\"{reason}\"")),
+        Err(error) => refused(&error, now),
+    };
+    outcome(who, what, answer)
+}
+
+/// Somebody writes a note.
+pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outcome {
+    let now = world.clock.now();
+    let what = format!("notes on [{label}]");
+    let Some(id) = id_of(world, label) else {
+        return outcome(
+            who,
+            what,
+            failed(&format_args!("nobody declared `{label}`")),
+        );
+    };
+    let answer = match world.emergencies.note(id, who, text).await {
+        Ok(_) => (Tone::Yes, "noted".into(), format!("\"{text}\"")),
+        Err(error) => refused(&error, now),
+    };
+    outcome(who, what, answer)
+}
+
+fn id_of(world: &World, label: &str) -> Option<EventId> {
+    world.labels.events.get(label).copied()
+}
+
+/// What the crate says when it refuses.
+pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
+    let kind = match error {
+        Error::Refused(refusal) => match refusal {
+            Refusal::NoRule { .. } => "no_rule",
+            Refusal::Person { .. } => "not_named",
+            Refusal::ReasonCode { .. } => "reason_not_allowed",
+            Refusal::Time { .. } => "outside_window",
+            Refusal::Duration { .. } => "too_long",
+            Refusal::MfaRequired { .. } => "second_factor_required",
+            Refusal::Active { .. } => "active_already",
+            Refusal::Cooldown { .. } => "cooldown",
+            Refusal::PersonQuota { .. } => "person_quota",
+            Refusal::ProfileQuota { .. } => "profile_quota",
+            Refusal::NotAResponder { .. } => "not_a_responder",
+            Refusal::AccessOver { .. } => "access_over",
+            Refusal::NotDue { .. } => "not_due",
+            Refusal::OtherProfile { .. } => "other_profile",
+            Refusal::Reason(_) => "bad_reason",
+            Refusal::HistoryFull { .. } => "history_full",
+        },
+        Error::InvalidTransition { .. } => "over_already",
+        Error::NotFound { .. } => "not_found",
+        Error::Invalid(_) => "invalid",
+        Error::Conflict(_) => "conflict",
+        _ => "failed",
+    };
+    let why = match error {
+        // Of two emergencies at the same moment one is a nanosecond younger; nobody wants to know.
+        Error::Refused(
+            Refusal::Cooldown { rule, retry_at }
+            | Refusal::PersonQuota { rule, retry_at, .. }
+            | Refusal::ProfileQuota { rule, retry_at, .. },
+        ) => format!("rule `{rule}`: try again at {}", clock_time(*retry_at, now)),
+        error => error.to_string(),
+    };
+    (Tone::No, kind.into(), why)
+}

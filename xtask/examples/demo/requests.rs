@@ -1,0 +1,179 @@
+//! Requests: submitted, decided, withdrawn, taken back; and what the crate says when it refuses.
+
+use countersign_policy::DurationText;
+use countersign_request::{
+    Error, GrantedBy, Page, Person, Refusal, Request, RequestId, Status, Submitted,
+};
+
+use crate::step::{Action, Decide};
+use crate::world::{Answer, Outcome, Tone, World, clock_time, failed, outcome};
+
+/// Somebody asks for access.
+pub async fn submit(world: &mut World, action: &Action) -> Outcome {
+    let Action::Request {
+        label,
+        who,
+        profile,
+        duration,
+        why,
+        ticket,
+    } = action
+    else {
+        return outcome("", "", failed(&"not a request"));
+    };
+    let length = DurationText::of(*duration);
+    let what = format!("asks for {profile}, {} [{label}]", length.as_str());
+    let mut draft = match world.requests.draft(who, profile, *duration, why) {
+        Ok(draft) => draft,
+        Err(error) => return outcome(who, what, refused(&error)),
+    };
+    draft.ticket.clone_from(ticket);
+    world.labels.requests.insert(label.clone(), draft.id);
+    let answer = match world.requests.submit(&draft).await {
+        Ok(submitted) => submitted_answer(&submitted),
+        Err(error) => refused(&error),
+    };
+    outcome(who, what, answer)
+}
+
+fn submitted_answer(submitted: &Submitted) -> Answer {
+    let request = &submitted.request;
+    let now = request.updated_at.time();
+    match request.status {
+        Status::Approved => {
+            let by = request.approval.as_ref().map(|approval| &approval.by);
+            let kind = match by {
+                Some(GrantedBy::Rule(_)) => "approved_by_rule",
+                _ => "approved",
+            };
+            let by = by.map(ToString::to_string).unwrap_or_default();
+            (
+                Tone::Yes,
+                kind.into(),
+                format!("by {by}, {}", until(request)),
+            )
+        }
+        _ => {
+            let approvers: Vec<&str> = submitted.approvers.iter().map(Person::as_str).collect();
+            let deadline = clock_time(request.decide_by, now);
+            let why = format!("{} may decide until {deadline}", approvers.join(" or "));
+            (Tone::Waiting, "pending".into(), why)
+        }
+    }
+}
+
+/// Somebody decides, withdraws or takes back a request.
+pub async fn decide(
+    world: &World,
+    decision: Decide,
+    who: &Person,
+    label: &str,
+    reason: Option<&str>,
+) -> Outcome {
+    let verb = match decision {
+        Decide::Approve => "approves",
+        Decide::Deny => "denies",
+        Decide::Cancel => "cancels",
+        Decide::Revoke => "revokes",
+    };
+    let what = format!("{verb} [{label}]");
+    let Some(id) = id_of(world, label) else {
+        return outcome(
+            who,
+            what,
+            failed(&format_args!("nobody asked for `{label}`")),
+        );
+    };
+    let result = match decision {
+        Decide::Approve => world.requests.approve(id, who, reason).await,
+        Decide::Deny => world.requests.deny(id, who, reason).await,
+        Decide::Cancel => world.requests.cancel(id, who, reason).await,
+        Decide::Revoke => world.requests.revoke(id, who, reason).await,
+    };
+    let answer = match result {
+        Ok(request) => {
+            let said = reason
+                .map(|reason| format!("\"{reason}\""))
+                .unwrap_or_default();
+            let why = match request.status {
+                Status::Approved if said.is_empty() => until(&request),
+                Status::Approved => format!("{}: {said}", until(&request)),
+                _ => said,
+            };
+            (Tone::Yes, request.status.to_string(), why)
+        }
+        Err(error) => refused(&error),
+    };
+    outcome(who, what, answer)
+}
+
+/// Somebody looks at what they may decide.
+pub async fn pending(world: &World, who: &Person) -> Outcome {
+    let what = "looks at what waits for them";
+    let answer = match world.requests.decidable_by(who, Page::default()).await {
+        Ok(listing) if listing.items.is_empty() => {
+            (Tone::Plain, "nothing_waits".into(), String::new())
+        }
+        Ok(listing) => {
+            let line = |request: &Request| format!("{} for {}", request.requester, request.profile);
+            let lines: Vec<String> = listing.items.iter().map(|request| line(request)).collect();
+            (Tone::Plain, "waiting".into(), lines.join(", "))
+        }
+        Err(error) => refused(&error),
+    };
+    outcome(who, what, answer)
+}
+
+/// Somebody writes a note.
+pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outcome {
+    let what = format!("notes on [{label}]");
+    let Some(id) = id_of(world, label) else {
+        return outcome(
+            who,
+            what,
+            failed(&format_args!("nobody asked for `{label}`")),
+        );
+    };
+    let answer = match world.requests.note(id, who, text).await {
+        Ok(_) => (Tone::Yes, "noted".into(), format!("\"{text}\"")),
+        Err(error) => refused(&error),
+    };
+    outcome(who, what, answer)
+}
+
+fn id_of(world: &World, label: &str) -> Option<RequestId> {
+    world.labels.requests.get(label).copied()
+}
+
+fn until(request: &Request) -> String {
+    let now = request.updated_at.time();
+    match request.access_until {
+        Some(until) => format!("access until {}", clock_time(until, now)),
+        None => String::new(),
+    }
+}
+
+/// What the crate says when it refuses.
+pub fn refused(error: &Error) -> Answer {
+    let kind = match error {
+        Error::Refused(refusal) => match refusal {
+            Refusal::OwnRequest { .. } => "own_request",
+            Refusal::NotAnApprover { .. } => "not_an_approver",
+            Refusal::NobodyCanApprove { .. } => "nobody_can_approve",
+            Refusal::TooLate { .. } => "too_late",
+            Refusal::NotAutomatic { .. } => "not_automatic",
+            Refusal::NotTheRequester { .. } => "not_the_requester",
+            Refusal::AccessOver { .. } => "access_over",
+            Refusal::NotDue { .. } => "not_due",
+            Refusal::OtherProfile { .. } => "other_profile",
+            Refusal::Reason(_) => "bad_reason",
+            Refusal::HistoryFull { .. } => "history_full",
+        },
+        Error::InvalidTransition { .. } => "decided_already",
+        Error::NotFound { .. } => "not_found",
+        Error::Invalid(_) => "invalid",
+        Error::Conflict(_) => "conflict",
+        _ => "failed",
+    };
+    (Tone::No, kind.into(), error.to_string())
+}

@@ -1,0 +1,284 @@
+//! The three crates wired together as a service would, and each step played on them.
+//!
+//! What a service would do differently: take its clock from the system
+//! (`countersign_policy::SystemClock`), its ids from the operating system (the default of both
+//! workflows), and its stores from a database.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_breakglass as breakglass;
+use countersign_policy as policy;
+use countersign_policy::{
+    CacheConfig, CachedLoader, Clock, Group, ManualClock, ManualTicks, Person, Policy, Profile,
+    Store,
+};
+use countersign_request as request;
+
+use crate::data::Rules;
+use crate::step::{About, Action, Step};
+use crate::{attempts, emergencies, requests};
+
+/// The name under which the policy is kept.
+pub const POLICY: &str = "main";
+
+/// How long a policy is served from the cache.
+const TIME_TO_LIVE: Duration = Duration::from_secs(600);
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// In one word, such as `allowed` or `own_request`; what a step's `expect` is compared with.
+    pub kind: String,
+    /// Whether the person got what they wanted.
+    pub tone: Tone,
+    /// Who, for the line.
+    pub actor: String,
+    /// What they did, for the line.
+    pub what: String,
+    /// Why it came out so.
+    pub why: String,
+}
+
+/// Whether the person got what they wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Yes,
+    No,
+    /// Somebody else has to do something first, or some of several got it.
+    Waiting,
+    /// Nobody wanted anything.
+    Plain,
+}
+
+/// What a step came to, before the line says who and what.
+pub type Answer = (Tone, String, String);
+
+/// The service.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    /// What the service asks: the cache in front of `policies`.
+    pub cache: CachedLoader,
+    policies: Arc<policy::InMemory>,
+    ticks: Arc<ManualTicks>,
+    pub requests: request::Workflow,
+    pub emergencies: breakglass::Workflow,
+    /// What the steps call the records.
+    pub labels: Labels,
+    /// What the identity provider says.
+    pub directory: Directory,
+    later: BTreeMap<String, Arc<Policy>>,
+    first: Option<Arc<Policy>>,
+}
+
+/// The ids behind the labels.
+#[derive(Debug, Default)]
+pub struct Labels {
+    pub requests: HashMap<String, request::RequestId>,
+    pub events: HashMap<String, breakglass::EventId>,
+}
+
+/// Who and what is in which group.
+#[derive(Debug, Default)]
+pub struct Directory {
+    people: BTreeMap<Person, Vec<Group>>,
+    profiles: BTreeMap<Profile, Vec<Group>>,
+}
+
+impl Directory {
+    /// The groups of a person.
+    pub fn groups_of(&self, person: &Person) -> Vec<Group> {
+        self.people.get(person).cloned().unwrap_or_default()
+    }
+
+    /// The groups of a profile.
+    pub fn groups_of_profile(&self, profile: &Profile) -> Vec<Group> {
+        self.profiles.get(profile).cloned().unwrap_or_default()
+    }
+}
+
+impl World {
+    /// A service with these rules, in which nothing has happened yet.
+    pub fn new(rules: Rules) -> Self {
+        let clock = Arc::new(ManualClock::at(chrono::DateTime::UNIX_EPOCH));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let ids = || Arc::new(request::SequenceRandom::starting_at(1));
+        let requests = request::Workflow::new(
+            Arc::new(request::InMemory::new(shared.clone())),
+            rules.approvals,
+            shared.clone(),
+        );
+        let emergencies = breakglass::Workflow::new(
+            Arc::new(breakglass::InMemory::new(shared.clone())),
+            rules.invocation,
+            rules.limits,
+            shared.clone(),
+        );
+        let policies = Arc::new(policy::InMemory::new(shared));
+        let ticks = Arc::new(ManualTicks::new());
+        let config = CacheConfig {
+            time_to_live: TIME_TO_LIVE,
+            ..CacheConfig::default()
+        };
+        Self {
+            clock,
+            cache: CachedLoader::with_config(policies.clone(), config, ticks.clone()),
+            policies,
+            ticks,
+            requests: requests.with_random(ids()),
+            emergencies: emergencies.with_random(ids()),
+            labels: Labels::default(),
+            directory: Directory::default(),
+            later: rules.later,
+            first: Some(rules.policy),
+        }
+    }
+
+    /// Sets the clock to the step's time and plays it.
+    pub async fn play(&mut self, step: &Step) -> Outcome {
+        let passed = (step.at - self.clock.now()).to_std().unwrap_or_default();
+        self.clock.set(step.at);
+        self.ticks.advance(passed);
+        if let Some(policy) = self.first.take() {
+            if let Err(error) = self.put_policy(policy).await {
+                return outcome("service", "starts", failed(&error));
+            }
+        }
+        match &step.action {
+            Action::Directory { people, profiles } => {
+                self.directory.people.clone_from(people);
+                self.directory.profiles.clone_from(profiles);
+                let why = format!(
+                    "{} people, {} profiles in groups",
+                    people.len(),
+                    profiles.len()
+                );
+                outcome("directory", "is read", (Tone::Plain, "read".into(), why))
+            }
+            Action::Policy { file } => {
+                let answer = self.change_policy(file).await;
+                outcome("operator", format!("puts {file} in force"), answer)
+            }
+            Action::Attempt {
+                who,
+                profile,
+                mode,
+                session_table,
+            } => attempts::attempt(self, who, profile, *mode, session_table.as_deref()).await,
+            Action::Request { .. } => requests::submit(self, &step.action).await,
+            Action::Decide {
+                decision,
+                who,
+                request,
+                reason,
+            } => requests::decide(self, *decision, who, request, reason.as_deref()).await,
+            Action::Pending { who } => requests::pending(self, who).await,
+            Action::Invoke { .. } => emergencies::invoke(self, &step.action).await,
+            Action::Close { who, event, reason } => {
+                emergencies::close(self, who, event, reason).await
+            }
+            Action::Note {
+                who,
+                about: About::Request(label),
+                text,
+            } => requests::note(self, who, label, text).await,
+            Action::Note {
+                who,
+                about: About::Event(label),
+                text,
+            } => emergencies::note(self, who, label, text).await,
+            Action::Expire => self.expire().await,
+        }
+    }
+
+    async fn change_policy(&self, file: &str) -> Answer {
+        let Some(policy) = self.later.get(file) else {
+            return failed(&format_args!("`{file}` was not read"));
+        };
+        match self.put_policy(Arc::clone(policy)).await {
+            Ok(stored) => {
+                let digest: String = stored.digest().to_string().chars().take(12).collect();
+                let rules = stored.policy.rules().len();
+                let why = format!("{rules} rules, digest {digest}…");
+                (Tone::Plain, "in_force".into(), why)
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Puts a policy over the one that is there, if there is one.
+    async fn put_policy(
+        &self,
+        policy: Arc<Policy>,
+    ) -> Result<Arc<policy::Stored>, policy::store::Error> {
+        let expected = match self.policies.get(POLICY).await {
+            Ok(stored) => policy::Expected::Version(stored.version),
+            Err(policy::store::Error::NotFound { .. }) => policy::Expected::Absent,
+            Err(error) => return Err(error),
+        };
+        let stored = self.policies.put(POLICY, expected, policy).await?;
+        // From here on nobody is served the policy before; without this, it would be served until
+        // its time to live is over.
+        self.cache.invalidate(POLICY);
+        Ok(stored)
+    }
+
+    /// What a service does every minute or so. Nothing depends on it: what is over gives no access,
+    /// marked or not.
+    async fn expire(&self) -> Outcome {
+        let what = "marks what is over";
+        let requests = match self.requests.expire_due(0).await {
+            Ok(requests) => requests.len(),
+            Err(error) => return outcome("service", what, requests::refused(&error)),
+        };
+        let events = match self.emergencies.expire_due(0).await {
+            Ok(events) => events.len(),
+            Err(error) => {
+                return outcome(
+                    "service",
+                    what,
+                    emergencies::refused(&error, self.clock.now()),
+                );
+            }
+        };
+        let kind = if requests + events == 0 {
+            "nothing_due"
+        } else {
+            "expired"
+        };
+        let why = format!("requests: {requests}, emergencies: {events}");
+        outcome("service", what, (Tone::Plain, kind.into(), why))
+    }
+}
+
+/// A line of the report.
+pub fn outcome(actor: impl ToString, what: impl ToString, answer: Answer) -> Outcome {
+    let (tone, kind, why) = answer;
+    Outcome {
+        kind,
+        tone,
+        actor: actor.to_string(),
+        what: what.to_string(),
+        why,
+    }
+}
+
+/// Something that no rule foresees: a clock out of range, a store that is down.
+pub fn failed(error: &dyn std::fmt::Display) -> Answer {
+    (Tone::No, "failed".into(), error.to_string())
+}
+
+/// A time of the day for a line: `14:05`, with the date if it is another day than `now`.
+pub fn clock_time(
+    time: chrono::DateTime<chrono::Utc>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> String {
+    // Records made within one tick of the clock differ by nanoseconds; people think in seconds.
+    let format = if time.date_naive() == now.date_naive() {
+        "%H:%M"
+    } else {
+        "%a %H:%M"
+    };
+    time.format(format).to_string()
+}
