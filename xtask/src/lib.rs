@@ -1,0 +1,14 @@
+//! Nothing but the project's documents, so that every example in them is compiled and run as a doc
+//! test of this library. The commands are the program beside it.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/architecture.md")]
+mod architecture {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/demo.md")]
+mod demo {}
