@@ -34,9 +34,8 @@
 //!   caller has read.
 //!
 //! What it costs: a decision allocates nothing; it walks the rules in order, so its time grows
-//! with their number. A rule of one person and one profile takes some 250
-//! bytes beyond its text. Names match exactly: the crate
-//! does not know that `Alice` and `alice` are one person.
+//! with their number. A rule of one person and one profile takes some 250 bytes. Names match
+//! exactly: the crate does not know that `Alice` and `alice` are one person.
 //!
 //! Approvals are `countersign-request`'s, emergencies `countersign-breakglass`'s; this crate knows
 //! neither and needs neither.
