@@ -68,7 +68,7 @@ pub use document::{
 pub use error::{Error, Outcome};
 pub use invocation_policy::{InvocationPolicy, InvocationRule, MfaMethod};
 pub use limits::{Limits, ValidationError};
-pub use memory::{InMemory, Sync};
+pub use memory::{InMemory, InMemorySync};
 pub use rate_limit_policy::{RateLimitPolicy, RateLimitRule};
 pub use record::{Action, Actor, Draft, Event, EventId, HistoryEntry, ReasonCode};
 pub use store::{Filter, Store, StoreExt};

@@ -167,8 +167,8 @@ impl InMemory {
     }
 
     /// The same calls without futures.
-    pub fn sync(&self) -> Sync<'_> {
-        Sync { store: self }
+    pub fn sync(&self) -> InMemorySync<'_> {
+        InMemorySync { store: self }
     }
 
     /// Checks that records and indexes agree. For tests; walks the whole store.
@@ -193,11 +193,11 @@ impl InMemory {
 /// # Ok::<(), countersign_breakglass::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct Sync<'a> {
+pub struct InMemorySync<'a> {
     store: &'a InMemory,
 }
 
-impl Sync<'_> {
+impl InMemorySync<'_> {
     /// See [`Store::create`].
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use countersign_core::names::{Person, Profile};
 use countersign_core::retry::Retry;
 
 use crate::admission::Admission;
-use crate::change::Change;
+use crate::change::{Change, Refusal};
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
@@ -202,6 +202,8 @@ impl Workflow {
             match self.store.update(event.id, event.updated_at, &change).await {
                 Ok(event) => expired.push(event),
                 Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
+                // The store's clock is behind: it is not over there yet.
+                Err(Error::Refused(Refusal::NotDue { .. })) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -398,3 +398,19 @@ fn the_look_back_of_limits_is_the_longest_of_any_rule() {
         Duration::ZERO
     );
 }
+
+#[test]
+fn a_list_in_the_place_of_a_document_is_refused() {
+    let list = r#"["1", [{"name": "all", "users": ["bob"]}]]"#;
+    let error = list.parse::<countersign_breakglass::InvocationPolicy>();
+    assert!(matches!(
+        error,
+        Err(countersign_breakglass::DocumentError::Syntax { .. })
+    ));
+    let trailing = r#"{"version": "1", "rules": [{"name": "a", "cooldown": "1h"}]} {}"#;
+    let error = trailing.parse::<countersign_breakglass::RateLimitPolicy>();
+    assert!(matches!(
+        error,
+        Err(countersign_breakglass::DocumentError::Syntax { .. })
+    ));
+}

@@ -438,3 +438,16 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
     assert!(workflow.expire_due(0).await.unwrap().is_empty());
     assert_eq!(bench.get(1).status, Status::Active);
 }
+
+#[tokio::test]
+async fn expiry_passes_over_what_is_not_over_by_the_clock_of_the_store() {
+    let bench = Bench::default();
+    let event = bench.begin(1, "alice", "prod");
+    let ahead = Bench::at(event.expires_at).clock;
+    let (policy, limits) = (Arc::new(anybody()), Arc::new(RateLimitPolicy::unlimited()));
+    let workflow = Workflow::new(bench.store.clone(), policy, limits, ahead);
+    assert_eq!(workflow.expire_due(0).await.unwrap(), []);
+    assert_eq!(bench.get(1), event);
+    bench.clock.set(event.expires_at);
+    assert_eq!(workflow.expire_due(0).await.unwrap().len(), 1);
+}

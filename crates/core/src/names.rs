@@ -257,6 +257,13 @@ pub enum TextError {
         /// How many are allowed.
         most: usize,
     },
+    /// A control character other than a line feed, a carriage return or a tab: it would hide what
+    /// follows it on a terminal, and some engines cannot store it.
+    #[error("it has the control character `{}`: remove it", character.escape_debug())]
+    Control {
+        /// The first one.
+        character: char,
+    },
     /// White space only, or one character over and over: nothing was said.
     #[error("it says nothing: write at least two different characters that are not white space")]
     SaysNothing,
@@ -284,10 +291,11 @@ pub fn check_statement(text: &str, least: usize, most: usize) -> Result<(), Text
     Ok(())
 }
 
-/// Checks that a text has from `least` to `most` characters.
+/// Checks that a text has from `least` to `most` characters, none of them a control character but
+/// for line feeds, carriage returns and tabs.
 ///
 /// # Errors
-/// [`TextError::TooShort`] or [`TextError::TooLong`].
+/// [`TextError::TooShort`], [`TextError::TooLong`] or [`TextError::Control`].
 ///
 /// ```
 /// use countersign_core::names::check_length;
@@ -303,7 +311,11 @@ pub fn check_length(text: &str, least: usize, most: usize) -> Result<(), TextErr
     if characters > most {
         return Err(TextError::TooLong { characters, most });
     }
-    Ok(())
+    let hidden = |character: &char| character.is_control() && !"\n\r\t".contains(*character);
+    match text.chars().find(hidden) {
+        Some(character) => Err(TextError::Control { character }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -357,6 +369,18 @@ mod tests {
         assert!(serde_json::from_str::<Person>("\"alice\"").is_ok());
         let error = serde_json::from_str::<Person>("\"alice \"").unwrap_err();
         assert!(error.to_string().contains("white space"), "{error}");
+    }
+
+    #[test]
+    fn texts_have_lines_and_tabs_but_no_other_control_characters() {
+        assert_eq!(check_length("a\r\n\tb", 1, 9), Ok(()));
+        for character in ['\0', '\u{1b}', '\u{7f}', '\u{85}'] {
+            let text = format!("all is well{character}[2K");
+            assert_eq!(
+                check_statement(&text, 1, 99),
+                Err(TextError::Control { character })
+            );
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use document::{
 };
 pub use error::{Error, Outcome};
 pub use limits::{Limits, ValidationError};
-pub use memory::{InMemory, Sync};
+pub use memory::{InMemory, InMemorySync};
 pub use record::{Action, Actor, Approval, Draft, HistoryEntry, Request, RequestId};
 pub use store::{Filter, Store, StoreExt};
 pub use transition::Status;

@@ -106,8 +106,8 @@ impl InMemory {
     }
 
     /// The same calls without futures.
-    pub fn sync(&self) -> Sync<'_> {
-        Sync { store: self }
+    pub fn sync(&self) -> InMemorySync<'_> {
+        InMemorySync { store: self }
     }
 
     /// Checks that records and indexes agree. For tests; walks the whole store.
@@ -122,11 +122,11 @@ impl InMemory {
 /// The calls of [`Store`] without futures, on an [`InMemory`] store. Each keeps the contract of
 /// the method of the same name.
 #[derive(Debug, Clone, Copy)]
-pub struct Sync<'a> {
+pub struct InMemorySync<'a> {
     store: &'a InMemory,
 }
 
-impl Sync<'_> {
+impl InMemorySync<'_> {
     /// See [`Store::create`].
     ///
     /// # Errors

@@ -241,6 +241,8 @@ impl Workflow {
             {
                 Ok(request) => expired.push(request),
                 Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
+                // The store's clock is behind: it is not over there yet.
+                Err(Error::Refused(Refusal::NotDue { .. })) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -619,3 +619,11 @@ fn a_policy_goes_through_serde_and_back() {
     let spoilt: Value = serde_json::from_str(&with_auto(json!({}))).unwrap();
     assert!(serde_json::from_value::<ApprovalPolicy>(spoilt).is_err());
 }
+
+#[test]
+fn a_list_in_the_place_of_the_document_is_refused() {
+    let list = r#"["1", [{"name": "all", "approvers": ["bob"]}]]"#;
+    assert!(matches!(read(list), Err(DocumentError::Syntax { .. })));
+    let trailing = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]} {}"#;
+    assert!(matches!(read(trailing), Err(DocumentError::Syntax { .. })));
+}

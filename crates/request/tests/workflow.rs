@@ -382,3 +382,15 @@ async fn nothing_happens_before_a_future_is_polled() {
     drop(world.store.update(id(1), before.updated_at, &change));
     assert_eq!(world.get(1), before);
 }
+
+#[tokio::test]
+async fn expiry_passes_over_what_is_not_due_by_the_clock_of_the_store() {
+    let (world, request) = World::pending();
+    let ahead = Arc::new(countersign_request::ManualClock::at(request.decide_by));
+    let policy = Arc::new(world.policy.clone());
+    let workflow = countersign_request::Workflow::new(world.store.clone(), policy, ahead);
+    assert_eq!(workflow.expire_due(0).await.unwrap(), []);
+    assert_eq!(world.get(1), request);
+    world.clock.set(request.decide_by);
+    assert_eq!(workflow.expire_due(0).await.unwrap().len(), 1);
+}

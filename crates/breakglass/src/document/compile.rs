@@ -21,7 +21,10 @@ pub(crate) fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Document
             most: MAX_DOCUMENT_BYTES,
         });
     }
-    Ok(serde_json::from_slice(json)?)
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let document = countersign_core::window::document::object(&mut json)?;
+    json.end()?;
+    Ok(document)
 }
 
 /// A field of a rule and what is wrong with it.
