@@ -12,3 +12,7 @@ mod architecture {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/demo.md")]
 mod demo {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/concurrency.md")]
+mod concurrency {}

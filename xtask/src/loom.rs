@@ -8,14 +8,18 @@
 //!   again at the end. A run that explored no model fails.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
 use crate::output::say;
 
+mod twins;
+
 /// The line in the list of commands.
-pub const HELP: &str = "explore the concurrency models [--two-threads] [names of models]";
+pub const HELP: &str =
+    "explore the concurrency models [--two-threads | --twins] [names of models or twins]";
 
 /// Where models are: a package, and the arguments that select them.
 const PLACES: &[(&str, &[&str])] = &[
@@ -32,6 +36,7 @@ const THREE_THREADS: &[&str] = &["_3x", "miss_3"];
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
     two_threads: bool,
+    twins: bool,
     names: Vec<String>,
 }
 
@@ -39,6 +44,9 @@ struct Wanted {
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let wanted = parse(arguments)?;
     let workspace = Workspace::load()?;
+    if wanted.twins {
+        return twins::run(&workspace, &wanted.names);
+    }
     let (mut lines, mut failed) = (Vec::new(), Vec::new());
     for (package, place) in PLACES {
         let mut command = command(&workspace, package, place, &wanted);
@@ -70,10 +78,11 @@ fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
     for argument in arguments {
         match argument.to_str() {
             Some("--two-threads") => wanted.two_threads = true,
+            Some("--twins") => wanted.twins = true,
             Some(name) if !name.starts_with('-') => wanted.names.push(name.to_owned()),
             _ => {
                 return Err(Failure::Usage(format!(
-                    "`cargo xtask loom` does not know `{}`; it takes `--two-threads` and names",
+                    "`cargo xtask loom` does not know `{}`; it takes `--two-threads`, `--twins` and names",
                     argument.to_string_lossy()
                 )));
             }
@@ -82,10 +91,10 @@ fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
     Ok(wanted)
 }
 
-fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted) -> Command {
+/// A cargo that builds models in a folder, into a target directory of their own.
+fn loom_cargo(folder: &Path, target: &Path) -> Command {
     let mut command = cargo::command();
-    let target = workspace.target.join("loom");
-    command.current_dir(&workspace.root);
+    command.current_dir(folder);
     command
         .env("RUSTFLAGS", "--cfg countersign_loom")
         .env("CARGO_TARGET_DIR", target);
@@ -94,6 +103,11 @@ fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted
             command.env_remove(name);
         }
     }
+    command
+}
+
+fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted) -> Command {
+    let mut command = loom_cargo(&workspace.root, &workspace.target.join("loom"));
     command.args([
         "test",
         "--quiet",
@@ -133,11 +147,13 @@ mod tests {
 
     #[test]
     fn names_and_the_number_of_threads_are_understood() {
+        assert!(parsed(&["--twins"]).unwrap().twins);
         let wanted = parsed(&["--two-threads", "table_2x2"]).unwrap();
         assert_eq!(
             wanted,
             Wanted {
                 two_threads: true,
+                twins: false,
                 names: vec!["table_2x2".to_owned()]
             }
         );

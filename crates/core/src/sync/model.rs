@@ -36,7 +36,7 @@ impl Model {
     /// If an execution panics or deadlocks, or if fewer than `at_least` were explored.
     pub fn check(&self, body: impl Fn() + Send + Sync + 'static) {
         println!("model {}: begins", self.name);
-        let executions = explore(self.preemptions, body);
+        let executions = self.explore(0, body);
         self.report(1, executions);
     }
 
@@ -58,9 +58,31 @@ impl Model {
         let parts = Arc::new(parts);
         for scenario in scenarios {
             let parts = Arc::clone(&parts);
-            executions += explore(self.preemptions, move || parts.run(&scenario));
+            executions += self.explore(executions, move || parts.run(&scenario));
         }
         self.report(count, executions);
+    }
+
+    /// Runs `body` in every interleaving; gives how many there were. `before` were explored already.
+    fn explore(&self, before: u64, body: impl Fn() + Send + Sync + 'static) -> u64 {
+        // The builder reads limits from the environment that would make it stop early and pass.
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = self.preemptions;
+        builder.max_permutations = None;
+        builder.max_duration = None;
+        builder.max_branches = 100_000;
+        builder.checkpoint_file = None;
+        let executions = Arc::new(AtomicU64::new(before));
+        let counted = Arc::clone(&executions);
+        let _last_words = LastWords {
+            name: self.name,
+            executions: Arc::clone(&executions),
+        };
+        builder.check(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            body();
+        });
+        executions.load(Ordering::Relaxed) - before
     }
 
     fn report(&self, scenarios: usize, executions: u64) {
@@ -79,6 +101,21 @@ impl Model {
             self.name,
             self.at_least
         );
+    }
+}
+
+/// Says after how many executions a model failed.
+struct LastWords {
+    name: &'static str,
+    executions: Arc<AtomicU64>,
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let executions = self.executions.load(Ordering::Relaxed);
+            println!("model {}: failed in execution {executions}", self.name);
+        }
     }
 }
 
@@ -176,23 +213,6 @@ pub fn scenarios<C: Clone>(alphabet: &[C], threads: usize, calls: usize) -> Vec<
             .collect()
     };
     chosen.iter().map(scenario).collect()
-}
-
-fn explore(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) -> u64 {
-    // The builder reads limits from the environment that would make it stop early and pass.
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
-    builder.max_permutations = None;
-    builder.max_duration = None;
-    builder.max_branches = 100_000;
-    builder.checkpoint_file = None;
-    let executions = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&executions);
-    builder.check(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        body();
-    });
-    executions.load(Ordering::Relaxed)
 }
 
 /// The debug form of anything, as the answer of a specification.
