@@ -198,8 +198,8 @@ fn cache_cold_miss_2() {
 fn cache_cold_miss_3() {
     let claim = "three callers of a cold name: one load, all get its value";
     let bounded = Model {
-        preemptions: Some(2),
-        ..model("cache_cold_miss_3", claim, 3, 3, 304)
+        preemptions: Some(4),
+        ..model("cache_cold_miss_3", claim, 3, 3, 20_566)
     };
     bounded.check(|| cold(3));
 }
