@@ -46,6 +46,8 @@ mod decision;
 mod digest;
 mod document;
 mod error;
+#[cfg(all(feature = "test-util", not(countersign_loom)))]
+pub mod instrumented;
 mod loader;
 mod memory;
 mod policy;
