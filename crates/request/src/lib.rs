@@ -42,6 +42,8 @@ mod approval_policy;
 mod change;
 mod document;
 mod error;
+#[cfg(feature = "test-util")]
+pub mod instrumented;
 mod limits;
 mod memory;
 mod record;
