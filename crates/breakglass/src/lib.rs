@@ -48,6 +48,8 @@ mod admission;
 mod change;
 mod document;
 mod error;
+#[cfg(feature = "test-util")]
+pub mod instrumented;
 mod invocation_policy;
 mod limits;
 mod memory;
