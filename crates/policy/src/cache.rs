@@ -8,9 +8,10 @@
 //!   goes on if its caller gives up. If the task ends unfinished every waiter gets
 //!   [`LoadError::Aborted`] and the next caller begins anew. Errors are shared by those who waited
 //!   and not remembered.
-//! - **Age** counts from the beginning of the load, on [`Ticks`] that only grow: a change at the
-//!   source is seen at most one time to live later. A policy whose load took longer than that is
-//!   handed to those who waited for it and to nobody else.
+//! - **Age** counts from the beginning of the load, on [`Ticks`] that only grow: a hit is at most one
+//!   time to live behind the source. A caller who waits gets what the load it waited for brought,
+//!   which may have begun up to [`CacheConfig::load_timeout`] before the call; a policy whose load
+//!   took longer than the time to live is handed to those who waited for it and to nobody else.
 //! - **Stale**: served only if [`CacheConfig::stale_if_error`] allows it, at most that old, only
 //!   when the source failed or timed out, never when it answered "not found" or the load was
 //!   aborted.
