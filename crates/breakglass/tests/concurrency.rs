@@ -4,6 +4,10 @@
 //! needs tasks that have all read the same version, their stores are [`Gated`]: the first read of
 //! each waits for the first reads of the others, so that the conflicts are certain and no suite
 //! depends on how fast the machine is.
+//!
+//! What a suite is said to fail without is a rule that is taken out. A rule that is only looked at
+//! a moment too early, outside the step, shows here by luck; the models of `cargo xtask loom` are
+//! there to find it.
 #![cfg(all(feature = "test-util", not(countersign_loom)))]
 #![allow(
     clippy::unwrap_used,
@@ -26,6 +30,20 @@ use countersign_breakglass::*;
 use countersign_core::clock::ManualTicks;
 use tokio::sync::Barrier;
 
+/// A manual clock that lets other threads run before it answers. A store reads its clock inside
+/// the step, so callers meet at the lock more often.
+#[derive(Debug)]
+struct Courteous(Arc<ManualClock>);
+
+impl Clock for Courteous {
+    fn now(&self) -> DateTime<Utc> {
+        for _ in 0..10 {
+            std::thread::yield_now();
+        }
+        self.0.now()
+    }
+}
+
 /// The real store with its instrument and its clock.
 struct Ground {
     store: Arc<Instrumented<InMemory>>,
@@ -35,7 +53,7 @@ struct Ground {
 impl Ground {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(start()));
-        let memory = InMemory::new(clock.clone());
+        let memory = InMemory::new(Arc::new(Courteous(clock.clone())));
         Self {
             store: Arc::new(Instrumented::new(memory, Arc::new(ManualTicks::new()))),
             clock,
@@ -220,8 +238,7 @@ fn newest_first(items: &[Arc<Event>]) -> bool {
 /// 50 people invoke distinct events for one profile: all are there, each once, each with its own
 /// version.
 ///
-/// Fails without: the step that issues versions strictly increasing under a clock that stands
-/// still, or the record and its index entries written in one step.
+/// Fails without: versions that grow under a clock that stands still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_create() {
     let ground = Ground::new();
@@ -245,7 +262,7 @@ async fn concurrent_create() {
 /// 20 people invoke under one id: one wins, 19 are told that the id is taken, and the record is
 /// the winner's.
 ///
-/// Fails without: the look for the id inside the step of the creation.
+/// Fails without: the look for the id at the creation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_create_duplicates() {
     let ground = Ground::new();
@@ -358,7 +375,7 @@ async fn concurrent_update() {
 /// every list is ordered, without duplicates, of hers alone, holds the ten that nobody touches,
 /// and never shrinks.
 ///
-/// Fails without: index entries that are written in the same step as the record.
+/// Fails without: versions that grow under a clock that stands still (the order is lost).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_list_by_invoker() {
     let ground = Ground::new();
@@ -406,7 +423,7 @@ async fn concurrent_list_by_invoker() {
 /// list is ordered, without duplicates, of active events alone, and holds the ten that nobody
 /// touches.
 ///
-/// Fails without: index entries that are changed in the same step as the record.
+/// Fails without: versions that grow under a clock that stands still (the order is lost).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_list_by_status() {
     let ground = Ground::new();
@@ -450,8 +467,8 @@ async fn concurrent_list_by_status() {
 /// 100 tasks of 20 operations each, on events of their own and on ten that all share: every
 /// operation succeeds, and nothing is lost.
 ///
-/// Fails without: index entries written with the record, a closed event that no longer stands in
-/// the way of the next, or the comparison of versions where a step is not one.
+/// Fails without: versions that grow under a clock that stands still, or index entries written in
+/// the same step as the record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_mixed_operations() {
     let ground = Ground::new();
@@ -517,7 +534,7 @@ async fn concurrent_mixed_operations() {
 /// 30 tasks call every method on the same three events, 10 rounds each, with every answer that
 /// the contract allows and no other; each change that was answered is in the store's books.
 ///
-/// Fails without: any step being atomic: creation, closing and deletion of one id race here.
+/// Fails without: the look at the status in `Event::apply`, or the look for the id at the creation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn race_detection() {
     let ground = Ground::new();
@@ -598,8 +615,7 @@ async fn race_detection() {
 /// 50 callers invoke for one person, under several spellings, and one profile: exactly one event
 /// becomes active, and 49 are refused because of it.
 ///
-/// Fails without: the look for an active event inside the step of the creation, or its one
-/// spelling of a person.
+/// Fails without: the look for an active event at the creation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_invoke_same_profile() {
     let ground = Ground::new();
@@ -632,7 +648,7 @@ async fn concurrent_invoke_same_profile() {
 /// 50 callers under a quota of 3, of one person over 50 profiles and then of 50 people over one
 /// profile: exactly 3 begin, and 47 are told that there are 3 of 3.
 ///
-/// Fails without: the count of events inside the step of the creation.
+/// Fails without: the count of events at the creation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_quota() {
     for of_person in [true, false] {

@@ -4,6 +4,10 @@
 //! needs tasks that have all read the same version, their stores are [`Gated`]: the first read of
 //! each waits for the first reads of the others, so that the conflicts are certain and no suite
 //! depends on how fast the machine is.
+//!
+//! What a suite is said to fail without is a rule that is taken out. A rule that is only looked at
+//! a moment too early, outside the step, shows here by luck; the models of `cargo xtask loom` are
+//! there to find it.
 #![cfg(all(feature = "test-util", not(countersign_loom)))]
 #![allow(
     clippy::unwrap_used,
@@ -26,6 +30,20 @@ use countersign_request::*;
 use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start};
 use tokio::sync::Barrier;
 
+/// A manual clock that lets other threads run before it answers. A store reads its clock inside
+/// the step, so callers meet at the lock more often.
+#[derive(Debug)]
+struct Courteous(Arc<ManualClock>);
+
+impl Clock for Courteous {
+    fn now(&self) -> DateTime<Utc> {
+        for _ in 0..10 {
+            std::thread::yield_now();
+        }
+        self.0.now()
+    }
+}
+
 /// The real store with its instrument, its clock, and rules that let `approver-0` to
 /// `approver-49` decide on `prod`.
 struct Ground {
@@ -37,7 +55,7 @@ struct Ground {
 impl Ground {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(start()));
-        let memory = InMemory::new(clock.clone());
+        let memory = InMemory::new(Arc::new(Courteous(clock.clone())));
         let approvers: Vec<_> = (0..50).map(|n| format!(r#""approver-{n}""#)).collect();
         let policy = rules(&format!(
             r#"{{"version": "1", "rules": [
@@ -230,8 +248,7 @@ impl Store for Gated {
 
 /// 50 callers create 50 distinct requests: all are there, each once, each with its own version.
 ///
-/// Fails without: the step that issues versions strictly increasing under a clock that stands
-/// still, or the record and its index entries written in one step.
+/// Fails without: versions that grow under a clock that stands still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_create() {
     let ground = Ground::new();
@@ -307,7 +324,7 @@ async fn concurrent_state_transition() {
 /// every list is ordered, without duplicates, of pending requests alone, and holds the ten that
 /// nobody touches.
 ///
-/// Fails without: index entries that are changed in the same step as the record.
+/// Fails without: versions that grow under a clock that stands still (the order is lost).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_list_by_status() {
     let ground = Ground::new();
@@ -439,8 +456,8 @@ async fn optimistic_locking_retry() {
 /// 100 tasks of 20 operations each, on requests of their own and on ten that all share: every
 /// operation succeeds, and nothing is lost.
 ///
-/// Fails without: the comparison of versions inside the step where a change is made from what was
-/// read before it (a shared note is lost), or index entries written with the record.
+/// Fails without: versions that grow under a clock that stands still, or index entries written in
+/// the same step as the record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_mixed_operations() {
     let ground = Ground::new();
@@ -496,7 +513,7 @@ async fn concurrent_mixed_operations() {
 /// 30 tasks call every method on the same three requests, 10 rounds each, with every answer that
 /// the contract allows and no other; each change that was answered is in the store's books.
 ///
-/// Fails without: any step being atomic: creation, decision and deletion of one id race here.
+/// Fails without: the look at the status in `Request::apply` (one is decided twice).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn race_detection() {
     let ground = Ground::new();
@@ -581,31 +598,41 @@ async fn race_detection() {
 }
 
 /// At the deadline, 25 approvers and 25 that mark requests expired have all read one pending
-/// request: it expires, exactly once, and nobody approves it.
+/// request: it expires, exactly once, and nobody approves it. 25 others approve a second one, that
+/// nobody marks: all are too late.
 ///
 /// Fails without: the look at the deadline inside the step (an approver may win), or the look at
 /// the status (it expires twice).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_expire_and_approve() {
     let ground = Ground::new();
-    let pending = ground.create(1);
-    let gate = Arc::new(Barrier::new(50));
+    ground.create(1);
+    let pending = ground.create(2);
+    let gate = Arc::new(Barrier::new(75));
     ground.clock.set(pending.decide_by - NANOSECOND * 10);
-    let tasks = (0..50).map(|n| {
-        let change = if n % 2 == 0 {
-            ground.approve(n)
-        } else {
-            Change::expire()
+    let tasks = (0..75).map(|n| {
+        // The last 25 approve a request that nobody marks.
+        let (bits, change) = match n {
+            50.. => (2, ground.approve(n - 50)),
+            _ if n % 2 == 0 => (1, ground.approve(n)),
+            _ => (1, Change::expire()),
         };
         let (store, gate) = (ground.store.clone(), gate.clone());
         let (clock, deadline) = (ground.clock.clone(), pending.decide_by);
         async move {
             // The last one to set the clock has done so before anybody passes the gate.
             clock.set(deadline);
-            gated_update(store, gate, 1, change, 10).await.0
+            gated_update(store, gate, bits, change, 10).await.0
         }
     });
-    let results = together(tasks.collect()).await;
+    let mut results = together(tasks.collect()).await;
+    for result in results.split_off(50) {
+        assert!(matches!(
+            result,
+            Err(Error::Refused(Refusal::TooLate { .. }))
+        ));
+    }
+    assert_eq!(ground.get(2), pending);
     let after = ground.get(1);
     assert_eq!((after.status, after.history.len()), (Status::Expired, 2));
     let (mut won, mut decided_already, mut too_late) = (0, 0, 0);
@@ -628,10 +655,10 @@ async fn concurrent_expire_and_approve() {
     }
     assert_eq!((won, decided_already + too_late), (1, 49));
     assert!(decided_already >= 24, "the other 24 that expire it");
-    assert!(ground.workflow().expire_due(0).await.unwrap().is_empty());
     let updates = ground.counts(Method::Update);
     assert_eq!(updates.succeeded, 1);
-    assert_eq!(updates.failed, 49);
+    assert_eq!(updates.failed, 49 + 25);
+    assert_eq!(ground.workflow().expire_due(0).await.unwrap().len(), 1);
     ground.sound();
 }
 
@@ -647,7 +674,7 @@ async fn concurrent_revoke_and_find_grant() {
     let revoked = Arc::new(AtomicBool::new(false));
     let asked = Arc::new(AtomicU64::new(0));
     let tasks = (0..51).map(|n| {
-        let workflow = ground.workflow();
+        let (store, workflow) = (ground.store.clone(), ground.workflow());
         let (revoked, asked) = (revoked.clone(), asked.clone());
         async move {
             if n == 25 {
@@ -661,11 +688,12 @@ async fn concurrent_revoke_and_find_grant() {
             while refused < 3 {
                 let over = revoked.load(Ordering::SeqCst);
                 asked.fetch_add(1, Ordering::SeqCst);
-                match workflow.find_grant(&alice, &prod).await.unwrap() {
-                    Some(grant) => {
+                // The store is asked, not the workflow, which would look at the status again.
+                match store.find_grant(&alice, &prod, start()).await.unwrap() {
+                    Some(found) => {
                         assert!(!over, "access after the revocation was answered");
                         assert_eq!(refused, 0, "access came back");
-                        assert_eq!(grant.person, alice);
+                        assert_eq!(found.status, Status::Approved);
                     }
                     None => refused += 1,
                 }
