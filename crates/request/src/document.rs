@@ -91,33 +91,9 @@ pub struct AutoApproveDocument {
 /// Readers of the fields, which add the field's name to what is wrong with its value: the reader of
 /// the format names the place alone.
 mod field {
-    use countersign_core::window::document::present;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer};
-
-    macro_rules! readers {
-        ($($field:ident: $read:path => $value:ty),* $(,)?) => {$(
-            pub fn $field<'de, D, T>(deserializer: D) -> Result<$value, D::Error>
-            where
-                D: Deserializer<'de>,
-                T: Deserialize<'de>,
-            {
-                $read(deserializer).map_err(|error: D::Error| {
-                    D::Error::custom(format_args!("`{}`: {error}", stringify!($field)))
-                })
-            }
-        )*};
-    }
-
-    readers! {
-        version: T::deserialize => T,
-        name: T::deserialize => T,
-        profiles: present => Option<T>,
-        approvers: present => Option<T>,
-        auto_approve: present => Option<T>,
-        users: present => Option<T>,
-        time: present => Option<T>,
-        max_duration: present => Option<T>,
+    countersign_core::field_readers! {
+        required: version name;
+        optional: profiles approvers auto_approve users time max_duration;
     }
 }
 
