@@ -1,9 +1,9 @@
 //! The concurrency suites: the real store, on several threads, with exact counts.
 //!
-//! Every task waits at one barrier, time is a manual clock, and nothing sleeps. Where a suite
-//! needs tasks that have all read the same version, their stores are [`Gated`]: the first read of
-//! each waits for the first reads of the others, so that the conflicts are certain and no suite
-//! depends on how fast the machine is.
+//! Every task waits at one barrier, time is a manual clock, nothing sleeps, and a suite that hangs
+//! fails. Where a suite needs tasks that have all read the same version, their stores are
+//! [`Gated`]: the first read of each waits for the first reads of the others, so that the conflicts
+//! are certain and no suite depends on how fast the machine is.
 //!
 //! What a suite is said to fail without is a rule that is taken out. A rule that is only looked at
 //! a moment too early, outside the step, shows here by luck; the models of `cargo xtask loom` are
@@ -19,7 +19,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -28,6 +27,7 @@ use common::{admission, anybody, draft, id, limits, person, profile, refusal, st
 use countersign_breakglass::instrumented::{Counts, Instrumented, Method};
 use countersign_breakglass::*;
 use countersign_core::clock::ManualTicks;
+use countersign_core::sync::suite;
 use tokio::sync::Barrier;
 
 /// A manual clock that lets other threads run before it answers. A store reads its clock inside
@@ -108,30 +108,6 @@ fn retry(tries: u32) -> Retry {
         .with_tries(tries.try_into().unwrap())
         .with_sleep(Arc::new(NoSleep))
         .with_random(Arc::new(SequenceRandom::default()))
-}
-
-/// Runs the tasks on the runtime's threads, all released by one barrier.
-async fn together<T, F>(tasks: Vec<F>) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let barrier = Arc::new(Barrier::new(tasks.len()));
-    let running: Vec<_> = tasks
-        .into_iter()
-        .map(|task| {
-            let barrier = barrier.clone();
-            tokio::spawn(async move {
-                barrier.wait().await;
-                task.await
-            })
-        })
-        .collect();
-    let mut results = Vec::new();
-    for task in running {
-        results.push(task.await.unwrap());
-    }
-    results
 }
 
 /// Reads an event, waits until as many others have read it as the gate is for, then updates it,
@@ -239,52 +215,56 @@ fn newest_first(items: &[Arc<Event>]) -> bool {
 /// version.
 ///
 /// Fails without: versions that grow under a clock that stands still.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_create() {
-    let ground = Ground::new();
-    let tasks = (0..50).map(|n| {
-        let store = ground.store.clone();
-        let draft = draft(n, &format!("person-{n}"), "prod");
-        async move { store.create(&draft, &free("prod")).await.unwrap() }
+#[test]
+fn concurrent_create() {
+    suite::run("concurrent_create", |suite| async move {
+        let ground = Ground::new();
+        let tasks = (0..50).map(|n| {
+            let store = ground.store.clone();
+            let draft = draft(n, &format!("person-{n}"), "prod");
+            async move { store.create(&draft, &free("prod")).await.unwrap() }
+        });
+        let created = suite.together(tasks).await;
+        let versions: BTreeSet<_> = created.iter().map(|event| event.updated_at).collect();
+        assert_eq!(versions.len(), 50);
+        let listed = ground.listed(Status::Active);
+        let ids: BTreeSet<_> = listed.iter().map(|event| event.id).collect();
+        assert_eq!((listed.len(), ids), (50, (0..50).map(id).collect()));
+        assert!(created.iter().all(|event| listed.contains(event)));
+        let counts = ground.counts(Method::Create);
+        assert_eq!((counts.started, counts.succeeded), (50, 50));
+        ground.sound();
     });
-    let created = together(tasks.collect()).await;
-    let versions: BTreeSet<_> = created.iter().map(|event| event.updated_at).collect();
-    assert_eq!(versions.len(), 50);
-    let listed = ground.listed(Status::Active);
-    let ids: BTreeSet<_> = listed.iter().map(|event| event.id).collect();
-    assert_eq!((listed.len(), ids), (50, (0..50).map(id).collect()));
-    assert!(created.iter().all(|event| listed.contains(event)));
-    let counts = ground.counts(Method::Create);
-    assert_eq!((counts.started, counts.succeeded), (50, 50));
-    ground.sound();
 }
 
 /// 20 people invoke under one id: one wins, 19 are told that the id is taken, and the record is
 /// the winner's.
 ///
 /// Fails without: the look for the id at the creation.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_create_duplicates() {
-    let ground = Ground::new();
-    let tasks = (0..20).map(|n| {
-        let store = ground.store.clone();
-        let draft = draft(1, &format!("person-{n}"), "prod");
-        async move { store.create(&draft, &free("prod")).await }
-    });
-    let (mut won, mut taken) = (Vec::new(), 0);
-    for result in together(tasks.collect()).await {
-        match result {
-            Ok(event) => won.push(event),
-            Err(Error::AlreadyExists { id: of }) if of == id(1) => taken += 1,
-            Err(error) => panic!("{error}"),
+#[test]
+fn concurrent_create_duplicates() {
+    suite::run("concurrent_create_duplicates", |suite| async move {
+        let ground = Ground::new();
+        let tasks = (0..20).map(|n| {
+            let store = ground.store.clone();
+            let draft = draft(1, &format!("person-{n}"), "prod");
+            async move { store.create(&draft, &free("prod")).await }
+        });
+        let (mut won, mut taken) = (Vec::new(), 0);
+        for result in suite.together(tasks).await {
+            match result {
+                Ok(event) => won.push(event),
+                Err(Error::AlreadyExists { id: of }) if of == id(1) => taken += 1,
+                Err(error) => panic!("{error}"),
+            }
         }
-    }
-    assert_eq!((won.len(), taken), (1, 19));
-    assert_eq!(ground.listed(Status::Active), won);
-    assert_eq!(ground.get(1), won[0]);
-    let counts = ground.counts(Method::Create);
-    assert_eq!((counts.succeeded, counts.failed), (1, 19));
-    ground.sound();
+        assert_eq!((won.len(), taken), (1, 19));
+        assert_eq!(ground.listed(Status::Active), won);
+        assert_eq!(ground.get(1), won[0]);
+        let counts = ground.counts(Method::Create);
+        assert_eq!((counts.succeeded, counts.failed), (1, 19));
+        ground.sound();
+    });
 }
 
 /// 100 readers read one event 5 times each while 10 writers write a note each: each reads whole
@@ -292,39 +272,41 @@ async fn concurrent_create_duplicates() {
 ///
 /// Fails without: a record that is replaced as one (its version and its history disagree), or
 /// versions that only grow.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_get() {
-    let ground = Ground::new();
-    let first = ground.begin(1, "alice", "prod");
-    let tasks = (0..110).map(|n| {
-        let store = ground.store.clone();
-        let mut seen = first.updated_at;
-        async move {
-            if n < 10 {
-                let note = Change::note(&person("bob"), &format!("note {n}"));
-                store
-                    .update_with(id(1), &retry(10), |_| Ok(note.clone()))
-                    .await
-                    .unwrap();
-                return;
+#[test]
+fn concurrent_get() {
+    suite::run("concurrent_get", |suite| async move {
+        let ground = Ground::new();
+        let first = ground.begin(1, "alice", "prod");
+        let tasks = (0..110).map(|n| {
+            let store = ground.store.clone();
+            let mut seen = first.updated_at;
+            async move {
+                if n < 10 {
+                    let note = Change::note(&person("bob"), &format!("note {n}"));
+                    store
+                        .update_with(id(1), &retry(10), |_| Ok(note.clone()))
+                        .await
+                        .unwrap();
+                    return;
+                }
+                for _ in 0..5 {
+                    let event = store.get(id(1)).await.unwrap();
+                    assert!(event.updated_at >= seen, "an older one after a newer one");
+                    seen = event.updated_at;
+                    let last = event.history.last().unwrap();
+                    assert_eq!((last.to, &last.reason), (seen, &event.note));
+                    tokio::task::yield_now().await;
+                }
             }
-            for _ in 0..5 {
-                let event = store.get(id(1)).await.unwrap();
-                assert!(event.updated_at >= seen, "an older one after a newer one");
-                seen = event.updated_at;
-                let last = event.history.last().unwrap();
-                assert_eq!((last.to, &last.reason), (seen, &event.note));
-                tokio::task::yield_now().await;
-            }
-        }
+        });
+        suite.together(tasks).await;
+        let updates = ground.counts(Method::Update);
+        assert_eq!((updates.succeeded, updates.failed), (10, 0));
+        let reads = ground.counts(Method::Get);
+        assert_eq!(reads.succeeded, 500 + updates.started);
+        assert_eq!(ground.get(1).history.len(), 11);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    let updates = ground.counts(Method::Update);
-    assert_eq!((updates.succeeded, updates.failed), (10, 0));
-    let reads = ground.counts(Method::Get);
-    assert_eq!(reads.succeeded, 500 + updates.started);
-    assert_eq!(ground.get(1).history.len(), 11);
-    ground.sound();
 }
 
 /// 50 writers have all read one event and note on it with 50 tries each: all succeed, the history
@@ -333,42 +315,44 @@ async fn concurrent_get() {
 ///
 /// Fails without: the comparison of versions inside the step (fewer than 49 conflicts), or
 /// versions that are never issued twice.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_update() {
-    let ground = Ground::new();
-    ground.begin(1, "alice", "prod");
-    let gate = Arc::new(Barrier::new(50));
-    let tasks = (0..50).map(|n| {
-        let note = Change::note(&person("bob"), &format!("note {n}"));
-        gated_update(ground.store.clone(), gate.clone(), 1, note, 50)
+#[test]
+fn concurrent_update() {
+    suite::run("concurrent_update", |suite| async move {
+        let ground = Ground::new();
+        ground.begin(1, "alice", "prod");
+        let gate = Arc::new(Barrier::new(50));
+        let tasks = (0..50).map(|n| {
+            let note = Change::note(&person("bob"), &format!("note {n}"));
+            gated_update(ground.store.clone(), gate.clone(), 1, note, 50)
+        });
+        let results = suite.together(tasks).await;
+        let made: u64 = results.iter().map(|(_, made)| made).sum();
+        assert!(results.iter().all(|(_, made)| (1..=50).contains(made)));
+        let written = results.into_iter().map(|(result, _)| result.unwrap());
+        let last = written.max_by_key(|event| event.updated_at).unwrap();
+        let after = ground.get(1);
+        assert_eq!(after, last, "the last writer's text stands");
+        assert_eq!(after.note, after.history[50].reason);
+        let texts: BTreeSet<_> = after
+            .history
+            .iter()
+            .filter(|entry| entry.action == Action::Noted)
+            .map(|entry| entry.reason.clone())
+            .collect();
+        assert_eq!((texts.len(), after.history.len()), (50, 51));
+        let chained =
+            |two: &[Arc<HistoryEntry>]| two[1].from == Some(two[0].to) && two[0].to < two[1].to;
+        assert!(after.history.windows(2).all(chained));
+        let updates = ground.counts(Method::Update);
+        assert_eq!(
+            (updates.started, updates.succeeded, updates.failed),
+            (made, 50, 0)
+        );
+        assert_eq!(updates.conflicts, made - 50);
+        assert!((49..=1_225).contains(&updates.conflicts), "{updates:?}");
+        assert_eq!(ground.counts(Method::Get).succeeded, made);
+        ground.sound();
     });
-    let results = together(tasks.collect()).await;
-    let made: u64 = results.iter().map(|(_, made)| made).sum();
-    assert!(results.iter().all(|(_, made)| (1..=50).contains(made)));
-    let written = results.into_iter().map(|(result, _)| result.unwrap());
-    let last = written.max_by_key(|event| event.updated_at).unwrap();
-    let after = ground.get(1);
-    assert_eq!(after, last, "the last writer's text stands");
-    assert_eq!(after.note, after.history[50].reason);
-    let texts: BTreeSet<_> = after
-        .history
-        .iter()
-        .filter(|entry| entry.action == Action::Noted)
-        .map(|entry| entry.reason.clone())
-        .collect();
-    assert_eq!((texts.len(), after.history.len()), (50, 51));
-    let chained =
-        |two: &[Arc<HistoryEntry>]| two[1].from == Some(two[0].to) && two[0].to < two[1].to;
-    assert!(after.history.windows(2).all(chained));
-    let updates = ground.counts(Method::Update);
-    assert_eq!(
-        (updates.started, updates.succeeded, updates.failed),
-        (made, 50, 0)
-    );
-    assert_eq!(updates.conflicts, made - 50);
-    assert!((49..=1_225).contains(&updates.conflicts), "{updates:?}");
-    assert_eq!(ground.counts(Method::Get).succeeded, made);
-    ground.sound();
 }
 
 /// 50 readers list alice's events 5 times each while 20 writers invoke and close one of hers each:
@@ -376,47 +360,49 @@ async fn concurrent_update() {
 /// and never shrinks.
 ///
 /// Fails without: versions that grow under a clock that stands still (the order is lost).
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_list_by_invoker() {
-    let ground = Ground::new();
-    let untouched: Vec<_> = (100..110)
-        .map(|bits| ground.begin(bits, "alice", &format!("profile-{bits}")))
-        .collect();
-    ground.begin(200, "bob", "prod");
-    let tasks = (0..70).map(|n| {
-        let store = ground.store.clone();
-        let untouched = untouched.clone();
-        async move {
-            if n < 20 {
-                let wanted = format!("profile-{n}");
-                let event = store
-                    .create(&draft(n, "alice", &wanted), &free(&wanted))
-                    .await
-                    .unwrap();
-                tokio::task::yield_now().await;
-                let close = close("alice", &wanted);
-                store.update(id(n), event.updated_at, &close).await.unwrap();
-                return;
+#[test]
+fn concurrent_list_by_invoker() {
+    suite::run("concurrent_list_by_invoker", |suite| async move {
+        let ground = Ground::new();
+        let untouched: Vec<_> = (100..110)
+            .map(|bits| ground.begin(bits, "alice", &format!("profile-{bits}")))
+            .collect();
+        ground.begin(200, "bob", "prod");
+        let tasks = (0..70).map(|n| {
+            let store = ground.store.clone();
+            let untouched = untouched.clone();
+            async move {
+                if n < 20 {
+                    let wanted = format!("profile-{n}");
+                    let event = store
+                        .create(&draft(n, "alice", &wanted), &free(&wanted))
+                        .await
+                        .unwrap();
+                    tokio::task::yield_now().await;
+                    let close = close("alice", &wanted);
+                    store.update(id(n), event.updated_at, &close).await.unwrap();
+                    return;
+                }
+                let mut most = untouched.len();
+                for _ in 0..5 {
+                    let filter = Filter::Invoker(person("alice"));
+                    let items = store.list(&filter, Page::default()).await.unwrap().items;
+                    assert!(items.iter().all(|event| event.invoker == person("alice")));
+                    assert!(newest_first(&items), "out of order, or listed twice");
+                    assert!(untouched.iter().all(|event| items.contains(event)));
+                    assert!(items.len() >= most, "one is gone");
+                    most = items.len();
+                    tokio::task::yield_now().await;
+                }
             }
-            let mut most = untouched.len();
-            for _ in 0..5 {
-                let filter = Filter::Invoker(person("alice"));
-                let items = store.list(&filter, Page::default()).await.unwrap().items;
-                assert!(items.iter().all(|event| event.invoker == person("alice")));
-                assert!(newest_first(&items), "out of order, or listed twice");
-                assert!(untouched.iter().all(|event| items.contains(event)));
-                assert!(items.len() >= most, "one is gone");
-                most = items.len();
-                tokio::task::yield_now().await;
-            }
-        }
+        });
+        suite.together(tasks).await;
+        assert_eq!(ground.listed(person("alice")).len(), 30);
+        assert_eq!(ground.counts(Method::List).succeeded, 250);
+        assert_eq!(ground.counts(Method::Create).succeeded, 20);
+        assert_eq!(ground.counts(Method::Update).succeeded, 20);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    assert_eq!(ground.listed(person("alice")).len(), 30);
-    assert_eq!(ground.counts(Method::List).succeeded, 250);
-    assert_eq!(ground.counts(Method::Create).succeeded, 20);
-    assert_eq!(ground.counts(Method::Update).succeeded, 20);
-    ground.sound();
 }
 
 /// 50 readers list active events 5 times each while 20 writers invoke and close one each: every
@@ -424,44 +410,46 @@ async fn concurrent_list_by_invoker() {
 /// touches.
 ///
 /// Fails without: versions that grow under a clock that stands still (the order is lost).
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_list_by_status() {
-    let ground = Ground::new();
-    let untouched: Vec<_> = (100..110)
-        .map(|bits| ground.begin(bits, &format!("person-{bits}"), "prod"))
-        .collect();
-    let tasks = (0..70).map(|n| {
-        let store = ground.store.clone();
-        let untouched = untouched.clone();
-        async move {
-            if n < 20 {
-                let me = format!("person-{n}");
-                let event = store
-                    .create(&draft(n, &me, "prod"), &free("prod"))
-                    .await
-                    .unwrap();
-                tokio::task::yield_now().await;
-                let close = close(&me, "prod");
-                store.update(id(n), event.updated_at, &close).await.unwrap();
-                return;
+#[test]
+fn concurrent_list_by_status() {
+    suite::run("concurrent_list_by_status", |suite| async move {
+        let ground = Ground::new();
+        let untouched: Vec<_> = (100..110)
+            .map(|bits| ground.begin(bits, &format!("person-{bits}"), "prod"))
+            .collect();
+        let tasks = (0..70).map(|n| {
+            let store = ground.store.clone();
+            let untouched = untouched.clone();
+            async move {
+                if n < 20 {
+                    let me = format!("person-{n}");
+                    let event = store
+                        .create(&draft(n, &me, "prod"), &free("prod"))
+                        .await
+                        .unwrap();
+                    tokio::task::yield_now().await;
+                    let close = close(&me, "prod");
+                    store.update(id(n), event.updated_at, &close).await.unwrap();
+                    return;
+                }
+                for _ in 0..5 {
+                    let filter = Filter::Status(Status::Active);
+                    let items = store.list(&filter, Page::default()).await.unwrap().items;
+                    assert!(items.iter().all(|event| event.status == Status::Active));
+                    assert!(newest_first(&items), "out of order, or listed twice");
+                    assert!(untouched.iter().all(|event| items.contains(event)));
+                    tokio::task::yield_now().await;
+                }
             }
-            for _ in 0..5 {
-                let filter = Filter::Status(Status::Active);
-                let items = store.list(&filter, Page::default()).await.unwrap().items;
-                assert!(items.iter().all(|event| event.status == Status::Active));
-                assert!(newest_first(&items), "out of order, or listed twice");
-                assert!(untouched.iter().all(|event| items.contains(event)));
-                tokio::task::yield_now().await;
-            }
-        }
+        });
+        suite.together(tasks).await;
+        assert_eq!(ground.listed(Status::Active).len(), 10);
+        assert_eq!(ground.listed(Status::Closed).len(), 20);
+        assert_eq!(ground.counts(Method::List).succeeded, 250);
+        assert_eq!(ground.counts(Method::Create).succeeded, 20);
+        assert_eq!(ground.counts(Method::Update).succeeded, 20);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    assert_eq!(ground.listed(Status::Active).len(), 10);
-    assert_eq!(ground.listed(Status::Closed).len(), 20);
-    assert_eq!(ground.counts(Method::List).succeeded, 250);
-    assert_eq!(ground.counts(Method::Create).succeeded, 20);
-    assert_eq!(ground.counts(Method::Update).succeeded, 20);
-    ground.sound();
 }
 
 /// 100 tasks of 20 operations each, on events of their own and on ten that all share: every
@@ -469,223 +457,233 @@ async fn concurrent_list_by_status() {
 ///
 /// Fails without: versions that grow under a clock that stands still, or index entries written in
 /// the same step as the record.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_mixed_operations() {
-    let ground = Ground::new();
-    for bits in 0..10 {
-        ground.begin(bits, &format!("shared-{bits}"), "prod");
-    }
-    let tasks = (0..100).map(|task| {
-        let store = ground.store.clone();
-        async move {
-            let own = |step| 1_000 + task * 100 + step;
-            let me = format!("person-{task}");
-            for step in 0..20 {
-                match step % 5 {
-                    0 => {
-                        let draft = draft(own(step), &me, "prod");
-                        store.create(&draft, &free("prod")).await.unwrap();
-                    }
-                    1 => {
-                        let me = person(&me);
-                        let found = store.find_active(&me, &profile("prod"), start()).await;
-                        assert_eq!(found.unwrap().unwrap().id, id(own(step - 1)));
-                    }
-                    2 => {
-                        // 40 notes on each shared event: at most 39 conflicts.
-                        let note = Change::note(&person(&me), "mixed");
-                        let on = id(task % 10);
-                        store
-                            .update_with(on, &retry(40), |_| Ok(note.clone()))
-                            .await
-                            .unwrap();
-                    }
-                    3 => {
-                        let filter = Filter::Invoker(person(&me));
-                        let items = store.list(&filter, Page::default()).await.unwrap().items;
-                        assert_eq!(items.len() as u64, step / 5 + 1);
-                    }
-                    _ => {
-                        let close = close(&me, "prod");
-                        let own = id(own(step - 4));
-                        store
-                            .update_with(own, &retry(1), |_| Ok(close.clone()))
-                            .await
-                            .unwrap();
+#[test]
+fn concurrent_mixed_operations() {
+    suite::run("concurrent_mixed_operations", |suite| async move {
+        let ground = Ground::new();
+        for bits in 0..10 {
+            ground.begin(bits, &format!("shared-{bits}"), "prod");
+        }
+        let tasks = (0..100).map(|task| {
+            let store = ground.store.clone();
+            async move {
+                let own = |step| 1_000 + task * 100 + step;
+                let me = format!("person-{task}");
+                for step in 0..20 {
+                    match step % 5 {
+                        0 => {
+                            let draft = draft(own(step), &me, "prod");
+                            store.create(&draft, &free("prod")).await.unwrap();
+                        }
+                        1 => {
+                            let me = person(&me);
+                            let found = store.find_active(&me, &profile("prod"), start()).await;
+                            assert_eq!(found.unwrap().unwrap().id, id(own(step - 1)));
+                        }
+                        2 => {
+                            // 40 notes on each shared event: at most 39 conflicts.
+                            let note = Change::note(&person(&me), "mixed");
+                            let on = id(task % 10);
+                            store
+                                .update_with(on, &retry(40), |_| Ok(note.clone()))
+                                .await
+                                .unwrap();
+                        }
+                        3 => {
+                            let filter = Filter::Invoker(person(&me));
+                            let items = store.list(&filter, Page::default()).await.unwrap().items;
+                            assert_eq!(items.len() as u64, step / 5 + 1);
+                        }
+                        _ => {
+                            let close = close(&me, "prod");
+                            let own = id(own(step - 4));
+                            store
+                                .update_with(own, &retry(1), |_| Ok(close.clone()))
+                                .await
+                                .unwrap();
+                        }
                     }
                 }
             }
+        });
+        suite.together(tasks).await;
+        assert_eq!(ground.listed(Status::Active).len(), 10);
+        assert_eq!(ground.listed(Status::Closed).len(), 400);
+        assert!((0..10).all(|bits| ground.get(bits).history.len() == 41));
+        for method in [Method::Create, Method::FindActive, Method::List] {
+            assert_eq!(ground.counts(method).succeeded, 400, "{method:?}");
         }
+        let updates = ground.counts(Method::Update);
+        assert_eq!((updates.succeeded, updates.failed), (800, 0));
+        let reads = ground.counts(Method::Get);
+        assert_eq!(reads.succeeded, 800 + updates.conflicts);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    assert_eq!(ground.listed(Status::Active).len(), 10);
-    assert_eq!(ground.listed(Status::Closed).len(), 400);
-    assert!((0..10).all(|bits| ground.get(bits).history.len() == 41));
-    for method in [Method::Create, Method::FindActive, Method::List] {
-        assert_eq!(ground.counts(method).succeeded, 400, "{method:?}");
-    }
-    let updates = ground.counts(Method::Update);
-    assert_eq!((updates.succeeded, updates.failed), (800, 0));
-    let reads = ground.counts(Method::Get);
-    assert_eq!(reads.succeeded, 800 + updates.conflicts);
-    ground.sound();
 }
 
 /// 30 tasks call every method on the same three events, 10 rounds each, with every answer that
 /// the contract allows and no other; each change that was answered is in the store's books.
 ///
 /// Fails without: the look at the status in `Event::apply`, or the look for the id at the creation.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn race_detection() {
-    let ground = Ground::new();
-    let created = Arc::new(AtomicU64::new(0));
-    let closed = Arc::new(AtomicU64::new(0));
-    let tasks = (0..30).map(|task| {
-        let store = ground.store.clone();
-        let (created, closed) = (created.clone(), closed.clone());
-        async move {
-            for round in 0..10 {
-                let bits = (task + round) % 3;
-                let wanted = format!("profile-{bits}");
-                match store
-                    .create(&draft(bits, "alice", &wanted), &free(&wanted))
-                    .await
-                {
-                    Ok(_) => drop(created.fetch_add(1, Ordering::SeqCst)),
-                    Err(Error::AlreadyExists { .. }) => {}
-                    Err(error) => panic!("{error}"),
-                }
-                let close = close("alice", &wanted);
-                match store.get(id(bits)).await {
-                    Ok(read) => match store.update(id(bits), read.updated_at, &close).await {
-                        Ok(_) => drop(closed.fetch_add(1, Ordering::SeqCst)),
-                        Err(
-                            Error::Conflict(_)
-                            | Error::NotFound { .. }
-                            | Error::InvalidTransition { .. },
-                        ) => {}
-                        Err(error) => panic!("{error}"),
-                    },
-                    Err(Error::NotFound { .. }) => {}
-                    Err(error) => panic!("{error}"),
-                }
-                let filter = Filter::Invoker(person("alice"));
-                assert!(
-                    store
-                        .list(&filter, Page::default())
+#[test]
+fn race_detection() {
+    suite::run("race_detection", |suite| async move {
+        let ground = Ground::new();
+        let created = Arc::new(AtomicU64::new(0));
+        let closed = Arc::new(AtomicU64::new(0));
+        let tasks = (0..30).map(|task| {
+            let store = ground.store.clone();
+            let (created, closed) = (created.clone(), closed.clone());
+            async move {
+                for round in 0..10 {
+                    let bits = (task + round) % 3;
+                    let wanted = format!("profile-{bits}");
+                    match store
+                        .create(&draft(bits, "alice", &wanted), &free(&wanted))
                         .await
-                        .unwrap()
-                        .items
-                        .len()
-                        <= 3
-                );
-                let (alice, profile) = (person("alice"), profile(&wanted));
-                let found = store.find_active(&alice, &profile, start()).await.unwrap();
-                assert!(found.is_none_or(|event| event.status == Status::Active));
-                let due = store.due(start() + common::HOUR * 48, 0).await.unwrap();
-                assert!(due.iter().all(|event| event.status == Status::Active));
-                match store.delete(id(bits)).await {
-                    Ok(()) | Err(Error::NotTerminal { .. }) => {}
-                    Err(error) => panic!("{error}"),
+                    {
+                        Ok(_) => drop(created.fetch_add(1, Ordering::SeqCst)),
+                        Err(Error::AlreadyExists { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    let close = close("alice", &wanted);
+                    match store.get(id(bits)).await {
+                        Ok(read) => match store.update(id(bits), read.updated_at, &close).await {
+                            Ok(_) => drop(closed.fetch_add(1, Ordering::SeqCst)),
+                            Err(
+                                Error::Conflict(_)
+                                | Error::NotFound { .. }
+                                | Error::InvalidTransition { .. },
+                            ) => {}
+                            Err(error) => panic!("{error}"),
+                        },
+                        Err(Error::NotFound { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    let filter = Filter::Invoker(person("alice"));
+                    assert!(
+                        store
+                            .list(&filter, Page::default())
+                            .await
+                            .unwrap()
+                            .items
+                            .len()
+                            <= 3
+                    );
+                    let (alice, profile) = (person("alice"), profile(&wanted));
+                    let found = store.find_active(&alice, &profile, start()).await.unwrap();
+                    assert!(found.is_none_or(|event| event.status == Status::Active));
+                    let due = store.due(start() + common::HOUR * 48, 0).await.unwrap();
+                    assert!(due.iter().all(|event| event.status == Status::Active));
+                    match store.delete(id(bits)).await {
+                        Ok(()) | Err(Error::NotTerminal { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
                 }
             }
+        });
+        suite.together(tasks).await;
+        let reads = ground.counts(Method::Get);
+        for method in Method::ALL {
+            let expected = if method == Method::Update {
+                reads.succeeded
+            } else {
+                300
+            };
+            assert_eq!(ground.store.calls(method), expected, "{method:?}");
         }
+        let (created, closed) = (
+            created.load(Ordering::SeqCst),
+            closed.load(Ordering::SeqCst),
+        );
+        assert_eq!(ground.counts(Method::Create).succeeded, created);
+        assert_eq!(ground.counts(Method::Update).succeeded, closed);
+        // Of what was created, each one was closed at most once; what was not is still active.
+        assert_eq!(created, closed + ground.listed(Status::Active).len() as u64);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    let reads = ground.counts(Method::Get);
-    for method in Method::ALL {
-        let expected = if method == Method::Update {
-            reads.succeeded
-        } else {
-            300
-        };
-        assert_eq!(ground.store.calls(method), expected, "{method:?}");
-    }
-    let (created, closed) = (
-        created.load(Ordering::SeqCst),
-        closed.load(Ordering::SeqCst),
-    );
-    assert_eq!(ground.counts(Method::Create).succeeded, created);
-    assert_eq!(ground.counts(Method::Update).succeeded, closed);
-    // Of what was created, each one was closed at most once; what was not is still active.
-    assert_eq!(created, closed + ground.listed(Status::Active).len() as u64);
-    ground.sound();
 }
 
 /// 50 callers invoke for one person, under several spellings, and one profile: exactly one event
 /// becomes active, and 49 are refused because of it.
 ///
 /// Fails without: the look for an active event at the creation.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_invoke_same_profile() {
-    let ground = Ground::new();
-    let workflow = ground.workflow(&RateLimitPolicy::unlimited());
-    let tasks = (0..50_usize).map(|n| {
-        let workflow = workflow.clone();
-        let draft = draft(n as u64, ["alice", "Alice", "ALICE"][n % 3], "prod");
-        async move { workflow.invoke(&draft).await }
+#[test]
+fn concurrent_invoke_same_profile() {
+    suite::run("concurrent_invoke_same_profile", |suite| async move {
+        let ground = Ground::new();
+        let workflow = ground.workflow(&RateLimitPolicy::unlimited());
+        let tasks = (0..50_usize).map(|n| {
+            let workflow = workflow.clone();
+            let draft = draft(n as u64, ["alice", "Alice", "ALICE"][n % 3], "prod");
+            async move { workflow.invoke(&draft).await }
+        });
+        let (begun, refused): (Vec<_>, Vec<_>) = suite
+            .together(tasks)
+            .await
+            .into_iter()
+            .partition(Result::is_ok);
+        assert_eq!((begun.len(), refused.len()), (1, 49));
+        let active = ground.listed(Status::Active);
+        assert_eq!(active.len(), 1);
+        assert_eq!(begun[0].as_ref().unwrap(), &active[0]);
+        for result in refused {
+            let expected = Refusal::Active {
+                id: active[0].id,
+                retry_at: active[0].expires_at,
+            };
+            assert_eq!(refusal(result), expected);
+        }
+        let counts = ground.counts(Method::Create);
+        assert_eq!((counts.succeeded, counts.failed), (1, 49));
+        ground.sound();
     });
-    let (begun, refused): (Vec<_>, Vec<_>) = together(tasks.collect())
-        .await
-        .into_iter()
-        .partition(Result::is_ok);
-    assert_eq!((begun.len(), refused.len()), (1, 49));
-    let active = ground.listed(Status::Active);
-    assert_eq!(active.len(), 1);
-    assert_eq!(begun[0].as_ref().unwrap(), &active[0]);
-    for result in refused {
-        let expected = Refusal::Active {
-            id: active[0].id,
-            retry_at: active[0].expires_at,
-        };
-        assert_eq!(refusal(result), expected);
-    }
-    let counts = ground.counts(Method::Create);
-    assert_eq!((counts.succeeded, counts.failed), (1, 49));
-    ground.sound();
 }
 
 /// 50 callers under a quota of 3, of one person over 50 profiles and then of 50 people over one
 /// profile: exactly 3 begin, and 47 are told that there are 3 of 3.
 ///
 /// Fails without: the count of events at the creation.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_quota() {
-    for of_person in [true, false] {
-        let ground = Ground::new();
-        let field = if of_person {
-            "max_per_user"
-        } else {
-            "max_per_profile"
-        };
-        let limits = limits(&format!(r#""{field}": 3, "quota_window": "24h""#));
-        let workflow = ground.workflow(&limits);
-        let tasks = (0..50).map(|n| {
-            let workflow = workflow.clone();
-            let draft = if of_person {
-                draft(n, "alice", &format!("profile-{n}"))
+#[test]
+fn concurrent_quota() {
+    suite::run("concurrent_quota", |suite| async move {
+        for of_person in [true, false] {
+            let ground = Ground::new();
+            let field = if of_person {
+                "max_per_user"
             } else {
-                draft(n, &format!("person-{n}"), "prod")
+                "max_per_profile"
             };
-            async move { workflow.invoke(&draft).await }
-        });
-        let (begun, refused): (Vec<_>, Vec<_>) = together(tasks.collect())
-            .await
-            .into_iter()
-            .partition(Result::is_ok);
-        assert_eq!((begun.len(), refused.len()), (3, 47));
-        assert_eq!(ground.listed(Status::Active).len(), 3);
-        for result in refused {
-            match (refusal(result), of_person) {
-                (Refusal::PersonQuota { count, max, .. }, true)
-                | (Refusal::ProfileQuota { count, max, .. }, false) => {
-                    assert_eq!((count, max.get()), (3, 3));
+            let limits = limits(&format!(r#""{field}": 3, "quota_window": "24h""#));
+            let workflow = ground.workflow(&limits);
+            let tasks = (0..50).map(|n| {
+                let workflow = workflow.clone();
+                let draft = if of_person {
+                    draft(n, "alice", &format!("profile-{n}"))
+                } else {
+                    draft(n, &format!("person-{n}"), "prod")
+                };
+                async move { workflow.invoke(&draft).await }
+            });
+            let (begun, refused): (Vec<_>, Vec<_>) = suite
+                .together(tasks)
+                .await
+                .into_iter()
+                .partition(Result::is_ok);
+            assert_eq!((begun.len(), refused.len()), (3, 47));
+            assert_eq!(ground.listed(Status::Active).len(), 3);
+            for result in refused {
+                match (refusal(result), of_person) {
+                    (Refusal::PersonQuota { count, max, .. }, true)
+                    | (Refusal::ProfileQuota { count, max, .. }, false) => {
+                        assert_eq!((count, max.get()), (3, 3));
+                    }
+                    (other, _) => panic!("{other}"),
                 }
-                (other, _) => panic!("{other}"),
             }
+            let counts = ground.counts(Method::Create);
+            assert_eq!((counts.succeeded, counts.failed), (3, 47));
+            ground.sound();
         }
-        let counts = ground.counts(Method::Create);
-        assert_eq!((counts.succeeded, counts.failed), (3, 47));
-        ground.sound();
-    }
+    });
 }

@@ -20,6 +20,8 @@ use std::sync::{Arc, PoisonError};
 pub mod history;
 #[cfg(countersign_loom)]
 pub mod model;
+#[cfg(all(feature = "test-util", not(countersign_loom)))]
+pub mod suite;
 
 #[cfg(countersign_loom)]
 use loom::sync as imp;

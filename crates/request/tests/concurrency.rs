@@ -1,9 +1,9 @@
 //! The concurrency suites: the real store, on several threads, with exact counts.
 //!
-//! Every task waits at one barrier, time is a manual clock, and nothing sleeps. Where a suite
-//! needs tasks that have all read the same version, their stores are [`Gated`]: the first read of
-//! each waits for the first reads of the others, so that the conflicts are certain and no suite
-//! depends on how fast the machine is.
+//! Every task waits at one barrier, time is a manual clock, nothing sleeps, and a suite that hangs
+//! fails. Where a suite needs tasks that have all read the same version, their stores are
+//! [`Gated`]: the first read of each waits for the first reads of the others, so that the conflicts
+//! are certain and no suite depends on how fast the machine is.
 //!
 //! What a suite is said to fail without is a rule that is taken out. A rule that is only looked at
 //! a moment too early, outside the step, shows here by luck; the models of `cargo xtask loom` are
@@ -19,12 +19,12 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::ManualTicks;
+use countersign_core::sync::suite;
 use countersign_request::instrumented::{Counts, Instrumented, Method};
 use countersign_request::*;
 use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start};
@@ -140,30 +140,6 @@ fn draft_of(bits: u64, requester: &str) -> Draft {
     }
 }
 
-/// Runs the tasks on the runtime's threads, all released by one barrier.
-async fn together<T, F>(tasks: Vec<F>) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let barrier = Arc::new(Barrier::new(tasks.len()));
-    let running: Vec<_> = tasks
-        .into_iter()
-        .map(|task| {
-            let barrier = barrier.clone();
-            tokio::spawn(async move {
-                barrier.wait().await;
-                task.await
-            })
-        })
-        .collect();
-    let mut results = Vec::new();
-    for task in running {
-        results.push(task.await.unwrap());
-    }
-    results
-}
-
 /// Reads a request, waits until as many others have read it as the gate is for, then updates it,
 /// and tries again after a conflict.
 async fn gated_update(
@@ -249,24 +225,26 @@ impl Store for Gated {
 /// 50 callers create 50 distinct requests: all are there, each once, each with its own version.
 ///
 /// Fails without: versions that grow under a clock that stands still.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_create() {
-    let ground = Ground::new();
-    let tasks = (0..50).map(|n| {
-        let store = ground.store.clone();
-        async move { store.create(&draft(n)).await.unwrap() }
+#[test]
+fn concurrent_create() {
+    suite::run("concurrent_create", |suite| async move {
+        let ground = Ground::new();
+        let tasks = (0..50).map(|n| {
+            let store = ground.store.clone();
+            async move { store.create(&draft(n)).await.unwrap() }
+        });
+        let created = suite.together(tasks).await;
+        let versions: BTreeSet<_> = created.iter().map(|request| request.updated_at).collect();
+        assert_eq!(versions.len(), 50);
+        let listed = ground.listed(Status::Pending);
+        let ids: BTreeSet<_> = listed.iter().map(|request| request.id).collect();
+        assert_eq!(ids, (0..50).map(id).collect());
+        assert_eq!(listed.len(), 50);
+        assert!(created.iter().all(|request| listed.contains(request)));
+        assert_eq!(ground.counts(Method::Create).succeeded, 50);
+        assert_eq!(ground.counts(Method::Create).started, 50);
+        ground.sound();
     });
-    let created = together(tasks.collect()).await;
-    let versions: BTreeSet<_> = created.iter().map(|request| request.updated_at).collect();
-    assert_eq!(versions.len(), 50);
-    let listed = ground.listed(Status::Pending);
-    let ids: BTreeSet<_> = listed.iter().map(|request| request.id).collect();
-    assert_eq!(ids, (0..50).map(id).collect());
-    assert_eq!(listed.len(), 50);
-    assert!(created.iter().all(|request| listed.contains(request)));
-    assert_eq!(ground.counts(Method::Create).succeeded, 50);
-    assert_eq!(ground.counts(Method::Create).started, 50);
-    ground.sound();
 }
 
 /// 25 approvers and 25 deniers have all read one pending request: exactly one decides it, and 49
@@ -274,50 +252,52 @@ async fn concurrent_create() {
 ///
 /// Fails without: the comparison of versions inside the step (no conflict is met), or the look at
 /// the status in `Request::apply` (a second one decides).
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_state_transition() {
-    let ground = Ground::new();
-    ground.create(1);
-    let gate = Arc::new(Barrier::new(50));
-    let tasks = (0..50).map(|n| {
-        let change = if n % 2 == 0 {
-            ground.approve(n)
-        } else {
-            ground.deny(n)
-        };
-        gated_update(ground.store.clone(), gate.clone(), 1, change, 10)
-    });
-    let results = together(tasks.collect()).await;
-    let decided = ground.get(1);
-    let mut winners = 0;
-    let mut told = 0;
-    for (n, (result, made)) in results.into_iter().enumerate() {
-        match result {
-            Ok(request) => {
-                assert_eq!((&request, made), (&decided, 1));
-                let wanted = [Status::Approved, Status::Denied][n % 2];
-                assert_eq!(request.status, wanted);
-                winners += 1;
+#[test]
+fn concurrent_state_transition() {
+    suite::run("concurrent_state_transition", |suite| async move {
+        let ground = Ground::new();
+        ground.create(1);
+        let gate = Arc::new(Barrier::new(50));
+        let tasks = (0..50).map(|n| {
+            let change = if n % 2 == 0 {
+                ground.approve(n)
+            } else {
+                ground.deny(n)
+            };
+            gated_update(ground.store.clone(), gate.clone(), 1, change, 10)
+        });
+        let results = suite.together(tasks).await;
+        let decided = ground.get(1);
+        let mut winners = 0;
+        let mut told = 0;
+        for (n, (result, made)) in results.into_iter().enumerate() {
+            match result {
+                Ok(request) => {
+                    assert_eq!((&request, made), (&decided, 1));
+                    let wanted = [Status::Approved, Status::Denied][n % 2];
+                    assert_eq!(request.status, wanted);
+                    winners += 1;
+                }
+                Err(Error::InvalidTransition { from, .. }) => {
+                    assert_eq!((from, made), (decided.status, 2));
+                    told += 1;
+                }
+                Err(error) => panic!("{error}"),
             }
-            Err(Error::InvalidTransition { from, .. }) => {
-                assert_eq!((from, made), (decided.status, 2));
-                told += 1;
-            }
-            Err(error) => panic!("{error}"),
         }
-    }
-    assert_eq!((winners, told), (1, 49));
-    assert_eq!(decided.history.len(), 2);
-    let updates = Counts {
-        started: 99,
-        succeeded: 1,
-        conflicts: 49,
-        failed: 49,
-        injected: 0,
-    };
-    assert_eq!(ground.counts(Method::Update), updates);
-    assert_eq!(ground.counts(Method::Get).succeeded, 99);
-    ground.sound();
+        assert_eq!((winners, told), (1, 49));
+        assert_eq!(decided.history.len(), 2);
+        let updates = Counts {
+            started: 99,
+            succeeded: 1,
+            conflicts: 49,
+            failed: 49,
+            injected: 0,
+        };
+        assert_eq!(ground.counts(Method::Update), updates);
+        assert_eq!(ground.counts(Method::Get).succeeded, 99);
+        ground.sound();
+    });
 }
 
 /// 50 readers list pending requests 5 times each while 20 writers create and approve one each:
@@ -325,93 +305,98 @@ async fn concurrent_state_transition() {
 /// nobody touches.
 ///
 /// Fails without: versions that grow under a clock that stands still (the order is lost).
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_list_by_status() {
-    let ground = Ground::new();
-    let untouched: Vec<_> = (100..110).map(|bits| ground.create(bits)).collect();
-    let tasks = (0..70).map(|n| {
-        let store = ground.store.clone();
-        let untouched = untouched.clone();
-        let approve = ground.approve(n % 50);
-        async move {
-            if n < 20 {
-                let request = store.create(&draft(n)).await.unwrap();
-                tokio::task::yield_now().await;
-                let version = request.updated_at;
-                store.update(id(n), version, &approve).await.unwrap();
-                return;
+#[test]
+fn concurrent_list_by_status() {
+    suite::run("concurrent_list_by_status", |suite| async move {
+        let ground = Ground::new();
+        let untouched: Vec<_> = (100..110).map(|bits| ground.create(bits)).collect();
+        let tasks = (0..70).map(|n| {
+            let store = ground.store.clone();
+            let untouched = untouched.clone();
+            let approve = ground.approve(n % 50);
+            async move {
+                if n < 20 {
+                    let request = store.create(&draft(n)).await.unwrap();
+                    tokio::task::yield_now().await;
+                    let version = request.updated_at;
+                    store.update(id(n), version, &approve).await.unwrap();
+                    return;
+                }
+                for _ in 0..5 {
+                    let filter = Filter::Status(Status::Pending);
+                    let items = store.list(&filter, Page::default()).await.unwrap().items;
+                    assert!(
+                        items
+                            .iter()
+                            .all(|request| request.status == Status::Pending)
+                    );
+                    let newest_first = items
+                        .windows(2)
+                        .all(|two| two[0].created_at > two[1].created_at);
+                    assert!(newest_first, "out of order, or listed twice");
+                    assert!(untouched.iter().all(|request| items.contains(request)));
+                    tokio::task::yield_now().await;
+                }
             }
-            for _ in 0..5 {
-                let filter = Filter::Status(Status::Pending);
-                let items = store.list(&filter, Page::default()).await.unwrap().items;
-                assert!(
-                    items
-                        .iter()
-                        .all(|request| request.status == Status::Pending)
-                );
-                let newest_first = items
-                    .windows(2)
-                    .all(|two| two[0].created_at > two[1].created_at);
-                assert!(newest_first, "out of order, or listed twice");
-                assert!(untouched.iter().all(|request| items.contains(request)));
-                tokio::task::yield_now().await;
-            }
-        }
+        });
+        suite.together(tasks).await;
+        assert_eq!(ground.listed(Status::Pending).len(), 10);
+        assert_eq!(ground.listed(Status::Approved).len(), 20);
+        assert_eq!(ground.counts(Method::List).succeeded, 250);
+        assert_eq!(ground.counts(Method::Create).succeeded, 20);
+        assert_eq!(ground.counts(Method::Update).succeeded, 20);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    assert_eq!(ground.listed(Status::Pending).len(), 10);
-    assert_eq!(ground.listed(Status::Approved).len(), 20);
-    assert_eq!(ground.counts(Method::List).succeeded, 250);
-    assert_eq!(ground.counts(Method::Create).succeeded, 20);
-    assert_eq!(ground.counts(Method::Update).succeeded, 20);
-    ground.sound();
 }
 
 /// 100 callers look for alice's access while 20 others write notes on it: all find the request
 /// whose access lasts longest, never one that is shorter, pending or revoked.
 ///
 /// Fails without: the order by the end of access, or the removal of a revoked request's entry.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_find_approved() {
-    let ground = Ground::new();
-    for (bits, hours) in [(1, 1), (2, 3), (3, 2), (4, 5), (5, 6)] {
-        let duration = HOUR * hours;
-        let draft = Draft {
-            duration,
-            ..draft(bits)
-        };
-        ground.store.inner().sync().create(&draft).unwrap();
-        if bits != 5 {
-            ground.change(bits, &ground.approve(0));
-        }
-    }
-    let revoke = Change::revoke(&ground.policy, &profile("prod"), &approver(1), None);
-    ground.change(4, &revoke);
-    let tasks = (0..120).map(|n| {
-        let store = ground.store.clone();
-        async move {
-            if n < 20 {
-                let note = Change::note(&approver(n), "seen");
-                store
-                    .update_with(id(2), &retry(20), |_| Ok(note.clone()))
-                    .await
-                    .unwrap();
-                return;
+#[test]
+fn concurrent_find_approved() {
+    suite::run("concurrent_find_approved", |suite| async move {
+        let ground = Ground::new();
+        for (bits, hours) in [(1, 1), (2, 3), (3, 2), (4, 5), (5, 6)] {
+            let duration = HOUR * hours;
+            let draft = Draft {
+                duration,
+                ..draft(bits)
+            };
+            ground.store.inner().sync().create(&draft).unwrap();
+            if bits != 5 {
+                ground.change(bits, &ground.approve(0));
             }
-            let (alice, prod, at) = (person("alice"), profile("prod"), start() + NANOSECOND * 20);
-            let found = store
-                .find_grant(&alice, &prod, at)
-                .await
-                .unwrap()
-                .expect("there is access all the time");
-            assert_eq!((found.id, found.status), (id(2), Status::Approved));
         }
+        let revoke = Change::revoke(&ground.policy, &profile("prod"), &approver(1), None);
+        ground.change(4, &revoke);
+        let tasks = (0..120).map(|n| {
+            let store = ground.store.clone();
+            async move {
+                if n < 20 {
+                    let note = Change::note(&approver(n), "seen");
+                    store
+                        .update_with(id(2), &retry(20), |_| Ok(note.clone()))
+                        .await
+                        .unwrap();
+                    return;
+                }
+                let (alice, prod, at) =
+                    (person("alice"), profile("prod"), start() + NANOSECOND * 20);
+                let found = store
+                    .find_grant(&alice, &prod, at)
+                    .await
+                    .unwrap()
+                    .expect("there is access all the time");
+                assert_eq!((found.id, found.status), (id(2), Status::Approved));
+            }
+        });
+        suite.together(tasks).await;
+        assert_eq!(ground.counts(Method::FindGrant).succeeded, 100);
+        assert_eq!(ground.counts(Method::Update).succeeded, 20);
+        assert_eq!(ground.get(2).history.len(), 2 + 20);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    assert_eq!(ground.counts(Method::FindGrant).succeeded, 100);
-    assert_eq!(ground.counts(Method::Update).succeeded, 20);
-    assert_eq!(ground.get(2).history.len(), 2 + 20);
-    ground.sound();
 }
 
 /// 10 writers have all read one request and have 10 tries each: all succeed. No luck is needed:
@@ -419,38 +404,40 @@ async fn concurrent_find_approved() {
 ///
 /// Fails without: the comparison of versions inside the step (fewer than 9 conflicts), versions
 /// that are never issued twice (a note is lost), or the next try after a conflict.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn optimistic_locking_retry() {
-    let ground = Ground::new();
-    ground.create(1);
-    let gate = Arc::new(Barrier::new(10));
-    let tasks = (0..10).map(|n| {
-        let note = Change::note(&approver(n), &format!("note {n}"));
-        gated_update(ground.store.clone(), gate.clone(), 1, note, 10)
-    });
-    let results = together(tasks.collect()).await;
-    let made: u64 = results.iter().map(|(_, made)| made).sum();
-    assert!(
-        results
+#[test]
+fn optimistic_locking_retry() {
+    suite::run("optimistic_locking_retry", |suite| async move {
+        let ground = Ground::new();
+        ground.create(1);
+        let gate = Arc::new(Barrier::new(10));
+        let tasks = (0..10).map(|n| {
+            let note = Change::note(&approver(n), &format!("note {n}"));
+            gated_update(ground.store.clone(), gate.clone(), 1, note, 10)
+        });
+        let results = suite.together(tasks).await;
+        let made: u64 = results.iter().map(|(_, made)| made).sum();
+        assert!(
+            results
+                .iter()
+                .all(|(result, made)| result.is_ok() && (1..=10).contains(made))
+        );
+        let after = ground.get(1);
+        let texts: BTreeSet<_> = after
+            .history
             .iter()
-            .all(|(result, made)| result.is_ok() && (1..=10).contains(made))
-    );
-    let after = ground.get(1);
-    let texts: BTreeSet<_> = after
-        .history
-        .iter()
-        .filter_map(|e| e.reason.clone())
-        .collect();
-    assert_eq!((texts.len(), after.history.len()), (10, 11));
-    let updates = ground.counts(Method::Update);
-    assert_eq!(
-        (updates.started, updates.succeeded, updates.failed),
-        (made, 10, 0)
-    );
-    assert_eq!(updates.conflicts, made - 10);
-    assert!((9..=45).contains(&updates.conflicts), "{updates:?}");
-    assert_eq!(ground.counts(Method::Get).succeeded, made);
-    ground.sound();
+            .filter_map(|e| e.reason.clone())
+            .collect();
+        assert_eq!((texts.len(), after.history.len()), (10, 11));
+        let updates = ground.counts(Method::Update);
+        assert_eq!(
+            (updates.started, updates.succeeded, updates.failed),
+            (made, 10, 0)
+        );
+        assert_eq!(updates.conflicts, made - 10);
+        assert!((9..=45).contains(&updates.conflicts), "{updates:?}");
+        assert_eq!(ground.counts(Method::Get).succeeded, made);
+        ground.sound();
+    });
 }
 
 /// 100 tasks of 20 operations each, on requests of their own and on ten that all share: every
@@ -458,143 +445,147 @@ async fn optimistic_locking_retry() {
 ///
 /// Fails without: versions that grow under a clock that stands still, or index entries written in
 /// the same step as the record.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_mixed_operations() {
-    let ground = Ground::new();
-    let shared: Vec<_> = (0..10).map(|bits| ground.create(bits)).collect();
-    let tasks = (0..100).map(|task| {
-        let store = ground.store.clone();
-        async move {
-            let own = |step| 1_000 + task * 100 + step;
-            let me = format!("person-{task}");
-            for step in 0..20 {
-                match step % 5 {
-                    0 => drop(store.create(&draft_of(own(step), &me)).await.unwrap()),
-                    1 => drop(store.get(id(own(step - 1))).await.unwrap()),
-                    2 => {
-                        // 40 notes on each shared request: at most 39 conflicts.
-                        let note = Change::note(&person(&me), "mixed");
-                        let on = id(task % 10);
-                        store
-                            .update_with(on, &retry(40), |_| Ok(note.clone()))
-                            .await
-                            .unwrap();
-                    }
-                    3 => {
-                        let filter = Filter::Requester(person(&me));
-                        let items = store.list(&filter, Page::default()).await.unwrap().items;
-                        assert_eq!(items.len() as u64, step / 5 + 1);
-                    }
-                    _ => {
-                        let cancel = Change::cancel(&person(&me), None);
-                        let own = id(own(step - 4));
-                        store
-                            .update_with(own, &retry(1), |_| Ok(cancel.clone()))
-                            .await
-                            .unwrap();
+#[test]
+fn concurrent_mixed_operations() {
+    suite::run("concurrent_mixed_operations", |suite| async move {
+        let ground = Ground::new();
+        let shared: Vec<_> = (0..10).map(|bits| ground.create(bits)).collect();
+        let tasks = (0..100).map(|task| {
+            let store = ground.store.clone();
+            async move {
+                let own = |step| 1_000 + task * 100 + step;
+                let me = format!("person-{task}");
+                for step in 0..20 {
+                    match step % 5 {
+                        0 => drop(store.create(&draft_of(own(step), &me)).await.unwrap()),
+                        1 => drop(store.get(id(own(step - 1))).await.unwrap()),
+                        2 => {
+                            // 40 notes on each shared request: at most 39 conflicts.
+                            let note = Change::note(&person(&me), "mixed");
+                            let on = id(task % 10);
+                            store
+                                .update_with(on, &retry(40), |_| Ok(note.clone()))
+                                .await
+                                .unwrap();
+                        }
+                        3 => {
+                            let filter = Filter::Requester(person(&me));
+                            let items = store.list(&filter, Page::default()).await.unwrap().items;
+                            assert_eq!(items.len() as u64, step / 5 + 1);
+                        }
+                        _ => {
+                            let cancel = Change::cancel(&person(&me), None);
+                            let own = id(own(step - 4));
+                            store
+                                .update_with(own, &retry(1), |_| Ok(cancel.clone()))
+                                .await
+                                .unwrap();
+                        }
                     }
                 }
             }
-        }
+        });
+        suite.together(tasks).await;
+        assert_eq!(ground.listed(Status::Pending).len(), shared.len());
+        assert_eq!(ground.listed(Status::Cancelled).len(), 400);
+        assert!((0..10).all(|bits| ground.get(bits).history.len() == 41));
+        assert_eq!(ground.counts(Method::Create).succeeded, 400);
+        assert_eq!(ground.counts(Method::List).succeeded, 400);
+        let updates = ground.counts(Method::Update);
+        assert_eq!((updates.succeeded, updates.failed), (800, 0));
+        let reads = ground.counts(Method::Get);
+        assert_eq!(reads.succeeded, 400 + 800 + updates.conflicts);
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    assert_eq!(ground.listed(Status::Pending).len(), shared.len());
-    assert_eq!(ground.listed(Status::Cancelled).len(), 400);
-    assert!((0..10).all(|bits| ground.get(bits).history.len() == 41));
-    assert_eq!(ground.counts(Method::Create).succeeded, 400);
-    assert_eq!(ground.counts(Method::List).succeeded, 400);
-    let updates = ground.counts(Method::Update);
-    assert_eq!((updates.succeeded, updates.failed), (800, 0));
-    let reads = ground.counts(Method::Get);
-    assert_eq!(reads.succeeded, 400 + 800 + updates.conflicts);
-    ground.sound();
 }
 
 /// 30 tasks call every method on the same three requests, 10 rounds each, with every answer that
 /// the contract allows and no other; each change that was answered is in the store's books.
 ///
 /// Fails without: the look at the status in `Request::apply` (one is decided twice).
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn race_detection() {
-    let ground = Ground::new();
-    let created = Arc::new(AtomicU64::new(0));
-    let decided = Arc::new(AtomicU64::new(0));
-    let tasks = (0..30).map(|task| {
-        let store = ground.store.clone();
-        let deny = ground.deny(task);
-        let (created, decided) = (created.clone(), decided.clone());
-        async move {
-            for round in 0..10 {
-                let bits = (task + round) % 3;
-                match store.create(&draft(bits)).await {
-                    Ok(_) => drop(created.fetch_add(1, Ordering::SeqCst)),
-                    Err(Error::AlreadyExists { .. }) => {}
-                    Err(error) => panic!("{error}"),
-                }
-                match store.get(id(bits)).await {
-                    Ok(read) => match store.update(id(bits), read.updated_at, &deny).await {
-                        Ok(_) => drop(decided.fetch_add(1, Ordering::SeqCst)),
-                        Err(
-                            Error::Conflict(_)
-                            | Error::NotFound { .. }
-                            | Error::InvalidTransition { .. },
-                        ) => {}
+#[test]
+fn race_detection() {
+    suite::run("race_detection", |suite| async move {
+        let ground = Ground::new();
+        let created = Arc::new(AtomicU64::new(0));
+        let decided = Arc::new(AtomicU64::new(0));
+        let tasks = (0..30).map(|task| {
+            let store = ground.store.clone();
+            let deny = ground.deny(task);
+            let (created, decided) = (created.clone(), decided.clone());
+            async move {
+                for round in 0..10 {
+                    let bits = (task + round) % 3;
+                    match store.create(&draft(bits)).await {
+                        Ok(_) => drop(created.fetch_add(1, Ordering::SeqCst)),
+                        Err(Error::AlreadyExists { .. }) => {}
                         Err(error) => panic!("{error}"),
-                    },
-                    Err(Error::NotFound { .. }) => {}
-                    Err(error) => panic!("{error}"),
-                }
-                let filter = Filter::Profile(profile("prod"));
-                assert!(
-                    store
-                        .list(&filter, Page::default())
-                        .await
-                        .unwrap()
-                        .items
-                        .len()
-                        <= 3
-                );
-                let at = start() + HOUR * 48;
-                let (alice, prod) = (person("alice"), profile("prod"));
-                let grant = store.find_grant(&alice, &prod, start()).await;
-                assert!(grant.unwrap().is_none(), "nobody approves");
-                let due = store.due(at, 0).await.unwrap();
-                assert!(due.iter().all(|request| request.status == Status::Pending));
-                match store.delete(id(bits)).await {
-                    Ok(()) | Err(Error::NotTerminal { .. }) => {}
-                    Err(error) => panic!("{error}"),
+                    }
+                    match store.get(id(bits)).await {
+                        Ok(read) => match store.update(id(bits), read.updated_at, &deny).await {
+                            Ok(_) => drop(decided.fetch_add(1, Ordering::SeqCst)),
+                            Err(
+                                Error::Conflict(_)
+                                | Error::NotFound { .. }
+                                | Error::InvalidTransition { .. },
+                            ) => {}
+                            Err(error) => panic!("{error}"),
+                        },
+                        Err(Error::NotFound { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    let filter = Filter::Profile(profile("prod"));
+                    assert!(
+                        store
+                            .list(&filter, Page::default())
+                            .await
+                            .unwrap()
+                            .items
+                            .len()
+                            <= 3
+                    );
+                    let at = start() + HOUR * 48;
+                    let (alice, prod) = (person("alice"), profile("prod"));
+                    let grant = store.find_grant(&alice, &prod, start()).await;
+                    assert!(grant.unwrap().is_none(), "nobody approves");
+                    let due = store.due(at, 0).await.unwrap();
+                    assert!(due.iter().all(|request| request.status == Status::Pending));
+                    match store.delete(id(bits)).await {
+                        Ok(()) | Err(Error::NotTerminal { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
                 }
             }
+        });
+        suite.together(tasks).await;
+        for method in [
+            Method::Create,
+            Method::Get,
+            Method::List,
+            Method::FindGrant,
+            Method::Due,
+            Method::Delete,
+        ] {
+            assert_eq!(ground.store.calls(method), 300, "{method:?}");
         }
+        let reads = ground.counts(Method::Get);
+        assert_eq!(ground.store.calls(Method::Update), reads.succeeded);
+        assert_eq!(
+            ground.counts(Method::Create).succeeded,
+            created.load(Ordering::SeqCst)
+        );
+        assert_eq!(
+            ground.counts(Method::Update).succeeded,
+            decided.load(Ordering::SeqCst)
+        );
+        // Of what was created, each one was decided at most once; what was not is still pending.
+        let pending = ground.listed(Status::Pending).len() as u64;
+        assert_eq!(
+            created.load(Ordering::SeqCst),
+            decided.load(Ordering::SeqCst) + pending
+        );
+        ground.sound();
     });
-    together(tasks.collect()).await;
-    for method in [
-        Method::Create,
-        Method::Get,
-        Method::List,
-        Method::FindGrant,
-        Method::Due,
-        Method::Delete,
-    ] {
-        assert_eq!(ground.store.calls(method), 300, "{method:?}");
-    }
-    let reads = ground.counts(Method::Get);
-    assert_eq!(ground.store.calls(Method::Update), reads.succeeded);
-    assert_eq!(
-        ground.counts(Method::Create).succeeded,
-        created.load(Ordering::SeqCst)
-    );
-    assert_eq!(
-        ground.counts(Method::Update).succeeded,
-        decided.load(Ordering::SeqCst)
-    );
-    // Of what was created, each one was decided at most once; what was not is still pending.
-    let pending = ground.listed(Status::Pending).len() as u64;
-    assert_eq!(
-        created.load(Ordering::SeqCst),
-        decided.load(Ordering::SeqCst) + pending
-    );
-    ground.sound();
 }
 
 /// At the deadline, 25 approvers and 25 that mark requests expired have all read one pending
@@ -603,111 +594,115 @@ async fn race_detection() {
 ///
 /// Fails without: the look at the deadline inside the step (an approver may win), or the look at
 /// the status (it expires twice).
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_expire_and_approve() {
-    let ground = Ground::new();
-    ground.create(1);
-    let pending = ground.create(2);
-    let gate = Arc::new(Barrier::new(75));
-    ground.clock.set(pending.decide_by - NANOSECOND * 10);
-    let tasks = (0..75).map(|n| {
-        // The last 25 approve a request that nobody marks.
-        let (bits, change) = match n {
-            50.. => (2, ground.approve(n - 50)),
-            _ if n % 2 == 0 => (1, ground.approve(n)),
-            _ => (1, Change::expire()),
-        };
-        let (store, gate) = (ground.store.clone(), gate.clone());
-        let (clock, deadline) = (ground.clock.clone(), pending.decide_by);
-        async move {
-            // The last one to set the clock has done so before anybody passes the gate.
-            clock.set(deadline);
-            gated_update(store, gate, bits, change, 10).await.0
+#[test]
+fn concurrent_expire_and_approve() {
+    suite::run("concurrent_expire_and_approve", |suite| async move {
+        let ground = Ground::new();
+        ground.create(1);
+        let pending = ground.create(2);
+        let gate = Arc::new(Barrier::new(75));
+        ground.clock.set(pending.decide_by - NANOSECOND * 10);
+        let tasks = (0..75).map(|n| {
+            // The last 25 approve a request that nobody marks.
+            let (bits, change) = match n {
+                50.. => (2, ground.approve(n - 50)),
+                _ if n % 2 == 0 => (1, ground.approve(n)),
+                _ => (1, Change::expire()),
+            };
+            let (store, gate) = (ground.store.clone(), gate.clone());
+            let (clock, deadline) = (ground.clock.clone(), pending.decide_by);
+            async move {
+                // The last one to set the clock has done so before anybody passes the gate.
+                clock.set(deadline);
+                gated_update(store, gate, bits, change, 10).await.0
+            }
+        });
+        let mut results = suite.together(tasks).await;
+        for result in results.split_off(50) {
+            assert!(matches!(
+                result,
+                Err(Error::Refused(Refusal::TooLate { .. }))
+            ));
         }
+        assert_eq!(ground.get(2), pending);
+        let after = ground.get(1);
+        assert_eq!((after.status, after.history.len()), (Status::Expired, 2));
+        let (mut won, mut decided_already, mut too_late) = (0, 0, 0);
+        for (n, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(request) => {
+                    assert_eq!((request.status, n % 2), (Status::Expired, 1));
+                    won += 1;
+                }
+                Err(Error::InvalidTransition { from, .. }) => {
+                    assert_eq!(from, Status::Expired);
+                    decided_already += 1;
+                }
+                Err(Error::Refused(Refusal::TooLate { .. })) => {
+                    assert_eq!(n % 2, 0);
+                    too_late += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((won, decided_already + too_late), (1, 49));
+        assert!(decided_already >= 24, "the other 24 that expire it");
+        let updates = ground.counts(Method::Update);
+        assert_eq!(updates.succeeded, 1);
+        assert_eq!(updates.failed, 49 + 25);
+        assert_eq!(ground.workflow().expire_due(0).await.unwrap().len(), 1);
+        ground.sound();
     });
-    let mut results = together(tasks.collect()).await;
-    for result in results.split_off(50) {
-        assert!(matches!(
-            result,
-            Err(Error::Refused(Refusal::TooLate { .. }))
-        ));
-    }
-    assert_eq!(ground.get(2), pending);
-    let after = ground.get(1);
-    assert_eq!((after.status, after.history.len()), (Status::Expired, 2));
-    let (mut won, mut decided_already, mut too_late) = (0, 0, 0);
-    for (n, result) in results.into_iter().enumerate() {
-        match result {
-            Ok(request) => {
-                assert_eq!((request.status, n % 2), (Status::Expired, 1));
-                won += 1;
-            }
-            Err(Error::InvalidTransition { from, .. }) => {
-                assert_eq!(from, Status::Expired);
-                decided_already += 1;
-            }
-            Err(Error::Refused(Refusal::TooLate { .. })) => {
-                assert_eq!(n % 2, 0);
-                too_late += 1;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!((won, decided_already + too_late), (1, 49));
-    assert!(decided_already >= 24, "the other 24 that expire it");
-    let updates = ground.counts(Method::Update);
-    assert_eq!(updates.succeeded, 1);
-    assert_eq!(updates.failed, 49 + 25);
-    assert_eq!(ground.workflow().expire_due(0).await.unwrap().len(), 1);
-    ground.sound();
 }
 
 /// One approver revokes while 50 callers ask for the access until it is gone: nobody finds access
 /// after the revocation was answered, or again after having once found none.
 ///
 /// Fails without: the removal of the access entry in the step of the revocation.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_revoke_and_find_grant() {
-    let ground = Ground::new();
-    ground.create(1);
-    ground.change(1, &ground.approve(0));
-    let revoked = Arc::new(AtomicBool::new(false));
-    let asked = Arc::new(AtomicU64::new(0));
-    let tasks = (0..51).map(|n| {
-        let (store, workflow) = (ground.store.clone(), ground.workflow());
-        let (revoked, asked) = (revoked.clone(), asked.clone());
-        async move {
-            if n == 25 {
-                let answer = workflow.revoke(id(1), &approver(1), Some("over")).await;
-                assert_eq!(answer.unwrap().status, Status::Revoked);
-                revoked.store(true, Ordering::SeqCst);
-                return 0;
-            }
-            let (alice, prod) = (person("alice"), profile("prod"));
-            let mut refused = 0;
-            while refused < 3 {
-                let over = revoked.load(Ordering::SeqCst);
-                asked.fetch_add(1, Ordering::SeqCst);
-                // The store is asked, not the workflow, which would look at the status again.
-                match store.find_grant(&alice, &prod, start()).await.unwrap() {
-                    Some(found) => {
-                        assert!(!over, "access after the revocation was answered");
-                        assert_eq!(refused, 0, "access came back");
-                        assert_eq!(found.status, Status::Approved);
-                    }
-                    None => refused += 1,
+#[test]
+fn concurrent_revoke_and_find_grant() {
+    suite::run("concurrent_revoke_and_find_grant", |suite| async move {
+        let ground = Ground::new();
+        ground.create(1);
+        ground.change(1, &ground.approve(0));
+        let revoked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::new(AtomicU64::new(0));
+        let tasks = (0..51).map(|n| {
+            let (store, workflow) = (ground.store.clone(), ground.workflow());
+            let (revoked, asked) = (revoked.clone(), asked.clone());
+            async move {
+                if n == 25 {
+                    let answer = workflow.revoke(id(1), &approver(1), Some("over")).await;
+                    assert_eq!(answer.unwrap().status, Status::Revoked);
+                    revoked.store(true, Ordering::SeqCst);
+                    return 0;
                 }
-                tokio::task::yield_now().await;
+                let (alice, prod) = (person("alice"), profile("prod"));
+                let mut refused = 0;
+                while refused < 3 {
+                    let over = revoked.load(Ordering::SeqCst);
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    // The store is asked, not the workflow, which would look at the status again.
+                    match store.find_grant(&alice, &prod, start()).await.unwrap() {
+                        Some(found) => {
+                            assert!(!over, "access after the revocation was answered");
+                            assert_eq!(refused, 0, "access came back");
+                            assert_eq!(found.status, Status::Approved);
+                        }
+                        None => refused += 1,
+                    }
+                    tokio::task::yield_now().await;
+                }
+                refused
             }
-            refused
-        }
+        });
+        let refused: u64 = suite.together(tasks).await.into_iter().sum();
+        assert_eq!(refused, 50 * 3);
+        let finds = ground.counts(Method::FindGrant);
+        assert_eq!(finds.succeeded, asked.load(Ordering::SeqCst));
+        assert_eq!(ground.counts(Method::Update).succeeded, 1);
+        assert_eq!(ground.counts(Method::Update).started, 1);
+        assert_eq!(ground.get(1).history.len(), 3);
+        ground.sound();
     });
-    let refused: u64 = together(tasks.collect()).await.into_iter().sum();
-    assert_eq!(refused, 50 * 3);
-    let finds = ground.counts(Method::FindGrant);
-    assert_eq!(finds.succeeded, asked.load(Ordering::SeqCst));
-    assert_eq!(ground.counts(Method::Update).succeeded, 1);
-    assert_eq!(ground.counts(Method::Update).started, 1);
-    assert_eq!(ground.get(1).history.len(), 3);
-    ground.sound();
 }
