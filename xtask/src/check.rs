@@ -143,11 +143,12 @@ fn chosen(arguments: &[OsString]) -> Result<Vec<&'static Step>, Failure> {
     Ok(steps)
 }
 
+/// Does the work, and says how long it took.
 #[allow(
     clippy::disallowed_methods,
-    reason = "how long a step really takes is what is asked"
+    reason = "how long it really takes is what is asked"
 )]
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = std::time::Instant::now();
     let result = work();
     (result, start.elapsed())
@@ -304,7 +305,7 @@ fn test_outcome(passed: bool, counts: &BTreeMap<String, u64>) -> Outcome {
 }
 
 /// The counts in a test runner's closing line, such as `test result: ok. 3 passed; 1 ignored`.
-fn results(line: &str) -> impl Iterator<Item = (&str, u64)> {
+pub fn results(line: &str) -> impl Iterator<Item = (&str, u64)> {
     let counts = line
         .strip_prefix("test result: ")
         .and_then(|rest| rest.split_once(". "))

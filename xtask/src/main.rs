@@ -10,6 +10,7 @@ mod failure;
 mod fix;
 mod loom;
 mod output;
+mod suites;
 mod tidy;
 mod tree;
 
@@ -44,6 +45,11 @@ const VERBS: &[Verb] = &[
         name: "loom",
         help: loom::HELP,
         run: loom::run,
+    },
+    Verb {
+        name: "suites",
+        help: suites::HELP,
+        run: suites::run,
     },
     Verb {
         name: "fix",
