@@ -205,6 +205,11 @@ fn close(by: &str, wanted: &str) -> Change {
     Change::close(&anybody(), &profile(wanted), &person(by), "over")
 }
 
+/// Whether an entry follows on the one before it, with a later version.
+fn chained(two: &[Arc<HistoryEntry>]) -> bool {
+    two[1].from == Some(two[0].to) && two[0].to < two[1].to
+}
+
 fn newest_first(items: &[Arc<Event>]) -> bool {
     items
         .windows(2)
@@ -304,7 +309,9 @@ fn concurrent_get() {
         assert_eq!((updates.succeeded, updates.failed), (10, 0));
         let reads = ground.counts(Method::Get);
         assert_eq!(reads.succeeded, 500 + updates.started);
-        assert_eq!(ground.get(1).history.len(), 11);
+        let after = ground.get(1);
+        assert_eq!(after.history.len(), 11);
+        assert!(after.history.windows(2).all(chained), "a version twice");
         ground.sound();
     });
 }
@@ -340,8 +347,6 @@ fn concurrent_update() {
             .map(|entry| entry.reason.clone())
             .collect();
         assert_eq!((texts.len(), after.history.len()), (50, 51));
-        let chained =
-            |two: &[Arc<HistoryEntry>]| two[1].from == Some(two[0].to) && two[0].to < two[1].to;
         assert!(after.history.windows(2).all(chained));
         let updates = ground.counts(Method::Update);
         assert_eq!(
@@ -509,7 +514,11 @@ fn concurrent_mixed_operations() {
         suite.together(tasks).await;
         assert_eq!(ground.listed(Status::Active).len(), 10);
         assert_eq!(ground.listed(Status::Closed).len(), 400);
-        assert!((0..10).all(|bits| ground.get(bits).history.len() == 41));
+        for bits in 0..10 {
+            let shared = ground.get(bits);
+            assert_eq!(shared.history.len(), 41);
+            assert!(shared.history.windows(2).all(chained), "a version twice");
+        }
         for method in [Method::Create, Method::FindActive, Method::List] {
             assert_eq!(ground.counts(method).succeeded, 400, "{method:?}");
         }

@@ -185,7 +185,8 @@ fn concurrent_read_write() {
 /// before each: one load in each round in which the policy has expired, none in the others.
 ///
 /// Fails without: a policy has expired once it is as old as its time to live (`Entry::fresh` with
-/// `<=`); and without the second look that `Core::begin` takes under the lock (too many loads).
+/// `<=`). Without the second look that `Core::begin` takes under the lock it fails by luck, with too
+/// many loads; the models of `cargo xtask loom` are there to find that.
 #[test]
 fn concurrent_expiry() {
     suite::run("concurrent_expiry", |suite| async move {

@@ -140,6 +140,11 @@ fn draft_of(bits: u64, requester: &str) -> Draft {
     }
 }
 
+/// Whether an entry follows on the one before it, with a later version.
+fn chained(two: &[Arc<HistoryEntry>]) -> bool {
+    two[1].from == Some(two[0].to) && two[0].to < two[1].to
+}
+
 /// Reads a request, waits until as many others have read it as the gate is for, then updates it,
 /// and tries again after a conflict.
 async fn gated_update(
@@ -488,7 +493,11 @@ fn concurrent_mixed_operations() {
         suite.together(tasks).await;
         assert_eq!(ground.listed(Status::Pending).len(), shared.len());
         assert_eq!(ground.listed(Status::Cancelled).len(), 400);
-        assert!((0..10).all(|bits| ground.get(bits).history.len() == 41));
+        for bits in 0..10 {
+            let shared = ground.get(bits);
+            assert_eq!(shared.history.len(), 41);
+            assert!(shared.history.windows(2).all(chained), "a version twice");
+        }
         assert_eq!(ground.counts(Method::Create).succeeded, 400);
         assert_eq!(ground.counts(Method::List).succeeded, 400);
         let updates = ground.counts(Method::Update);
