@@ -3,6 +3,8 @@
 //! The workspace is known from `cargo metadata` alone: no manifest is read for packages, features
 //! or dependencies.
 
+pub mod explore;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};

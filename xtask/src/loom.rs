@@ -11,9 +11,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::cargo::{self, Workspace};
+use crate::cargo::{Workspace, explore};
 use crate::failure::Failure;
-use crate::output::say;
 
 mod twins;
 
@@ -47,30 +46,10 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     if wanted.twins {
         return twins::run(&workspace, &wanted.names);
     }
-    let (mut lines, mut failed) = (Vec::new(), Vec::new());
-    for (package, place) in PLACES {
-        let mut command = command(&workspace, package, place, &wanted);
-        let passed = cargo::run_looking(&mut command, |line| lines.extend(report(line)))?;
-        if !passed {
-            failed.push(*package);
-        }
-    }
-    say(format_args!("\n{} models explored:", lines.len()));
-    for line in &lines {
-        say(line);
-    }
-    if lines.is_empty() {
-        return Err(Failure::Program(
-            "no model was explored: check the names".to_owned(),
-        ));
-    }
-    if failed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    Err(Failure::Program(format!(
-        "models failed in: {}",
-        failed.join(", ")
-    )))
+    let packages = PLACES
+        .iter()
+        .map(|(package, place)| (*package, command(&workspace, package, place, &wanted)));
+    explore::packages("models explored", packages, report)
 }
 
 fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
@@ -93,30 +72,12 @@ fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
 
 /// A cargo that builds models in a folder, into a target directory of their own.
 fn loom_cargo(folder: &Path, target: &Path) -> Command {
-    let mut command = cargo::command();
-    command.current_dir(folder);
-    command
-        .env("RUSTFLAGS", "--cfg countersign_loom")
-        .env("CARGO_TARGET_DIR", target);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("LOOM_") {
-            command.env_remove(name);
-        }
-    }
-    command
+    explore::command("countersign_loom", "LOOM_", folder, target)
 }
 
 fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted) -> Command {
     let mut command = loom_cargo(&workspace.root, &workspace.target.join("loom"));
-    command.args([
-        "test",
-        "--quiet",
-        "--locked",
-        "--profile",
-        "loom",
-        "--package",
-        package,
-    ]);
+    command.args(explore::TEST).arg(package);
     command.args(place).args(["--", "--nocapture"]);
     if place.contains(&"--lib") && wanted.names.is_empty() {
         // A library's other tests are not models, and do not run under loom.

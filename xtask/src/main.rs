@@ -10,6 +10,7 @@ mod failure;
 mod fix;
 mod loom;
 mod output;
+mod schedules;
 mod suites;
 mod tidy;
 mod tree;
@@ -50,6 +51,11 @@ const VERBS: &[Verb] = &[
         name: "suites",
         help: suites::HELP,
         run: suites::run,
+    },
+    Verb {
+        name: "schedules",
+        help: schedules::HELP,
+        run: schedules::run,
     },
     Verb {
         name: "fix",

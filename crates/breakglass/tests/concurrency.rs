@@ -8,7 +8,7 @@
 //! What a suite is said to fail without is a rule that is taken out. A rule that is only looked at
 //! a moment too early, outside the step, shows here by luck; the models of `cargo xtask loom` are
 //! there to find it.
-#![cfg(all(feature = "test-util", not(countersign_loom)))]
+#![cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

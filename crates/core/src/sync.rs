@@ -1,9 +1,10 @@
 //! The primitives that concurrent code is written with: locks, atomics, and a swappable pointer.
 //!
 //! Normally they are the standard library's and arc-swap's. Under `--cfg countersign_loom` they are
-//! loom's, so that every interleaving of the code above them can be explored. The configuration is
-//! private to this project: the plain `loom` one would change tokio as well. What differs between
-//! the two is this module and nothing else.
+//! loom's, so that every interleaving of the code above them can be explored; under
+//! `--cfg countersign_shuttle` they are shuttle's, which draws some interleavings of many threads.
+//! The configurations are private to this project: the plain `loom` one would change tokio as well.
+//! What differs between the three is this module and nothing else.
 //!
 //! - Locks recover from poisoning. Code that uses them must leave what they guard consistent at
 //!   every point where it can panic; [`crate::table::Table`] and the policy cache stage their
@@ -14,7 +15,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 #[cfg(any(test, countersign_loom, feature = "test-util"))]
 pub mod history;
@@ -23,18 +24,28 @@ pub mod model;
 #[cfg(all(feature = "test-util", not(countersign_loom)))]
 pub mod suite;
 
+#[cfg(any(countersign_loom, countersign_shuttle))]
+mod modelled_swap;
+#[cfg(countersign_shuttle)]
+pub mod schedule;
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
+mod swap;
+
 #[cfg(countersign_loom)]
 use loom::sync as imp;
-#[cfg(not(countersign_loom))]
+#[cfg(countersign_shuttle)]
+use shuttle::sync as imp;
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
 use std::sync as imp;
+
+#[cfg(any(countersign_loom, countersign_shuttle))]
+pub use modelled_swap::{SwapGuard, SwapOption};
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
+pub use swap::{SwapGuard, SwapOption};
 
 /// Atomic integers, with the orderings of the standard library.
 pub mod atomic {
-    #[cfg(countersign_loom)]
-    pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-    #[cfg(not(countersign_loom))]
-    pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-
+    pub use super::imp::atomic::{AtomicBool, AtomicU64, AtomicUsize};
     pub use std::sync::atomic::Ordering;
 }
 
@@ -166,151 +177,11 @@ impl<T: fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
     }
 }
 
-pub use swap::{SwapGuard, SwapOption};
-
-#[cfg(not(countersign_loom))]
-mod swap {
-    use super::{Arc, Deref, fmt};
-    use arc_swap::ArcSwapOption;
-
-    /// A pointer that is read without waiting and replaced as a whole.
-    ///
-    /// Reading through [`SwapOption::load`] writes no memory that another thread reads, so it
-    /// costs the same on every core; [`SwapOption::load_full`] counts a reference.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use countersign_core::sync::SwapOption;
-    ///
-    /// let slot = SwapOption::new(None);
-    /// slot.store(Some(Arc::new(7)));
-    /// assert_eq!(slot.load().as_deref(), Some(&7));
-    /// ```
-    pub struct SwapOption<T>(ArcSwapOption<T>);
-
-    impl<T> SwapOption<T> {
-        /// A pointer to `value`, or to nothing.
-        pub fn new(value: Option<Arc<T>>) -> Self {
-            Self(ArcSwapOption::new(value))
-        }
-
-        /// Reads, borrowing what is there now for as long as the guard lives.
-        pub fn load(&self) -> SwapGuard<T> {
-            SwapGuard(self.0.load())
-        }
-
-        /// Reads and counts a reference.
-        pub fn load_full(&self) -> Option<Arc<T>> {
-            self.0.load_full()
-        }
-
-        /// Replaces what is there.
-        pub fn store(&self, value: Option<Arc<T>>) {
-            self.0.store(value);
-        }
-    }
-
-    /// What a [`SwapOption`] held when it was loaded.
-    pub struct SwapGuard<T>(arc_swap::Guard<Option<Arc<T>>>);
-
-    impl<T> Deref for SwapGuard<T> {
-        type Target = Option<Arc<T>>;
-
-        fn deref(&self) -> &Self::Target {
-            &self.0
-        }
-    }
-
-    impl<T> fmt::Debug for SwapOption<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("SwapOption(..)")
-        }
-    }
-
-    impl<T> fmt::Debug for SwapGuard<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("SwapGuard(..)")
-        }
-    }
-}
-
-#[cfg(countersign_loom)]
-mod swap {
-    use super::{Arc, Deref, fmt};
-    use loom::sync::atomic::{AtomicUsize, Ordering};
-
-    /// The model of the swappable pointer: every value ever stored, and a modelled index of the
-    /// latest. The list's own lock is invisible to loom, so it adds no order that arc-swap would
-    /// not give; a load is a read-modify-write, because loom misses outcomes of plain loads.
-    pub struct SwapOption<T> {
-        values: std::sync::Mutex<Vec<Option<Arc<T>>>>,
-        latest: AtomicUsize,
-    }
-
-    impl<T> SwapOption<T> {
-        /// A pointer to `value`, or to nothing.
-        pub fn new(value: Option<Arc<T>>) -> Self {
-            Self {
-                values: std::sync::Mutex::new(vec![value]),
-                latest: AtomicUsize::new(0),
-            }
-        }
-
-        fn values(&self) -> std::sync::MutexGuard<'_, Vec<Option<Arc<T>>>> {
-            self.values
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-        }
-
-        /// Reads what is there now.
-        pub fn load(&self) -> SwapGuard<T> {
-            SwapGuard(self.load_full())
-        }
-
-        /// Reads and counts a reference.
-        pub fn load_full(&self) -> Option<Arc<T>> {
-            let latest = self.latest.fetch_add(0, Ordering::AcqRel);
-            self.values().get(latest).cloned().flatten()
-        }
-
-        /// Replaces what is there.
-        pub fn store(&self, value: Option<Arc<T>>) {
-            let index = {
-                let mut values = self.values();
-                values.push(value);
-                values.len() - 1
-            };
-            self.latest.swap(index, Ordering::AcqRel);
-        }
-    }
-
-    /// What a [`SwapOption`] held when it was loaded.
-    pub struct SwapGuard<T>(Option<Arc<T>>);
-
-    impl<T> Deref for SwapGuard<T> {
-        type Target = Option<Arc<T>>;
-
-        fn deref(&self) -> &Self::Target {
-            &self.0
-        }
-    }
-
-    impl<T> fmt::Debug for SwapOption<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("SwapOption(..)")
-        }
-    }
-
-    impl<T> fmt::Debug for SwapGuard<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("SwapGuard(..)")
-        }
-    }
-}
-
 #[cfg(test)]
-#[cfg(not(countersign_loom))]
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

@@ -433,5 +433,5 @@ impl<R: Record> fmt::Debug for Step<'_, R> {
 }
 
 #[cfg(test)]
-#[cfg(not(countersign_loom))]
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
 mod tests;

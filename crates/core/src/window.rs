@@ -376,5 +376,5 @@ impl FromStr for Hour {
 }
 
 #[cfg(test)]
-#[cfg(not(countersign_loom))]
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
 mod tests;

@@ -36,13 +36,19 @@ use crate::policy::Policy;
 
 pub use self::stats::CacheStats;
 
+#[cfg(test)]
+#[cfg(any(countersign_loom, countersign_shuttle))]
+mod callers;
 mod core;
 #[cfg(test)]
 #[cfg(countersign_loom)]
 mod models;
+#[cfg(test)]
+#[cfg(countersign_shuttle)]
+mod schedules;
 mod stats;
 #[cfg(test)]
-#[cfg(not(countersign_loom))]
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
 mod tests;
 
 /// How often a caller begins again because the name was invalidated while it waited.

@@ -46,7 +46,7 @@ mod decision;
 mod digest;
 mod document;
 mod error;
-#[cfg(all(feature = "test-util", not(countersign_loom)))]
+#[cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
 pub mod instrumented;
 mod loader;
 mod memory;

@@ -3,7 +3,7 @@
 //! Tasks start together at a barrier and time is manual, so that no count depends on how fast the
 //! machine is; a suite that hangs fails. Each suite says which rule it cannot do without; each was
 //! seen to fail without it.
-#![cfg(all(feature = "test-util", not(countersign_loom)))]
+#![cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

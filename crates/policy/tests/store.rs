@@ -1,5 +1,5 @@
 //! The store: every method's good case, each error and each limit, on the store in memory.
-#![cfg(not(countersign_loom))]
+#![cfg(not(any(countersign_loom, countersign_shuttle)))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

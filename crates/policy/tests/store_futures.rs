@@ -1,6 +1,6 @@
 //! The store's futures, what it is as a loader, and what [`StoreExt`] adds: updates that are made
 //! from what they replace, and rollbacks.
-#![cfg(not(countersign_loom))]
+#![cfg(not(any(countersign_loom, countersign_shuttle)))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
 //! The instrument itself: what it counts, what it measures, and what an injected fault does.
-#![cfg(all(feature = "test-util", not(countersign_loom)))]
+#![cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

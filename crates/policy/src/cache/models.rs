@@ -12,10 +12,9 @@ use countersign_core::sync::model::Model;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
-use super::core::{Begin, Core, Lead, Outcome, Settings, Waiter};
+use super::callers::{TTL, call, core, failed, publish, tick};
+use super::core::{Begin, Core, Lead, Outcome, Waiter};
 use super::*;
-
-const TTL: Duration = Duration::from_nanos(100);
 
 /// A cached value: a number, and a cell that is written before it is published.
 #[derive(Debug)]
@@ -39,26 +38,6 @@ fn payload(number: u64) -> Value {
 fn number(value: &Value) -> u64 {
     value.written.with(|_| ());
     value.number
-}
-
-fn core(max_names: usize, stale_if_error: Option<Duration>) -> Arc<Core<Value>> {
-    let retry_after = Duration::from_nanos(10);
-    Arc::new(Core::new(Settings {
-        stale_if_error,
-        retry_after,
-        max_names,
-    }))
-}
-
-fn tick(nanos: u64) -> Tick {
-    Tick::from_nanos(nanos)
-}
-
-fn failed(name: &str) -> LoadError {
-    LoadError::TimedOut {
-        name: name.into(),
-        after: TTL,
-    }
 }
 
 /// Sleeps on a modelled lock and condition variable, which loom explores, until it is woken.
@@ -93,7 +72,7 @@ impl Parker {
 }
 
 /// Looks at a waiter once; it wakes the parker if it has to wait.
-fn look(waiter: &mut Waiter<Value>, parker: &Arc<Parker>) -> Option<Outcome<Value>> {
+fn look<V: Clone>(waiter: &mut Waiter<V>, parker: &Arc<Parker>) -> Option<Outcome<V>> {
     let waker = Arc::clone(parker).into();
     let mut context = std::task::Context::from_waker(&waker);
     match std::pin::Pin::new(waiter).poll(&mut context) {
@@ -102,7 +81,8 @@ fn look(waiter: &mut Waiter<Value>, parker: &Arc<Parker>) -> Option<Outcome<Valu
     }
 }
 
-fn wait(mut waiter: Waiter<Value>) -> Outcome<Value> {
+/// Waits as a caller would.
+pub(super) fn wait<V: Clone>(mut waiter: Waiter<V>) -> Outcome<V> {
     let parker = Parker::new();
     loop {
         match look(&mut waiter, &parker) {
@@ -110,36 +90,6 @@ fn wait(mut waiter: Waiter<Value>) -> Outcome<Value> {
             None => parker.park(),
         }
     }
-}
-
-/// One caller: takes what there is, leads with `load` or waits; begins again when superseded.
-fn call(
-    core: &Arc<Core<Value>>,
-    name: &str,
-    now: Tick,
-    load: impl Fn(Lead<Value>),
-) -> Result<Served<Value>, LoadError> {
-    loop {
-        let waiter = match core.begin(name, now) {
-            Begin::Ready(served) => return Ok(served),
-            Begin::Join(waiter) => waiter,
-            Begin::Lead(lead, waiter) => {
-                load(lead);
-                waiter
-            }
-        };
-        match wait(waiter) {
-            Outcome::Done(result) => return result,
-            Outcome::Superseded => {}
-        }
-    }
-}
-
-fn publish(core: &Arc<Core<Value>>, name: &str, value: Value, now: Tick) {
-    let Begin::Lead(lead, _waiter) = core.begin(name, now) else {
-        panic!("somebody leads")
-    };
-    lead.finish(Ok((value, TTL)), now);
 }
 
 fn model(
