@@ -1,4 +1,4 @@
-//! The policy: a document that has been checked and compiled, and the walk that decides.
+//! The policy: a document that has been checked and compiled, and what it answers.
 //!
 //! What always holds of a [`Policy`]:
 //!
@@ -6,6 +6,8 @@
 //!   evaluation cannot fail.
 //! - It never changes. Its digest is that of its canonical JSON, which reads back as an equal
 //!   policy.
+//! - The rule that decides is the first that matches; [`crate::index`] finds it without asking
+//!   the others.
 //!
 //! The document is not kept: [`Policy::document`] writes it anew from the compiled rules.
 
@@ -22,6 +24,8 @@ use crate::decision::{Allow, Decision, Denial, Deny, Matched, RequireApproval};
 use crate::digest::{DigestWriter, PolicyDigest};
 use crate::document::PolicyDocument;
 use crate::error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError, syntax};
+use crate::index::Index;
+use crate::names::Names;
 use crate::query::{Mode, Query};
 use crate::rule::{Effect, Rule};
 
@@ -30,7 +34,7 @@ const FORMAT_VERSION: &str = "1";
 
 /// A checked, compiled and immutable policy: the only thing that can be evaluated.
 ///
-/// Cloning shares the rules. Two policies are equal if they have the same rules in the same
+/// Cloning shares the rules and their index. Two policies are equal if they have the same rules in the same
 /// order, however their documents were laid out.
 ///
 /// ```
@@ -46,10 +50,12 @@ const FORMAT_VERSION: &str = "1";
 /// assert!(!policy.decide(&query("prod")?).is_allowed());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Policy {
     digest: PolicyDigest,
     rules: Arc<[Rule]>,
+    /// None if the rules are few enough to be asked one by one.
+    index: Option<Arc<Index>>,
 }
 
 impl Policy {
@@ -77,10 +83,17 @@ impl Policy {
     /// Answers a query: the first rule that matches decides, and where none matches access is
     /// denied.
     ///
-    /// Allocates nothing and cannot fail. The time it takes grows with the number of rules.
+    /// Allocates nothing and cannot fail. The time it takes does not grow with rules that name
+    /// other people or other profiles.
     pub fn decide<'p>(&'p self, query: &Query) -> Decision<'p> {
-        let mut rules = self.rules.iter().enumerate();
-        match rules.find(|(_, rule)| rule.matches(query)) {
+        let first = match &self.index {
+            Some(index) => index.first(&self.rules, query),
+            None => {
+                let mut rules = self.rules.iter().enumerate();
+                rules.find(|(_, rule)| rule.matches(query))
+            }
+        };
+        match first {
             Some((index, rule)) => self.outcome(Matched::new(index, rule), rule.is_hard(), query),
             None => self.deny(Denial::NoRule),
         }
@@ -161,6 +174,14 @@ impl Policy {
     }
 }
 
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.rules == other.rules
+    }
+}
+
+impl Eq for Policy {}
+
 /// The digest and the number of rules: a policy may be large.
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,16 +211,22 @@ impl TryFrom<PolicyDocument> for Policy {
                 value: document.version,
             });
         }
+        let mut names = Names::default();
         let rules = document.rules.into_iter().enumerate();
         let rules: Arc<[Rule]> = rules
-            .map(|(index, rule)| Rule::compile(index, rule))
+            .map(|(index, rule)| Rule::compile(index, rule, &mut names))
             .collect::<Result<_, _>>()?;
         if rules.is_empty() {
             return Err(DocumentError::NoRules);
         }
         check_names_differ(&rules)?;
         let digest = digest_of(&rules);
-        Ok(Self { digest, rules })
+        let index = Index::build(&rules, names).map(Arc::new);
+        Ok(Self {
+            digest,
+            rules,
+            index,
+        })
     }
 }
 

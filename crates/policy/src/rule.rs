@@ -9,7 +9,9 @@
 //! - Only a deny rule is hard.
 //! - Matching parses nothing, allocates nothing and cannot fail.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::Hash;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{ConditionsDocument, RuleDocument};
 use crate::error::{Problem, RuleError};
+use crate::names::{Names, Set, name_in};
 use crate::query::{Mode, Query};
 
 /// The most characters that a rule's reason may have.
@@ -154,8 +157,12 @@ impl Rule {
         self.conditions.hold(query)
     }
 
-    /// Checks and compiles the rule at `index` of a document.
-    pub(crate) fn compile(index: usize, document: RuleDocument) -> Result<Self, RuleError> {
+    /// Checks and compiles the rule at `index` of a document, whose names so far are `names`.
+    pub(crate) fn compile(
+        index: usize,
+        document: RuleDocument,
+        names: &mut Names,
+    ) -> Result<Self, RuleError> {
         let RuleDocument {
             name,
             effect,
@@ -168,7 +175,7 @@ impl Rule {
         let compile = || {
             check_rule_name(&name)?;
             let effect: Effect = effect.parse().map_err(in_field("effect"))?;
-            let conditions = Conditions::compile(conditions)?;
+            let conditions = Conditions::compile(conditions, names)?;
             check_reason(reason.as_deref())?;
             check_hard(hard, effect)?;
             check_session_table(session_table.as_deref())?;
@@ -263,12 +270,26 @@ impl Conditions {
             .is_none_or(|modes| mode.is_some_and(|mode| modes.has(mode)))
     }
 
+    /// Whether the rule asks for nothing but its names; see [`Conditions::hold_beyond_names`].
+    pub(crate) fn ask_names_only(&self) -> bool {
+        self.modes.is_none()
+            && self.time.is_none()
+            && !(self.users.is_some() && self.groups.is_some())
+            && !(self.profiles.is_some() && self.profile_groups.is_some())
+    }
+
+    /// Whether the conditions hold of a query that the rule's names are known to include: its
+    /// users, or if it has none its groups; its profiles, or if it has none their groups.
+    pub(crate) fn hold_beyond_names(&self, query: &Query) -> bool {
+        self.allow_mode(query.mode())
+            && (self.users.is_none() || share(self.groups(), query.groups()))
+            && (self.profiles.is_none() || share(self.profile_groups(), query.profile_groups()))
+            && self.time().is_none_or(|window| window.contains(query.at()))
+    }
+
     fn hold(&self, query: &Query) -> bool {
         fn includes<T: PartialEq>(list: Option<&[T]>, value: &T) -> bool {
             list.is_none_or(|list| list.contains(value))
-        }
-        fn share(list: Option<&[Group]>, groups: &[Group]) -> bool {
-            list.is_none_or(|list| groups.iter().any(|group| list.contains(group)))
         }
         includes(self.profiles(), query.profile())
             && includes(self.users(), query.person())
@@ -278,7 +299,7 @@ impl Conditions {
             && self.time().is_none_or(|window| window.contains(query.at()))
     }
 
-    fn compile(document: ConditionsDocument) -> Result<Self, Fault> {
+    fn compile(document: ConditionsDocument, known: &mut Names) -> Result<Self, Fault> {
         if document == ConditionsDocument::default() {
             return Err(Fault::new("conditions", Problem::NoConditions));
         }
@@ -291,10 +312,14 @@ impl Conditions {
             mode,
         } = document;
         Ok(Self {
-            users: compile_names("conditions.users", users, Person::new)?,
-            groups: compile_names("conditions.groups", groups, Group::new)?,
-            profiles: compile_names("conditions.profiles", profiles, Profile::new)?,
-            profile_groups: compile_names("conditions.profile_groups", profile_groups, Group::new)?,
+            users: compile_names("conditions.users", users, &mut known.people)?,
+            groups: compile_names("conditions.groups", groups, &mut known.groups)?,
+            profiles: compile_names("conditions.profiles", profiles, &mut known.profiles)?,
+            profile_groups: compile_names(
+                "conditions.profile_groups",
+                profile_groups,
+                &mut known.profile_groups,
+            )?,
             time: time.map(|window| compile_window(&window)).transpose()?,
             modes: mode.map(|modes| Modes::compile(&modes)).transpose()?,
         })
@@ -313,6 +338,10 @@ impl Conditions {
             mode: self.modes.map(Modes::to_document),
         }
     }
+}
+
+fn share(list: Option<&[Group]>, groups: &[Group]) -> bool {
+    list.is_none_or(|list| groups.iter().any(|group| list.contains(group)))
 }
 
 /// A set of modes, not empty.
@@ -397,11 +426,14 @@ fn check_session_table(table: Option<&str>) -> Result<(), Fault> {
     }
 }
 
-fn compile_names<T>(
+fn compile_names<N>(
     field: &str,
     names: Option<Vec<String>>,
-    new: fn(String) -> Result<T, NameError>,
-) -> Result<Option<Box<[T]>>, Fault> {
+    known: &mut Set<N>,
+) -> Result<Option<Box<[N]>>, Fault>
+where
+    N: TryFrom<String, Error = NameError> + Borrow<str> + Hash + Eq + Clone,
+{
     let Some(names) = names else {
         return Ok(None);
     };
@@ -410,7 +442,7 @@ fn compile_names<T>(
     }
     let names = names.into_iter().enumerate();
     let names = names.map(|(index, name)| {
-        new(name).map_err(|error| Fault::new(format!("{field}[{index}]"), error))
+        name_in(known, name).map_err(|error| Fault::new(format!("{field}[{index}]"), error))
     });
     names.collect::<Result<_, _>>().map(Some)
 }
