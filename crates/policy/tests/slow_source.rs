@@ -81,6 +81,14 @@ fn callers(cache: &CachedLoader, names: impl Iterator<Item = String>) -> JoinSet
     callers
 }
 
+/// What all callers got. One that waits for ever fails: with nothing else to do, the clock moves on
+/// to the end of the hour.
+async fn answered(callers: JoinSet<Arc<Policy>>) -> Vec<Arc<Policy>> {
+    tokio::time::timeout(Duration::from_secs(3600), callers.join_all())
+        .await
+        .expect("every caller is answered")
+}
+
 fn cold_names() -> impl Iterator<Item = String> {
     (0..CALLERS).map(|number| format!("cold-{number}"))
 }
@@ -90,7 +98,7 @@ async fn callers_of_one_cold_name_share_one_load_that_takes_as_long_as_one() {
     let (cache, source) = cold();
     let start = Instant::now();
     let one = (0..CALLERS).map(|_| "main".to_owned());
-    let policies = callers(&cache, one).join_all().await;
+    let policies = answered(callers(&cache, one)).await;
     assert_eq!(start.elapsed(), LATENCY, "50 callers wait for one load");
     assert_eq!(source.begun(), 1, "50 callers cause one load");
     assert_eq!(policies.len() as u64, CALLERS);
@@ -103,7 +111,7 @@ async fn callers_of_one_cold_name_share_one_load_that_takes_as_long_as_one() {
 async fn callers_of_cold_names_load_side_by_side() {
     let (cache, source) = cold();
     let start = Instant::now();
-    let policies = callers(&cache, cold_names()).join_all().await;
+    let policies = answered(callers(&cache, cold_names())).await;
     assert_eq!(start.elapsed(), LATENCY, "50 loads take as long as one");
     assert_eq!(policies.len() as u64, CALLERS);
     assert_eq!((source.begun(), source.ended()), (CALLERS, CALLERS));
@@ -118,9 +126,11 @@ async fn warm_reads_wait_for_no_load_of_another_name() {
     let handle = cache.handle("warm");
     let loads = callers(&cache, cold_names());
     let start = Instant::now();
-    while source.begun() < 1 + CALLERS {
+    // Enough turns for every task to begin, and none of them moves the clock.
+    for _ in 0..10 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(source.begun(), 1 + CALLERS, "a load waits for another's");
     assert!(Arc::ptr_eq(&cache.get("warm").unwrap().policy, &warm));
     assert!(Arc::ptr_eq(
         &cache.load("warm").await.unwrap().policy,
@@ -132,7 +142,7 @@ async fn warm_reads_wait_for_no_load_of_another_name() {
     assert!(handle.with(|_| ()).is_some());
     assert_eq!(start.elapsed(), Duration::ZERO, "a warm read takes no time");
     assert_eq!(source.ended(), 1, "all 50 loads were under way meanwhile");
-    assert_eq!(loads.join_all().await.len() as u64, CALLERS);
+    assert_eq!(answered(loads).await.len() as u64, CALLERS);
     assert_eq!(start.elapsed(), LATENCY);
     assert_eq!((source.begun(), cache.stats().hits), (1 + CALLERS, 6));
 }
