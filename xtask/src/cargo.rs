@@ -90,7 +90,8 @@ fn shown(command: &Command) -> String {
 fn line(command: &Command) -> String {
     let mut words: Vec<String> = Vec::new();
     for (name, value) in command.get_envs() {
-        let value = value.unwrap_or_default().to_string_lossy();
+        let Some(value) = value else { continue };
+        let value = value.to_string_lossy();
         words.push(format!("{}={}", name.to_string_lossy(), quoted(&value)));
     }
     let program = Path::new(command.get_program())
@@ -207,6 +208,7 @@ mod tests {
         let mut command = Command::new("/some/where/cargo");
         command
             .env("RUSTDOCFLAGS", "-D warnings")
+            .env_remove("RUSTFLAGS")
             .args(["doc", "--no-deps"]);
         assert_eq!(
             line(&command),

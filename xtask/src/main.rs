@@ -5,11 +5,13 @@
 
 mod cargo;
 mod check;
+mod compiler;
 mod demo;
 mod failure;
 mod fix;
 mod loom;
 mod output;
+mod race;
 mod schedules;
 mod suites;
 mod tidy;
@@ -51,6 +53,11 @@ const VERBS: &[Verb] = &[
         name: "suites",
         help: suites::HELP,
         run: suites::run,
+    },
+    Verb {
+        name: "race",
+        help: race::HELP,
+        run: race::run,
     },
     Verb {
         name: "schedules",

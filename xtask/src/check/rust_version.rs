@@ -6,11 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use super::Outcome;
 use crate::cargo::{self, Workspace};
+use crate::compiler;
 use crate::failure::Failure;
 
 /// Names a compiler of the declared version.
@@ -80,7 +79,7 @@ enum Found {
 fn find(version: &str, named: Option<OsString>) -> Result<Found, Failure> {
     if let Some(compiler) = named.filter(|compiler| !compiler.is_empty()) {
         let shown = compiler.to_string_lossy().into_owned();
-        return Ok(match version_of(&compiler) {
+        return Ok(match compiler::release(&compiler) {
             Some(actual) if minor(&actual) == version => Found::Compiler(compiler),
             Some(actual) => Found::Wrong(format!(
                 "`{VARIABLE}` names `{shown}`, which is {actual}; name a {version}"
@@ -90,55 +89,22 @@ fn find(version: &str, named: Option<OsString>) -> Result<Found, Failure> {
             )),
         });
     }
-    for toolchain in toolchains(&rustup(&["toolchain", "list"]).unwrap_or_default(), version) {
-        let Some(path) = rustup(&["which", "--toolchain", &toolchain, "rustc"]) else {
+    for toolchain in matching(compiler::toolchains(), version) {
+        let Some(path) = compiler::of_toolchain(&toolchain) else {
             continue;
         };
-        let compiler = PathBuf::from(path.trim()).into_os_string();
-        if version_of(&compiler).is_some_and(|actual| minor(&actual) == version) {
+        let compiler = path.into_os_string();
+        if compiler::release(&compiler).is_some_and(|actual| minor(&actual) == version) {
             return Ok(Found::Compiler(compiler));
         }
     }
     Ok(Found::Nothing)
 }
 
-/// What rustup answers, if it is there and knows.
-fn rustup(arguments: &[&str]) -> Option<String> {
-    quiet(Command::new("rustup").args(arguments))
-}
-
-/// The toolchains in a `rustup toolchain list` that are of this minor version.
-fn toolchains(list: &str, version: &str) -> Vec<String> {
-    list.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| {
-            name.split('-')
-                .next()
-                .is_some_and(|number| minor(number) == version)
-        })
-        .map(ToOwned::to_owned)
-        .collect()
-}
-
-/// The release that a compiler says it is.
-fn version_of(compiler: &OsString) -> Option<String> {
-    let text = quiet(Command::new(compiler).arg("-vV"))?;
-    let release = text
-        .lines()
-        .find_map(|line| line.strip_prefix("release: "))?;
-    Some(release.trim().to_owned())
-}
-
-fn quiet(command: &mut Command) -> Option<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+/// The toolchains whose names are of this minor version.
+fn matching(toolchains: Vec<String>, version: &str) -> Vec<String> {
+    let is_of = |name: &str| name.split('-').next().map(minor) == Some(version);
+    toolchains.into_iter().filter(|name| is_of(name)).collect()
 }
 
 /// `1.85` of `1.85` and of `1.85.1`.
@@ -193,15 +159,18 @@ mod tests {
 
     #[test]
     fn toolchains_are_matched_by_number_and_not_by_prefix() {
-        let list = "stable-x86_64-unknown-linux-gnu (active, default)\n\
-                    1.85.1-x86_64-unknown-linux-gnu\n1.85-aarch64-apple-darwin\n\
-                    1.8-x86_64-unknown-linux-gnu\n1.850.0-x86_64-unknown-linux-gnu\n";
-        let expected = [
+        let toolchains = [
+            "stable-x86_64-unknown-linux-gnu",
             "1.85.1-x86_64-unknown-linux-gnu",
             "1.85-aarch64-apple-darwin",
+            "1.8-x86_64-unknown-linux-gnu",
+            "1.850.0-x86_64-unknown-linux-gnu",
         ];
-        assert_eq!(toolchains(list, "1.85"), expected);
-        assert!(toolchains("no installed toolchains\n", "1.85").is_empty());
+        let expected = toolchains.get(1..3).unwrap();
+        assert_eq!(
+            matching(toolchains.map(Into::into).into(), "1.85"),
+            expected
+        );
     }
 
     #[test]
