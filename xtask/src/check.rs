@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
+use crate::loom;
 use crate::output::say;
 use crate::tidy;
 use crate::tree;
@@ -74,6 +75,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         run: tests,
+    },
+    Step {
+        name: "models",
+        run: loom::step,
     },
     Step {
         name: "rust-version",

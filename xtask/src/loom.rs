@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::cargo::{Workspace, explore};
+use crate::check::Outcome;
 use crate::failure::Failure;
 
 mod twins;
@@ -28,8 +29,8 @@ const PLACES: &[(&str, &[&str])] = &[
     ("countersign-breakglass", &["--test", "loom"]),
 ];
 
-/// Names of models with three threads have one of these in them.
-const THREE_THREADS: &[&str] = &["_3x", "miss_3"];
+/// Names of models with three threads have this in them, and no others.
+const THREE_THREADS: &str = "_3";
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,10 +47,39 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     if wanted.twins {
         return twins::run(&workspace, &wanted.names);
     }
-    let packages = PLACES
+    explore::packages("models explored", commands(&workspace, &wanted), report)
+}
+
+/// The models of two threads, as a step of `cargo xtask check`.
+pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let wanted = Wanted {
+        two_threads: true,
+        ..Wanted::default()
+    };
+    let explored = explore::collect(commands(workspace, &wanted), report)?;
+    Ok(if !explored.failed.is_empty() {
+        Outcome::Failed(format!("models failed in {}", explored.failed.join(", ")))
+    } else if explored.lines.is_empty() {
+        Outcome::Failed("no model was explored".into())
+    } else {
+        Outcome::Passed(remark(&explored.lines))
+    })
+}
+
+/// How many models were explored, and in how many executions.
+fn remark(lines: &[String]) -> String {
+    let executions: u64 = lines.iter().filter_map(|line| executions(line)).sum();
+    format!("{} models, {executions} executions", lines.len())
+}
+
+/// The command that explores each package's models.
+fn commands(
+    workspace: &Workspace,
+    wanted: &Wanted,
+) -> impl ExactSizeIterator<Item = (&'static str, Command)> {
+    PLACES
         .iter()
-        .map(|(package, place)| (*package, command(&workspace, package, place, &wanted)));
-    explore::packages("models explored", packages, report)
+        .map(|(package, place)| (*package, command(workspace, package, place, wanted)))
 }
 
 fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
@@ -85,9 +115,7 @@ fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted
     }
     command.args(&wanted.names);
     if wanted.two_threads {
-        for name in THREE_THREADS {
-            command.args(["--skip", name]);
-        }
+        command.args(["--skip", THREE_THREADS]);
     }
     command
 }
@@ -96,6 +124,12 @@ fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted
 fn report(line: &str) -> Option<String> {
     let model = line.get(line.find("model ")?..)?;
     (model.contains(" executions, ")).then(|| model.to_owned())
+}
+
+/// How many executions a model's line counts.
+fn executions(line: &str) -> Option<u64> {
+    let (before, _) = line.split_once(" executions, ")?;
+    before.rsplit(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -136,6 +170,8 @@ mod tests {
             Some(line),
             "after a progress dot"
         );
+        assert_eq!(executions(line), Some(29));
+        assert_eq!(remark(&[line.to_owned(), line.to_owned()]), "2 models, 58 executions");
         assert_eq!(report("model a: begins"), None);
         assert_eq!(report("test result: ok"), None);
     }

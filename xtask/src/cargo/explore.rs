@@ -40,13 +40,21 @@ pub fn command(cfg: &str, variables: &str, folder: &Path, target: &Path) -> Comm
     command
 }
 
-/// Runs the command of each package, one after the other, and prints again what `report` makes of
-/// their lines.
-pub fn packages<'p>(
-    what: &str,
+/// What a run has explored.
+#[derive(Debug)]
+pub struct Explored<'p> {
+    /// The lines that say so.
+    pub lines: Vec<String>,
+    /// The packages in which something failed.
+    pub failed: Vec<&'p str>,
+}
+
+/// Runs the command of each package, one after the other, and keeps what `report` makes of their
+/// lines.
+pub fn collect<'p>(
     packages: impl ExactSizeIterator<Item = (&'p str, Command)>,
     report: fn(&str) -> Option<String>,
-) -> Result<ExitCode, Failure> {
+) -> Result<Explored<'p>, Failure> {
     let (mut lines, mut failed) = (Vec::new(), Vec::new());
     let count = packages.len();
     for (place, (package, mut command)) in packages.enumerate() {
@@ -55,6 +63,16 @@ pub fn packages<'p>(
             failed.push(package);
         }
     }
+    Ok(Explored { lines, failed })
+}
+
+/// As [`collect`], and prints the lines again.
+pub fn packages<'p>(
+    what: &str,
+    packages: impl ExactSizeIterator<Item = (&'p str, Command)>,
+    report: fn(&str) -> Option<String>,
+) -> Result<ExitCode, Failure> {
+    let Explored { lines, failed } = collect(packages, report)?;
     say(format_args!("\n{} {what}:", lines.len()));
     for line in &lines {
         say(line);

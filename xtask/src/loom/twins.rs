@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::process::ExitCode;
 
-use super::loom_cargo;
+use super::{THREE_THREADS, loom_cargo};
 use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
 use crate::output::say;
@@ -87,15 +87,7 @@ fn check(workspace: &Workspace, twin: &Twin) -> Result<String, Failure> {
     let mut test = loom_cargo(&tree, &target);
     test.args(["test", "--quiet", "--profile", "loom", "--package"])
         .args(package);
-    test.args([
-        "--",
-        "--nocapture",
-        "--skip",
-        "_3x",
-        "--skip",
-        "miss_3",
-        &twin.model,
-    ]);
+    test.args(["--", "--nocapture", "--skip", THREE_THREADS, &twin.model]);
     let output = test
         .output()
         .map_err(|error| Failure::Program(error.to_string()))?;

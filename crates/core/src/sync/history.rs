@@ -3,26 +3,32 @@
 //! A history is linearizable if its calls can be put in one order that keeps each call between its
 //! beginning and its end and in which a sequential specification gives every answer that was
 //! given. The search is that of Wing and Gong with the memory of Lowe: a set of calls done and the
-//! state they lead to is tried once.
+//! state they lead to is given up once.
 //!
 //! For tests and models only; nothing here runs in production.
 
-use std::collections::HashSet;
-use std::fmt::Debug;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(test)]
+#[cfg(not(any(countersign_loom, countersign_shuttle)))]
+mod tests;
 
 /// What a store would answer if only one caller called at a time.
 pub trait Specification: Clone + Eq + Hash {
     /// What is called.
     type Call: Clone + Debug;
     /// What is answered.
-    type Answer: PartialEq + Debug;
+    type Answer: Debug;
 
-    /// Makes one call.
-    fn apply(&mut self, call: &Self::Call) -> Self::Answer;
+    /// Makes one call, and says whether it could have been answered so. What the specification
+    /// leaves open, such as which of several versions is issued, it takes from the answer. After
+    /// a call that it does not explain it is not used again.
+    fn explains(&mut self, call: &Self::Call, answer: &Self::Answer) -> bool;
 }
 
 /// One call of a history.
@@ -113,9 +119,9 @@ impl<C, A> Recorder<C, A> {
 /// impl Specification for Counter {
 ///     type Call = ();
 ///     type Answer = u64;
-///     fn apply(&mut self, (): &()) -> u64 {
+///     fn explains(&mut self, (): &(), answer: &u64) -> bool {
 ///         self.0 += 1;
-///         self.0
+///         self.0 == *answer
 ///     }
 /// }
 ///
@@ -124,49 +130,130 @@ impl<C, A> Recorder<C, A> {
 /// assert!(!is_linearizable(Counter(0), &[event(0, 1, 2), event(2, 3, 1)]), "they do not overlap");
 /// ```
 pub fn is_linearizable<S: Specification>(start: S, history: &[Event<S::Call, S::Answer>]) -> bool {
-    let mut search = Search {
-        history,
-        tried: HashSet::new(),
+    explain(start, history).is_ok()
+}
+
+/// As [`is_linearizable`], and says where the search came no further.
+///
+/// # Errors
+/// [`Unexplained`] if no order explains the history.
+pub fn explain<S: Specification>(
+    start: S,
+    history: &[Event<S::Call, S::Answer>],
+) -> Result<(), Unexplained> {
+    let mut events: Vec<&Event<S::Call, S::Answer>> = history.iter().collect();
+    events.sort_by_key(|event| event.began);
+    let mut given_up: HashSet<(Done, S)> = HashSet::new();
+    let mut furthest = (0, Vec::new());
+    let step = |done: Done, state: S| Step {
+        nexts: done.nexts(&events).into_iter(),
+        done,
+        state,
     };
-    search.from(vec![false; history.len()], start)
-}
-
-struct Search<'a, S: Specification> {
-    history: &'a [Event<S::Call, S::Answer>],
-    tried: HashSet<(Vec<bool>, S)>,
-}
-
-impl<S: Specification> Search<'_, S> {
-    fn from(&mut self, done: Vec<bool>, state: S) -> bool {
-        let open = || self.history.iter().zip(&done).filter(|(_, done)| !**done);
-        // Only a call that began before every open call has ended can be the next.
-        let Some(first_end) = open().map(|(event, _)| event.ended).min() else {
-            return true;
+    let mut steps = vec![step(Done::default(), start)];
+    while let Some(last) = steps.last_mut() {
+        if last.done.first == events.len() {
+            return Ok(());
+        }
+        let Some(next) = last.nexts.next() else {
+            if let Some(Step { done, state, .. }) = steps.pop() {
+                if steps.len() >= furthest.0 {
+                    furthest = (steps.len(), done.nexts(&events));
+                }
+                given_up.insert((done, state));
+            }
+            continue;
         };
-        let nexts: Vec<usize> = self
-            .history
-            .iter()
-            .enumerate()
-            .zip(&done)
-            .filter(|((_, event), done)| !**done && event.began < first_end)
-            .map(|((place, _), _)| place)
-            .collect();
-        for next in nexts {
-            let Some(event) = self.history.get(next) else {
-                continue;
-            };
-            let mut after = state.clone();
-            if after.apply(&event.call) != event.answer {
-                continue;
+        let mut state = last.state.clone();
+        let explained = events
+            .get(next)
+            .is_some_and(|event| state.explains(&event.call, &event.answer));
+        if !explained {
+            continue;
+        }
+        let mut done = last.done.clone();
+        done.add(next);
+        let reached = (done, state);
+        if !given_up.contains(&reached) {
+            steps.push(step(reached.0, reached.1));
+        }
+    }
+    let open = furthest.1.iter().filter_map(|place| events.get(*place));
+    Err(Unexplained {
+        calls: events.len(),
+        explained: furthest.0,
+        open: open.map(|event| format!("{event:?}")).collect(),
+    })
+}
+
+/// A part of an order that was found, with what is left to try after it.
+struct Step<S> {
+    done: Done,
+    state: S,
+    nexts: std::vec::IntoIter<usize>,
+}
+
+/// Which calls of a history, sorted by when they began, are in the order already: all before
+/// `first`, and `later`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Done {
+    first: usize,
+    later: BTreeSet<usize>,
+}
+
+impl Done {
+    fn add(&mut self, place: usize) {
+        self.later.insert(place);
+        while self.later.remove(&self.first) {
+            self.first += 1;
+        }
+    }
+
+    /// The calls that may be next: those that began before every open call has ended. The first
+    /// to end is tried first.
+    fn nexts<C, A>(&self, events: &[&Event<C, A>]) -> Vec<usize> {
+        let (mut open, mut first_end) = (Vec::new(), u64::MAX);
+        for (place, event) in events.iter().enumerate().skip(self.first) {
+            if event.began > first_end {
+                break;
             }
-            let mut done = done.clone();
-            if let Some(flag) = done.get_mut(next) {
-                *flag = true;
-            }
-            if self.tried.insert((done.clone(), after.clone())) && self.from(done, after) {
-                return true;
+            if !self.later.contains(&place) {
+                first_end = first_end.min(event.ended);
+                open.push((event.ended, event.began, place));
             }
         }
-        false
+        open.retain(|(_, began, _)| *began < first_end);
+        open.sort_unstable();
+        open.into_iter().map(|(_, _, place)| place).collect()
     }
 }
+
+/// A history that no order explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unexplained {
+    /// How many calls it has.
+    pub calls: usize,
+    /// How many of them could be put in order.
+    pub explained: usize,
+    /// The calls that could have been next there, with answers that do not fit.
+    pub open: Vec<String>,
+}
+
+impl fmt::Display for Unexplained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            calls, explained, ..
+        } = self;
+        write!(
+            f,
+            "no order of the calls explains the history: after {explained} of {calls}, none of \
+             these can be next:"
+        )?;
+        for event in &self.open {
+            write!(f, "\n{event}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unexplained {}

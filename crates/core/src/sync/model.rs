@@ -6,11 +6,11 @@
 
 #![allow(clippy::print_stdout, reason = "a model says what it explored")]
 
-use std::fmt::Debug;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::history::{Recorder, Specification, is_linearizable};
+use super::history::{Recorder, Specification, explain};
 
 /// One model.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +36,14 @@ impl Model {
     /// If an execution panics or deadlocks, or if fewer than `at_least` were explored.
     pub fn check(&self, body: impl Fn() + Send + Sync + 'static) {
         println!("model {}: begins", self.name);
-        let executions = self.explore(0, body);
-        self.report(1, executions);
+        let executions = Arc::new(AtomicU64::new(0));
+        self.explore(&executions, body);
+        self.report(1, executions.load(Ordering::Relaxed));
     }
 
     /// Explores each scenario of `scenarios`: a list of calls for each thread, made on a fresh
     /// `store`, with `setup` made before and `closing` after them; every explored history must be
-    /// linearizable and pass `audit`.
+    /// linearizable and pass `audit`. Scenarios are spread over the machine's cores.
     ///
     /// # Panics
     /// As [`Model::check`]; and, with the history, if one is not linearizable.
@@ -54,17 +55,37 @@ impl Model {
         T: Send + Sync + 'static,
     {
         println!("model {}: begins", self.name);
-        let (count, mut executions) = (scenarios.len(), 0);
-        let parts = Arc::new(parts);
-        for scenario in scenarios {
-            let parts = Arc::clone(&parts);
-            executions += self.explore(executions, move || parts.run(&scenario));
-        }
-        self.report(count, executions);
+        let (executions, next) = (Arc::new(AtomicU64::new(0)), AtomicUsize::new(0));
+        let (scenarios, parts) = (Arc::new(scenarios), Arc::new(parts));
+        let work = || {
+            // What is left is taken away when a scenario fails, so that all workers stop.
+            let _stop = StopOthers(&next);
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                if place >= scenarios.len() {
+                    return;
+                }
+                let (scenarios, parts) = (Arc::clone(&scenarios), Arc::clone(&parts));
+                self.explore(&executions, move || {
+                    scenarios
+                        .get(place)
+                        .into_iter()
+                        .for_each(|scenario| parts.run(scenario));
+                });
+            }
+        };
+        std::thread::scope(|scope| {
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            for _ in 1..cores {
+                scope.spawn(work);
+            }
+            work();
+        });
+        self.report(scenarios.len(), executions.load(Ordering::Relaxed));
     }
 
-    /// Runs `body` in every interleaving; gives how many there were. `before` were explored already.
-    fn explore(&self, before: u64, body: impl Fn() + Send + Sync + 'static) -> u64 {
+    /// Runs `body` in every interleaving, and counts them.
+    fn explore(&self, executions: &Arc<AtomicU64>, body: impl Fn() + Send + Sync + 'static) {
         // The builder reads limits from the environment that would make it stop early and pass.
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = self.preemptions;
@@ -72,17 +93,15 @@ impl Model {
         builder.max_duration = None;
         builder.max_branches = 100_000;
         builder.checkpoint_file = None;
-        let executions = Arc::new(AtomicU64::new(before));
-        let counted = Arc::clone(&executions);
+        let counted = Arc::clone(executions);
         let _last_words = LastWords {
             name: self.name,
-            executions: Arc::clone(&executions),
+            executions: Arc::clone(executions),
         };
         builder.check(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             body();
         });
-        executions.load(Ordering::Relaxed) - before
     }
 
     fn report(&self, scenarios: usize, executions: u64) {
@@ -115,6 +134,16 @@ impl Drop for LastWords {
         if std::thread::panicking() {
             let executions = self.executions.load(Ordering::Relaxed);
             println!("model {}: failed in execution {executions}", self.name);
+        }
+    }
+}
+
+struct StopOthers<'a>(&'a AtomicUsize);
+
+impl Drop for StopOthers<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(usize::MAX / 2, Ordering::Relaxed);
         }
     }
 }
@@ -174,10 +203,12 @@ where
         }
         perform(&store, &recorder, &self.closing);
         let history = recorder.take();
-        assert!(
-            is_linearizable(self.specification.clone(), &history),
-            "no order of the calls explains the history: {history:#?}"
-        );
+        if let Err(unexplained) = explain(self.specification.clone(), &history) {
+            assert!(
+                history.is_empty(),
+                "{unexplained}\nThe history: {history:#?}"
+            );
+        }
         if let Err(disagreement) = (self.audit)(&store) {
             assert!(disagreement.is_empty(), "{disagreement}");
         }
@@ -213,9 +244,4 @@ pub fn scenarios<C: Clone>(alphabet: &[C], threads: usize, calls: usize) -> Vec<
             .collect()
     };
     chosen.iter().map(scenario).collect()
-}
-
-/// The debug form of anything, as the answer of a specification.
-pub fn shown(value: impl Debug) -> String {
-    format!("{value:?}")
 }

@@ -336,6 +336,52 @@ fn cache_invalidate_2() {
 }
 
 #[test]
+fn cache_invalidate_3() {
+    let claim = "an invalidation races two callers of whom one may wait for the other's load: who \
+                 asks after it gets nothing older, each side of it has one load, and nothing older \
+                 is published late";
+    let bounded = Model {
+        preemptions: Some(6),
+        ..model("cache_invalidate_3", claim, 3, 4, 474_606)
+    };
+    bounded.check(|| {
+        let core = core(8, None);
+        let source = Arc::new(AtomicU64::new(1));
+        let (loads, invalidated) = (Arc::new(Counter::new(0)), Arc::new(Counter::new(0)));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let (core, source) = (Arc::clone(&core), Arc::clone(&source));
+                let (loads, invalidated) = (Arc::clone(&loads), Arc::clone(&invalidated));
+                thread::spawn(move || {
+                    let late = invalidated.load(CounterOrdering::SeqCst) == 1;
+                    let served = call(&core, "main", tick(1), |lead| {
+                        loads.fetch_add(1, CounterOrdering::SeqCst);
+                        let value = payload(source.load(Ordering::SeqCst));
+                        lead.finish(Ok((value, TTL)), tick(2));
+                    });
+                    let number = number(&served.unwrap().policy);
+                    assert!(!late || number == 2, "seen after the invalidation");
+                })
+            })
+            .collect();
+        source.store(2, Ordering::SeqCst);
+        core.invalidate("main");
+        invalidated.store(1, CounterOrdering::SeqCst);
+        for other in others {
+            other.join().unwrap();
+        }
+        let held = core.read("main", |entry| Some(number(entry.fresh(tick(1))?.policy)));
+        assert_ne!(held, Some(1), "an older value was published late");
+        let loads = loads.load(CounterOrdering::SeqCst);
+        assert!(
+            (1..=2).contains(&loads),
+            "one load before the invalidation and one after it"
+        );
+        core.audit().unwrap();
+    });
+}
+
+#[test]
 fn cache_invalidate_waiter_2() {
     let claim = "a waiter whose load ended before an invalidation and who looks after it begins \
                  again instead of showing the older value";
