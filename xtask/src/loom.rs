@@ -171,7 +171,10 @@ mod tests {
             "after a progress dot"
         );
         assert_eq!(executions(line), Some(29));
-        assert_eq!(remark(&[line.to_owned(), line.to_owned()]), "2 models, 58 executions");
+        assert_eq!(
+            remark(&[line.to_owned(), line.to_owned()]),
+            "2 models, 58 executions"
+        );
         assert_eq!(report("model a: begins"), None);
         assert_eq!(report("test result: ok"), None);
     }

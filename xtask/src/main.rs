@@ -9,6 +9,7 @@ mod compiler;
 mod demo;
 mod failure;
 mod fix;
+mod linearizability;
 mod loom;
 mod output;
 mod race;
@@ -63,6 +64,11 @@ const VERBS: &[Verb] = &[
         name: "schedules",
         help: schedules::HELP,
         run: schedules::run,
+    },
+    Verb {
+        name: "linearizability",
+        help: linearizability::HELP,
+        run: linearizability::run,
     },
     Verb {
         name: "fix",

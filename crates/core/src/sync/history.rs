@@ -3,7 +3,7 @@
 //! A history is linearizable if its calls can be put in one order that keeps each call between its
 //! beginning and its end and in which a sequential specification gives every answer that was
 //! given. The search is that of Wing and Gong with the memory of Lowe: a set of calls done and the
-//! state they lead to is given up once.
+//! state they lead to is given up once. `load` records histories of real runs.
 //!
 //! For tests and models only; nothing here runs in production.
 
@@ -14,6 +14,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(all(feature = "test-util", not(countersign_loom)))]
+pub mod load;
 #[cfg(test)]
 #[cfg(not(any(countersign_loom, countersign_shuttle)))]
 mod tests;
