@@ -46,9 +46,11 @@ mod decision;
 mod digest;
 mod document;
 mod error;
+mod explain;
 mod index;
 #[cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
 pub mod instrumented;
+mod listed;
 mod loader;
 mod memory;
 mod names;
@@ -81,9 +83,10 @@ pub use decision::{
 pub use digest::{ParseDigestError, PolicyDigest};
 pub use document::{ConditionsDocument, PolicyDocument, RuleDocument};
 pub use error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError};
+pub use explain::{Explanation, Step, Steps, Unmet};
 pub use loader::{LoadError, Loader};
 pub use memory::{InMemory, InMemorySync};
 pub use policy::Policy;
 pub use query::{Mode, Query};
-pub use rule::{Conditions, Effect, MAX_REASON_CHARACTERS, Rule};
+pub use rule::{Conditions, Effect, MAX_REASON_CHARACTERS, Modes, Rule};
 pub use store::{Expected, Store, StoreExt, Stored};

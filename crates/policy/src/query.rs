@@ -6,9 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use countersign_core::names::{Group, Person, Profile};
 use serde::{Deserialize, Serialize};
+
+use crate::listed::Listed;
 
 /// How access is asked for.
 ///
@@ -82,14 +84,32 @@ impl FromStr for Mode {
 /// assert_eq!(query.session_table(), Some("sessions"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// For logs and findings it is shown in one line, and serialised as one object without what it
+/// does not have:
+///
+/// ```
+/// # use countersign_policy::{Person, Profile, Query};
+/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// assert_eq!(query.to_string(), "`alice` for `prod` at 2026-03-02T09:00:00Z, no mode");
+/// assert_eq!(
+///     serde_json::to_string(&query)?,
+///     r#"{"person":"alice","profile":"prod","at":"2026-03-02T09:00:00Z"}"#,
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Query {
     person: Person,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<Group>,
     profile: Profile,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     profile_groups: Vec<Group>,
     at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<Mode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     session_table: Option<String>,
 }
 
@@ -169,5 +189,29 @@ impl Query {
     /// The table in which the session is tracked; none if it is not. Never empty.
     pub fn session_table(&self) -> Option<&str> {
         self.session_table.as_deref()
+    }
+}
+
+/// In one line; long lists of groups are shortened.
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.person)?;
+        if !self.groups.is_empty() {
+            write!(f, " (in {})", Listed(&self.groups))?;
+        }
+        write!(f, " for `{}`", self.profile)?;
+        if !self.profile_groups.is_empty() {
+            write!(f, " (in {})", Listed(&self.profile_groups))?;
+        }
+        let at = self.at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        write!(f, " at {at}")?;
+        match self.mode {
+            Some(mode) => write!(f, ", mode {mode}")?,
+            None => f.write_str(", no mode")?,
+        }
+        match self.session_table {
+            Some(_) => f.write_str(", session tracked"),
+            None => Ok(()),
+        }
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use countersign_core::names::{Group, NameError, Person, Profile, check_name};
 use countersign_core::window::duration::DurationText;
 use countersign_core::window::{Window, WindowDocument};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::document::{ConditionsDocument, RuleDocument};
 use crate::error::{Problem, RuleError};
@@ -264,6 +264,11 @@ impl Conditions {
         self.time.as_ref()
     }
 
+    /// The modes it is for; every mode, and queries without one, if none.
+    pub fn modes(&self) -> Option<Modes> {
+        self.modes
+    }
+
     /// Whether it is for queries of this mode. A rule with modes is not for a query without.
     pub fn allow_mode(&self, mode: Option<Mode>) -> bool {
         self.modes
@@ -344,17 +349,35 @@ fn share(list: Option<&[Group]>, groups: &[Group]) -> bool {
     list.is_none_or(|list| groups.iter().any(|group| list.contains(group)))
 }
 
-/// A set of modes, not empty.
+/// A set of modes, not empty. Shown and serialised in the order of [`Mode::ALL`].
+///
+/// ```
+/// use countersign_policy::{Mode, Policy};
+///
+/// let policy: Policy = r#"{"version": "1", "rules": [
+///     {"name": "r", "effect": "allow", "conditions": {"mode": ["cli", "server"]}}
+/// ]}"#.parse()?;
+/// let modes = policy.rules()[0].conditions().modes().ok_or("two")?;
+/// assert!(modes.has(Mode::Cli) && !modes.has(Mode::CredentialProcess));
+/// assert_eq!(modes.to_string(), "server, cli");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Modes(u8);
+pub struct Modes(u8);
 
 impl Modes {
     fn bit(mode: Mode) -> u8 {
         1 << mode as u8
     }
 
-    fn has(self, mode: Mode) -> bool {
+    /// Whether `mode` is among them.
+    pub fn has(self, mode: Mode) -> bool {
         self.0 & Self::bit(mode) != 0
+    }
+
+    /// The modes, in the order of [`Mode::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Mode> {
+        Mode::ALL.into_iter().filter(move |mode| self.has(*mode))
     }
 
     fn compile(texts: &[String]) -> Result<Self, Fault> {
@@ -372,8 +395,23 @@ impl Modes {
     }
 
     fn to_document(self) -> Vec<String> {
-        let modes = Mode::ALL.into_iter().filter(|mode| self.has(*mode));
-        modes.map(|mode| mode.as_str().to_owned()).collect()
+        self.iter().map(|mode| mode.as_str().to_owned()).collect()
+    }
+}
+
+impl fmt::Display for Modes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, mode) in self.iter().enumerate() {
+            let separator = if place == 0 { "" } else { ", " };
+            write!(f, "{separator}{mode}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Modes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
     }
 }
 

@@ -7,6 +7,7 @@ use countersign_policy::{
 };
 use serde_json::{Value, json};
 
+pub mod small;
 pub mod store;
 
 /// A document with these rules.
