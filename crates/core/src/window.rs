@@ -14,12 +14,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Offset, TimeZone, Utc, Weekday};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub mod document;
 pub mod duration;
+
+pub use chrono_tz::Tz;
 
 /// A time window as a document says it.
 ///
@@ -106,23 +107,44 @@ impl Window {
             .local_minus_utc();
         let local_seconds = at.timestamp() + i64::from(offset);
         let minutes = local_seconds.div_euclid(60);
-        let day = minutes.div_euclid(MINUTES_A_DAY);
-        let minute = minutes.rem_euclid(MINUTES_A_DAY);
-        let (start, end) = (i64::from(self.start), i64::from(self.end));
-        if start == end {
-            self.includes_day(day)
-        } else if start < end {
-            minute >= start && minute < end && self.includes_day(day)
-        } else if minute >= start {
-            self.includes_day(day)
-        } else {
-            minute < end && self.includes_day(day - 1)
-        }
+        // Day 0 is 1 January 1970, a Thursday.
+        let weekday = (minutes.div_euclid(MINUTES_A_DAY) + 3).rem_euclid(7);
+        self.includes(weekday, minutes.rem_euclid(MINUTES_A_DAY))
     }
 
-    /// Whether a day, counted from 1 January 1970 (a Thursday), is among the window's days.
-    fn includes_day(&self, day: i64) -> bool {
-        self.days & (1 << (day + 3).rem_euclid(7)) != 0
+    /// Whether the window is open when its zone's wall clock shows this day and minute, counted
+    /// from midnight. That is all that [`contains`](Window::contains) depends on.
+    ///
+    /// ```
+    /// use chrono::Weekday;
+    /// use countersign_core::window::{Window, WindowDocument};
+    ///
+    /// let json = r#"{"days": ["friday"], "hours": {"start": "22:00", "end": "06:00"}}"#;
+    /// let window = Window::try_from(&serde_json::from_str::<WindowDocument>(json)?)?;
+    /// assert!(window.contains_local(Weekday::Sat, 5 * 60 + 59));
+    /// assert!(!window.contains_local(Weekday::Sat, 6 * 60));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn contains_local(&self, day: Weekday, minute_of_day: u16) -> bool {
+        self.includes(
+            i64::from(day.num_days_from_monday()),
+            i64::from(minute_of_day),
+        )
+    }
+
+    /// `weekday` is 0 on Monday.
+    fn includes(&self, weekday: i64, minute: i64) -> bool {
+        let (start, end) = (i64::from(self.start), i64::from(self.end));
+        let includes_day = |weekday: i64| self.days & (1 << weekday) != 0;
+        if start == end {
+            includes_day(weekday)
+        } else if start < end {
+            minute >= start && minute < end && includes_day(weekday)
+        } else if minute >= start {
+            includes_day(weekday)
+        } else {
+            minute < end && includes_day((weekday + 6) % 7)
+        }
     }
 
     /// The zone whose wall clock counts.

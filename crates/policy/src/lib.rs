@@ -50,6 +50,7 @@ mod explain;
 mod index;
 #[cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
 pub mod instrumented;
+mod lint;
 mod listed;
 mod loader;
 mod memory;
@@ -57,6 +58,7 @@ mod names;
 mod policy;
 mod query;
 mod rule;
+mod space;
 pub mod store;
 
 #[cfg(all(
@@ -84,6 +86,7 @@ pub use digest::{ParseDigestError, PolicyDigest};
 pub use document::{ConditionsDocument, PolicyDocument, RuleDocument};
 pub use error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError};
 pub use explain::{Explanation, Step, Steps, Unmet};
+pub use lint::{Finding, FindingKind, LintReport, RulePlace, Severity};
 pub use loader::{LoadError, Loader};
 pub use memory::{InMemory, InMemorySync};
 pub use policy::Policy;
