@@ -1,4 +1,4 @@
-//! What `Policy::lint` and `Policy::explain` cost on large policies, on the machine
+//! What `Policy::lint`, `Policy::explain` and `Policy::diff` cost on large policies, on the machine
 //! that runs it: `cargo run --release -p countersign-policy --example lint_cost`.
 #![allow(
     clippy::unwrap_used,
@@ -22,16 +22,25 @@ fn main() {
         ("100 people x 10 profiles", lists),
         ("overlapping at random", overlapping),
     ] {
-        let policy = policy(shape);
+        let old = policy(shape, 0);
         let started = Instant::now();
-        let report = policy.lint();
+        let report = old.lint();
         let (findings, open) = (report.findings().len(), report.undecided().len());
         println!(
             "lint  {RULES} rules, {name}: {:.2} s, {findings} findings, {open} undecided",
             seconds(started)
         );
+        let new = policy(shape, 10);
+        let started = Instant::now();
+        let difference = old.diff(&new);
+        println!(
+            "diff  {RULES} rules, 10 of them other: {:.2} s, {} changes, complete: {}",
+            seconds(started),
+            difference.changes().len(),
+            difference.is_complete()
+        );
     }
-    let policy = policy(mixed);
+    let policy = policy(mixed, 0);
     let at = "2026-03-02T09:00:00Z".parse().unwrap();
     let query = Query::new(
         Person::new("nobody").unwrap(),
@@ -52,7 +61,8 @@ fn main() {
 
 type Shape = fn(usize, &mut dyn FnMut(usize) -> usize) -> (&'static str, Value);
 
-fn policy(shape: Shape) -> Policy {
+/// Rules of one shape; so many of them, spread evenly, with another effect.
+fn policy(shape: Shape, others: usize) -> Policy {
     let mut state = 1_u64;
     let mut random = |below: usize| {
         state = state
@@ -63,6 +73,8 @@ fn policy(shape: Shape) -> Policy {
     let rules: Vec<Value> = (0..RULES)
         .map(|number| {
             let (effect, conditions) = shape(number, &mut random);
+            let is_other = number % 1_000 < others / 10;
+            let effect = if is_other { "require_server" } else { effect };
             json!({"name": format!("rule {number}"), "effect": effect, "conditions": conditions})
         })
         .collect();

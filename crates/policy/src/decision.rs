@@ -17,6 +17,8 @@ use crate::rule::{Effect, Rule};
 mod line;
 mod owned;
 
+pub(crate) use line::Line;
+pub(crate) use owned::serialize_length;
 pub use owned::{OwnedDecision, OwnedDenial, OwnedRule, Verdict};
 
 /// The answer to a query.

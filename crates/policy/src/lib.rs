@@ -43,6 +43,7 @@
 mod cache;
 mod combine;
 mod decision;
+mod diff;
 mod digest;
 mod document;
 mod error;
@@ -82,6 +83,7 @@ pub use decision::{
     Allow, Decision, Denial, Deny, Matched, OwnedDecision, OwnedDenial, OwnedRule, RequireApproval,
     Verdict,
 };
+pub use diff::{Change, Difference, Direction, LocalTimes, NameSet, Outcome, Subjects};
 pub use digest::{ParseDigestError, PolicyDigest};
 pub use document::{ConditionsDocument, PolicyDocument, RuleDocument};
 pub use error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError};
@@ -92,4 +94,5 @@ pub use memory::{InMemory, InMemorySync};
 pub use policy::Policy;
 pub use query::{Mode, Query};
 pub use rule::{Conditions, Effect, MAX_REASON_CHARACTERS, Modes, Rule};
+pub use space::Ways;
 pub use store::{Expected, Store, StoreExt, Stored};

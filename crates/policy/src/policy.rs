@@ -99,7 +99,12 @@ impl Policy {
         }
     }
 
-    fn outcome<'p>(&'p self, rule: Matched<'p>, hard: bool, query: &Query) -> Decision<'p> {
+    pub(crate) fn outcome<'p>(
+        &'p self,
+        rule: Matched<'p>,
+        hard: bool,
+        query: &Query,
+    ) -> Decision<'p> {
         let server = query.mode() == Some(Mode::Server);
         let tracked = query.session_table().is_some();
         match rule.effect {

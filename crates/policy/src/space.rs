@@ -37,9 +37,8 @@ mod ways;
 
 pub(crate) use cover::{Effort, Exhausted, Wanted, outside};
 pub(crate) use crossing::Crossing;
-use sets::Id;
-pub(crate) use sets::{Members, Names, Times, Week, ids};
-pub(crate) use ways::Ways;
+pub(crate) use sets::{Id, Members, Names, Times, Week, ids};
+pub use ways::Ways;
 
 /// A set of queries: all that have each coordinate in its set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,6 +52,17 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    pub(crate) fn everything() -> Self {
+        Self {
+            people: Names::all(),
+            groups: Members::any(),
+            profiles: Names::all(),
+            profile_groups: Members::any(),
+            ways: Ways::ALL,
+            times: Times::always(),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.people.is_empty()
             || self.profiles.is_empty()
@@ -147,6 +157,45 @@ impl Region {
             && self.groups.within(&other.groups)
             && self.profile_groups.within(&other.profile_groups)
             && self.times.within(&other.times)
+    }
+
+    /// Both regions as one, if that is a region: if one is within the other or they differ in one
+    /// coordinate that can be joined.
+    pub(crate) fn join(&self, other: &Self) -> Option<Region> {
+        if self.within(other) {
+            return Some(other.clone());
+        }
+        if other.within(self) {
+            return Some(self.clone());
+        }
+        let same = [
+            self.people == other.people,
+            self.profiles == other.profiles,
+            self.ways == other.ways,
+            self.times == other.times,
+            self.groups == other.groups,
+            self.profile_groups == other.profile_groups,
+        ];
+        let joined = match same {
+            [false, true, true, true, true, true] => Region {
+                people: self.people.or(&other.people),
+                ..self.clone()
+            },
+            [true, false, true, true, true, true] => Region {
+                profiles: self.profiles.or(&other.profiles),
+                ..self.clone()
+            },
+            [true, true, false, true, true, true] => Region {
+                ways: self.ways.or(other.ways),
+                ..self.clone()
+            },
+            [true, true, true, false, true, true] => Region {
+                times: self.times.or(&other.times)?,
+                ..self.clone()
+            },
+            _ => return None,
+        };
+        Some(joined)
     }
 
     /// How many names it lists.
@@ -244,6 +293,18 @@ impl Space {
         }
         Some(groups)
     }
+
+    pub(crate) fn people(&self, ids: &[Id]) -> Vec<Person> {
+        self.people.all(ids)
+    }
+
+    pub(crate) fn profiles(&self, ids: &[Id]) -> Vec<Profile> {
+        self.profiles.all(ids)
+    }
+
+    pub(crate) fn groups(&self, ids: &[Id]) -> Vec<Group> {
+        self.groups.all(ids)
+    }
 }
 
 /// Names and their numbers.
@@ -283,6 +344,11 @@ impl<T: Clone + Eq + Hash> Table<T> {
 
     fn name(&self, id: Id) -> Option<&T> {
         self.names.get(usize::try_from(id).ok()?)
+    }
+
+    fn all(&self, ids: &[Id]) -> Vec<T> {
+        let names = ids.iter().filter_map(|id| self.name(*id));
+        names.cloned().collect()
     }
 
     /// A name of the set; where that is not a listed one, one that no rule has.
@@ -345,7 +411,7 @@ fn moment(times: &Times) -> Option<DateTime<Utc>> {
 }
 
 /// The minute of the week that a wall clock shows; 0 is Monday's first.
-fn minute_of_week(local: NaiveDateTime) -> usize {
+pub(crate) fn minute_of_week(local: NaiveDateTime) -> usize {
     let day = local.weekday().num_days_from_monday();
     let minute = (day * 24 + local.hour()) * 60 + local.minute();
     usize::try_from(minute).unwrap_or(0)

@@ -366,7 +366,7 @@ fn rules_alike_but_for_their_name_are_found_and_others_are_not() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Within one zone: unreachable if and only if no query reaches the rule; a denial is told to
     /// be swallowed if and only if some query that it matches is allowed by a rule before it.

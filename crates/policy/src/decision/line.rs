@@ -12,13 +12,13 @@ use super::owned::{OwnedDenial, Verdict};
 use super::{Decision, Matched, OwnedDecision};
 use crate::error::escape;
 
-struct Line<'a> {
-    verdict: Verdict,
-    denial: Option<OwnedDenial>,
-    requires_session_tracking: bool,
-    rule: Option<Matched<'a>>,
-    max_duration: Option<Duration>,
-    grant: Option<&'a Grant>,
+pub(crate) struct Line<'a> {
+    pub(crate) verdict: Verdict,
+    pub(crate) denial: Option<OwnedDenial>,
+    pub(crate) requires_session_tracking: bool,
+    pub(crate) rule: Option<Matched<'a>>,
+    pub(crate) max_duration: Option<Duration>,
+    pub(crate) grant: Option<&'a Grant>,
 }
 
 impl fmt::Display for Line<'_> {

@@ -193,7 +193,7 @@ impl fmt::Display for OwnedRule {
     }
 }
 
-fn serialize_length<S: Serializer>(
+pub(crate) fn serialize_length<S: Serializer>(
     length: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

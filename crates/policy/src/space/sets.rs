@@ -105,6 +105,10 @@ impl Names {
         self.and(&other.complement())
     }
 
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        self.complement().and(&other.complement()).complement()
+    }
+
     fn complement(&self) -> Self {
         match self {
             Names::Only(ids) => Names::AllBut(Rc::clone(ids)),
@@ -165,6 +169,10 @@ impl Members {
 
     pub(crate) fn clauses(&self) -> &[Ids] {
         &self.clauses
+    }
+
+    pub(crate) fn forbidden(&self) -> &[Id] {
+        &self.forbidden
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -283,6 +291,10 @@ impl Week {
         self.combine(other, |left, right| left & right)
     }
 
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        self.combine(other, |left, right| left | right)
+    }
+
     pub(crate) fn minus(&self, other: &Self) -> Self {
         self.combine(other, |left, right| left & !right)
     }
@@ -392,5 +404,27 @@ impl Times {
             Some(own) => own.within(week),
             None => false,
         })
+    }
+
+    /// Both together, if they differ in one zone at most.
+    pub(crate) fn or(&self, other: &Self) -> Option<Self> {
+        let differs = |zone: &Tz| self.week(*zone) != other.week(*zone);
+        let mut zones = self
+            .0
+            .iter()
+            .chain(&other.0)
+            .map(|(zone, _)| *zone)
+            .filter(differs);
+        let Some(zone) = zones.next() else {
+            return Some(self.clone());
+        };
+        if zones.any(|another| another != zone) {
+            return None;
+        }
+        let both = match (self.week(zone), other.week(zone)) {
+            (Some(left), Some(right)) => left.or(right),
+            _ => Week::full(),
+        };
+        Some(self.set(zone, both))
     }
 }
