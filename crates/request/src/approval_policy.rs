@@ -142,6 +142,11 @@ impl ApprovalRule {
         Arc::clone(&self.name)
     }
 
+    /// The profiles that the rule names; every profile if none.
+    pub fn profiles(&self) -> Option<&[Profile]> {
+        self.profiles.as_deref()
+    }
+
     /// Whether the rule is for this profile: it names it, or names none.
     pub fn applies_to(&self, profile: &Profile) -> bool {
         self.profiles
@@ -226,6 +231,14 @@ impl AutoApproval {
             .is_none_or(|users| users.contains(requester))
             && self.time.as_ref().is_none_or(|window| window.contains(at))
             && self.max_duration.is_none_or(|most| duration <= most)
+    }
+
+    /// Whether it holds for every request of `requester`, at any time and however long.
+    pub(crate) fn always_holds(&self, requester: &Person) -> bool {
+        let users = self.users.as_ref();
+        users.is_some_and(|users| users.contains(requester))
+            && self.time.is_none()
+            && self.max_duration.is_none()
     }
 
     fn compile(document: &AutoApproveDocument) -> Result<Self, (String, Problem)> {

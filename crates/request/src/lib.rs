@@ -45,6 +45,7 @@ mod error;
 #[cfg(feature = "test-util")]
 pub mod instrumented;
 mod limits;
+mod lint;
 mod memory;
 mod record;
 mod store;
@@ -58,6 +59,7 @@ pub use document::{
 };
 pub use error::{Error, Outcome};
 pub use limits::{Limits, ValidationError};
+pub use lint::{Finding, FindingKind, RulePlace};
 pub use memory::{InMemory, InMemorySync};
 pub use record::{Action, Actor, Approval, Draft, HistoryEntry, Request, RequestId};
 pub use store::{Filter, Store, StoreExt};
