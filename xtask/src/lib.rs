@@ -16,3 +16,7 @@ mod demo {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/concurrency.md")]
 mod concurrency {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/lint.md")]
+mod lint {}
