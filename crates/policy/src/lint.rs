@@ -148,8 +148,8 @@ pub enum FindingKind {
     /// The rule never decides: earlier rules, whatever their effect, take every query that it is
     /// for. Remove it, or put it before them.
     UnreachableRule {
-        /// The earlier rules that take all of it, together if there are several: none of them can
-        /// be left out.
+        /// The earlier rules that take all of it, together if there are several. None of them can
+        /// be left out, unless they are more than 64.
         taken_by: Vec<RulePlace>,
     },
     /// The rule denies, and earlier rules give access to some of what it denies. Put it before
