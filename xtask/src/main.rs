@@ -9,6 +9,7 @@ mod compiler;
 mod demo;
 mod failure;
 mod fix;
+mod fuzz;
 mod linearizability;
 mod loom;
 mod output;
@@ -69,6 +70,11 @@ const VERBS: &[Verb] = &[
         name: "linearizability",
         help: linearizability::HELP,
         run: linearizability::run,
+    },
+    Verb {
+        name: "fuzz",
+        help: fuzz::HELP,
+        run: fuzz::run,
     },
     Verb {
         name: "fix",

@@ -302,7 +302,7 @@ impl From<serde_json::Error> for DocumentError {
 /// assert_eq!((error.index, error.name.as_str(), error.field.as_str()), (0, "on-call", "users[1]"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("rule {index} `{name}`: `{field}`: {problem}")]
+#[error("rule {index} `{name}`: `{field}`: {}", shown(&.problem.to_string()))]
 pub struct RuleError {
     /// The rule's place in the list, from 0.
     pub index: usize,

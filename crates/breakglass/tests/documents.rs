@@ -414,3 +414,22 @@ fn a_list_in_the_place_of_a_document_is_refused() {
         Err(countersign_breakglass::DocumentError::Syntax { .. })
     ));
 }
+
+#[test]
+fn values_in_a_message_are_escaped_and_shortened() {
+    let long = "x".repeat(100_000);
+    for value in ["\u{1b}[2K\nall is well", long.as_str()] {
+        for window in [
+            json!({"days": [value]}),
+            json!({"days": ["monday"], "timezone": value}),
+            json!({"hours": {"start": value, "end": "17:00"}}),
+        ] {
+            let message = invocation_fault("time", window).to_string();
+            assert!(message.starts_with("rule 0 `on-call`: `time."), "{message}");
+            assert!(!message.contains(char::is_control), "{message:?}");
+            assert!(message.len() < 1_000, "{} bytes", message.len());
+        }
+    }
+    let short = invocation_fault("time", json!({"days": ["mönday"]})).to_string();
+    assert!(short.contains("`mönday`"), "{short}");
+}

@@ -16,7 +16,7 @@ pub enum Role {
     Domain,
     /// An engine's adapter.
     Store,
-    /// The project's own commands.
+    /// The project's own commands, and what they let a fuzzer drive.
     Xtask,
 }
 
@@ -25,7 +25,7 @@ pub fn role(folder: &str) -> Option<Role> {
     match folder {
         "crates/core" => Some(Role::Core),
         "crates/policy" | "crates/request" | "crates/breakglass" => Some(Role::Domain),
-        "xtask" => Some(Role::Xtask),
+        "xtask" | "fuzz" => Some(Role::Xtask),
         _ => {
             let name = folder.strip_prefix("crates/stores/")?;
             (!name.is_empty() && !name.contains('/')).then_some(Role::Store)
