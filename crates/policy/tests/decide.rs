@@ -246,6 +246,112 @@ fn one_group_in_common_is_enough_and_kinds_do_not_mix() {
     assert!(!allows(&people, &query));
 }
 
+/// A query with these groups of the person and of the profile.
+fn in_groups(of_person: &[&str], of_profile: &[&str]) -> Query {
+    let groups = |names: &[&str]| -> Vec<Group> { names.iter().map(|name| group(name)).collect() };
+    query("alice", "prod")
+        .with_groups(groups(of_person))
+        .with_profile_groups(groups(of_profile))
+}
+
+#[test]
+fn groups_that_are_absent_restrict_nothing_and_groups_that_are_not_passed_are_none() {
+    let anyone = allowing(json!({"profiles": ["prod"]}));
+    let people = allowing(json!({"groups": ["on-call"]}));
+    let profiles = allowing(json!({"profile_groups": ["db"]}));
+    for (of_person, of_profile) in [
+        (&[][..], &[][..]),
+        (&["on-call"], &[]),
+        (&[], &["db"]),
+        (&["staff", "on-call"], &["web", "db"]),
+        (&["db"], &["on-call"]),
+    ] {
+        let query = in_groups(of_person, of_profile);
+        assert!(allows(&anyone, &query), "{query:?}");
+        let expected = of_person.contains(&"on-call");
+        assert_eq!(allows(&people, &query), expected, "{query:?}");
+        let expected = of_profile.contains(&"db");
+        assert_eq!(allows(&profiles, &query), expected, "{query:?}");
+    }
+}
+
+#[test]
+fn groups_hold_together_with_every_other_condition() {
+    let policy = allowing(json!({
+        "users": ["alice", "bob"], "groups": ["on-call", "leads"],
+        "profiles": ["prod", "staging"], "profile_groups": ["db", "queue"],
+    }));
+    let ask = |who, what, of_person: &[&str], of_profile: &[&str]| {
+        let groups = in_groups(of_person, of_profile);
+        let query = query(who, what)
+            .with_groups(groups.groups().to_vec())
+            .with_profile_groups(groups.profile_groups().to_vec());
+        allows(&policy, &query)
+    };
+    assert!(ask("alice", "prod", &["leads"], &["queue"]));
+    assert!(ask("bob", "staging", &["x", "on-call"], &["db", "y"]));
+    for (who, what, of_person, of_profile) in [
+        ("carol", "prod", &["leads"][..], &["queue"][..]),
+        ("alice", "dev", &["leads"], &["queue"]),
+        ("alice", "prod", &["staff"], &["queue"]),
+        ("alice", "prod", &["leads"], &["web"]),
+        ("alice", "prod", &[], &["queue"]),
+        ("alice", "prod", &["leads"], &[]),
+        ("alice", "prod", &["queue"], &["leads"]),
+    ] {
+        assert!(
+            !ask(who, what, of_person, of_profile),
+            "{who} {what} {of_person:?} {of_profile:?}"
+        );
+    }
+}
+
+#[test]
+fn groups_match_exactly() {
+    let people = allowing(json!({"groups": ["On-Call"]}));
+    let profiles = allowing(json!({"profile_groups": ["On-Call"]}));
+    for (name, expected) in [
+        ("On-Call", true),
+        ("on-call", false),
+        ("ON-CALL", false),
+        ("On-Cal", false),
+        ("On-Call2", false),
+        ("On Call", false),
+        ("*", false),
+    ] {
+        assert_eq!(
+            allows(&people, &in_groups(&[name], &[])),
+            expected,
+            "{name}"
+        );
+        assert_eq!(
+            allows(&profiles, &in_groups(&[], &[name])),
+            expected,
+            "{name}"
+        );
+    }
+}
+
+/// A name is what it is asked as: a person is not the group, nor a profile the group of its name.
+#[test]
+fn groups_are_neither_people_nor_profiles() {
+    let groups = allowing(json!({"groups": ["alice"]}));
+    let profile_groups = allowing(json!({"profile_groups": ["prod"]}));
+    let names = allowing(json!({"users": ["on-call"], "profiles": ["db"]}));
+    assert!(!allows(&groups, &query("alice", "prod")));
+    assert!(!allows(&profile_groups, &query("alice", "prod")));
+    assert!(!allows(&names, &in_groups(&["on-call"], &["db"])));
+    assert!(allows(&names, &query("on-call", "db")));
+}
+
+#[test]
+fn groups_set_later_take_the_place_of_those_before() {
+    let policy = allowing(json!({"groups": ["on-call"]}));
+    let query = in_groups(&["on-call"], &[]);
+    assert!(allows(&policy, &query));
+    assert!(!allows(&policy, &query.with_groups([group("staff")])));
+}
+
 #[test]
 fn a_rule_with_modes_is_not_for_a_query_without() {
     let some = allowing(json!({"mode": ["server", "credential_process"]}));
