@@ -14,6 +14,10 @@ mod architecture {}
 mod demo {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/policy.md")]
+mod policy {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/concurrency.md")]
 mod concurrency {}
 
