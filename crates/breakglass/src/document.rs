@@ -9,7 +9,7 @@
 use countersign_core::names::NameError;
 use countersign_core::window::duration::{DurationText, ParseDurationError};
 use countersign_core::window::{WindowDocument, WindowError, document};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 mod compile;
@@ -29,15 +29,28 @@ pub(crate) use compile::{
 /// let policy = InvocationPolicy::try_from(document)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InvocationDocument {
     /// `1`.
-    #[serde(deserialize_with = "read::version")]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
-    #[serde(deserialize_with = "document::rules")]
     pub rules: Vec<InvocationRuleDocument>,
+}
+
+impl<'de> Deserialize<'de> for InvocationDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, expecting = "a document of invocation rules")]
+        struct Fields {
+            #[serde(deserialize_with = "read::version")]
+            version: String,
+            #[serde(deserialize_with = "document::rules")]
+            rules: Vec<InvocationRuleDocument>,
+        }
+
+        let Fields { version, rules } = document::object(deserializer)?;
+        Ok(Self { version, rules })
+    }
 }
 
 /// One invocation rule. It states at least one of `profiles`, `users`, `allowed_reason_codes`,
@@ -142,15 +155,28 @@ pub struct MfaDocument {
 /// let policy = RateLimitPolicy::try_from(document)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RateLimitDocument {
     /// `1`.
-    #[serde(deserialize_with = "read::version")]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
-    #[serde(deserialize_with = "document::rules")]
     pub rules: Vec<RateLimitRuleDocument>,
+}
+
+impl<'de> Deserialize<'de> for RateLimitDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, expecting = "a document of rate-limit rules")]
+        struct Fields {
+            #[serde(deserialize_with = "read::version")]
+            version: String,
+            #[serde(deserialize_with = "document::rules")]
+            rules: Vec<RateLimitRuleDocument>,
+        }
+
+        let Fields { version, rules } = document::object(deserializer)?;
+        Ok(Self { version, rules })
+    }
 }
 
 /// One rate-limit rule. It states at least one of `cooldown`, `max_per_user`, `max_per_profile`

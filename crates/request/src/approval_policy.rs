@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::names::{NameError, Person, Profile};
+use countersign_core::window::Window;
 use countersign_core::window::duration::ParseDurationError;
-use countersign_core::window::{Window, document};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{
@@ -53,10 +53,7 @@ impl ApprovalPolicy {
                 most: MAX_DOCUMENT_BYTES,
             });
         }
-        let mut json = serde_json::Deserializer::from_slice(json);
-        let document: ApprovalDocument = document::object(&mut json)?;
-        json.end()?;
-        Self::try_from(document)
+        Self::try_from(serde_json::from_slice::<ApprovalDocument>(json)?)
     }
 
     /// The rule that applies to a profile: the first that names it, or names none.

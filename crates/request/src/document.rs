@@ -6,7 +6,7 @@
 use countersign_core::names::NameError;
 use countersign_core::window::duration::{DurationText, ParseDurationError};
 use countersign_core::window::{WindowDocument, WindowError, document};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// The document of approval rules, version `1`.
@@ -20,15 +20,28 @@ use thiserror::Error;
 /// let policy = ApprovalPolicy::try_from(document)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApprovalDocument {
     /// `1`.
-    #[serde(deserialize_with = "field::version")]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
-    #[serde(deserialize_with = "document::rules")]
     pub rules: Vec<ApprovalRuleDocument>,
+}
+
+impl<'de> Deserialize<'de> for ApprovalDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, expecting = "a document of approval rules")]
+        struct Fields {
+            #[serde(deserialize_with = "field::version")]
+            version: String,
+            #[serde(deserialize_with = "document::rules")]
+            rules: Vec<ApprovalRuleDocument>,
+        }
+
+        let Fields { version, rules } = document::object(deserializer)?;
+        Ok(Self { version, rules })
+    }
 }
 
 /// One approval rule.

@@ -21,10 +21,7 @@ pub(crate) fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Document
             most: MAX_DOCUMENT_BYTES,
         });
     }
-    let mut json = serde_json::Deserializer::from_slice(json);
-    let document = countersign_core::window::document::object(&mut json)?;
-    json.end()?;
-    Ok(document)
+    Ok(serde_json::from_slice(json)?)
 }
 
 /// A field of a rule and what is wrong with it.

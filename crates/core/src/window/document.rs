@@ -3,16 +3,21 @@
 //! Serde types of a document use [`present`] for every optional field, so that an explicit `null`
 //! is an error and never means "anyone", and [`rules`] for the list of rules, so that an error
 //! inside a rule says which one. [`field_readers!`](crate::field_readers) makes an error say which
-//! field. All of them take a structure only as an object ([`object`]).
+//! field. All of them take a structure only as an object and a text only as a text ([`object`]),
+//! whatever the format: what JSON refuses, YAML does not let in.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Reads a value; if it is a structure, only as an object. What serde derives would also take a
-/// list of the fields' values in their order, in which nothing is named.
+/// Reads a value; if it is a structure, only as an object, and if it is a text or a list of texts,
+/// only texts.
+///
+/// What serde derives would also take a list of the fields' values in their order, in which
+/// nothing is named. A reader of YAML would take a bare `1` or `null` for a text if it is asked for
+/// one. The format must say of itself what it holds, as JSON, YAML and TOML do.
 ///
 /// What is inside the value is read as its own type says; use this, [`present`], [`rules`] or
 /// [`field_readers!`](crate::field_readers) there too.
@@ -41,7 +46,7 @@ where
     T::deserialize(Objects(deserializer))
 }
 
-/// A deserializer that takes a structure only as an object.
+/// A deserializer that takes a structure only as an object and a text only as a text.
 struct Objects<D>(D);
 
 macro_rules! forward {
@@ -65,15 +70,27 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(visitor)
+        self.0.deserialize_map(FromMap(visitor))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_seq(FromEntries(visitor))
     }
 
     forward! {
         deserialize_any() deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32()
         deserialize_i64() deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32()
         deserialize_u64() deserialize_u128() deserialize_f32() deserialize_f64()
-        deserialize_char() deserialize_str() deserialize_string() deserialize_bytes()
-        deserialize_byte_buf() deserialize_option() deserialize_unit() deserialize_seq()
+        deserialize_char() deserialize_bytes()
+        deserialize_byte_buf() deserialize_option() deserialize_unit()
         deserialize_map() deserialize_identifier() deserialize_ignored_any()
         deserialize_unit_struct(name: &'static str)
         deserialize_newtype_struct(name: &'static str)
@@ -84,6 +101,60 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
 
     fn is_human_readable(&self) -> bool {
         self.0.is_human_readable()
+    }
+}
+
+/// A visitor that takes a map and nothing else: a reader of a format that knows what it has before
+/// it (TOML) offers a list even where a map is asked for.
+struct FromMap<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for FromMap<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(fields)
+    }
+}
+
+/// A visitor of a list, or its entries, each read as by [`object`].
+struct FromEntries<T>(T);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for FromEntries<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        self.0.visit_seq(FromEntries(entries))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for FromEntries<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_element_seed(FromEntries(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for FromEntries<S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.0.deserialize(Objects(deserializer))
     }
 }
 
@@ -233,6 +304,8 @@ macro_rules! field_readers {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
+
     use super::*;
 
     #[derive(Debug, Deserialize)]
@@ -260,6 +333,17 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("expected `users`"), "{message}");
+    }
+
+    #[test]
+    fn a_list_is_no_structure_even_if_the_format_offers_one() {
+        // A value that is there already is offered as what it is, whatever is asked for.
+        let fields = [("users", vec!["alice"])];
+        let map = MapDeserializer::<_, ValueError>::new(fields.into_iter());
+        assert!(object::<_, Rule>(map).is_ok());
+        let list = SeqDeserializer::<_, ValueError>::new([vec!["alice"]].into_iter());
+        let error = object::<_, Rule>(list).unwrap_err();
+        assert!(error.to_string().contains("sequence"), "{error}");
     }
 
     #[test]
