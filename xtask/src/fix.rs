@@ -7,7 +7,7 @@ use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
 
 /// The line in the list of commands.
-pub const HELP: &str = "format everything and apply what clippy can mend";
+pub const HELP: &str = "format everything, apply what clippy can mend, write the schemas anew";
 
 /// Clippy first, because what it writes needs formatting; formatting even if clippy could not.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
@@ -27,7 +27,13 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let mut format = cargo::command();
     format.current_dir(&root).args(["fmt", "--all"]);
     let formatted = cargo::run(&mut format)?;
-    Ok(if mended && formatted {
+    let mut schema = cargo::command();
+    schema
+        .current_dir(&root)
+        .args(["run", "--quiet", "--package"]);
+    schema.args(["xtask", "--features", "schema", "--example", "schema"]);
+    let described = cargo::run(&mut schema)?;
+    Ok(if mended && formatted && described {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

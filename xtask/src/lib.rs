@@ -24,3 +24,7 @@ mod concurrency {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/lint.md")]
 mod lint {}
+
+#[cfg(all(doctest, feature = "documents"))]
+#[doc = include_str!("../../docs/documents.md")]
+mod documents {}

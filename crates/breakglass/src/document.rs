@@ -8,6 +8,8 @@
 
 use countersign_core::names::NameError;
 use countersign_core::window::duration::{DurationText, ParseDurationError};
+#[cfg(feature = "schema")]
+use countersign_core::window::schema;
 use countersign_core::window::{WindowDocument, WindowError, document};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
@@ -30,10 +32,21 @@ pub(crate) use compile::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        title = "Countersign invocation rules",
+        description = "Who may declare an emergency for which profile, why, when and for how long. The first rule whose profiles include the one asked for applies; no rule means no.",
+        deny_unknown_fields
+    )
+)]
 pub struct InvocationDocument {
     /// `1`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::FormatVersion"))]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub rules: Vec<InvocationRuleDocument>,
 }
 
@@ -64,16 +77,23 @@ impl<'de> Deserialize<'de> for InvocationDocument {
 /// assert!(error.to_string().starts_with("unknown field `user`, expected one of"));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(description = "One invocation rule. It states at least one thing besides its name and responders.", extend("anyOf" = [{"required": ["profiles"]}, {"required": ["users"]}, {"required": ["allowed_reason_codes"]}, {"required": ["time"]}, {"required": ["max_duration"]}, {"required": ["mfa"]}])))]
 #[serde(deny_unknown_fields)]
 pub struct InvocationRuleDocument {
     /// What the rule is called: unique, 1 to 256 characters.
     #[serde(deserialize_with = "read::name")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub name: String,
     /// The profiles it is for; every profile if absent.
     #[serde(
         default,
         deserialize_with = "read::profiles",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub profiles: Option<Vec<String>>,
     /// Who may invoke; anyone if absent.
@@ -82,12 +102,20 @@ pub struct InvocationRuleDocument {
         deserialize_with = "read::users",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
     pub users: Option<Vec<String>>,
     /// For which of `incident`, `maintenance`, `security`, `recovery`, `other`; for any if absent.
     #[serde(
         default,
         deserialize_with = "read::allowed_reason_codes",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<crate::ReasonCode>", length(min = 1))
     )]
     pub allowed_reason_codes: Option<Vec<String>>,
     /// When; at any time if absent.
@@ -96,6 +124,7 @@ pub struct InvocationRuleDocument {
         deserialize_with = "read::time",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "WindowDocument"))]
     pub time: Option<WindowDocument>,
     /// The longest access; what the store allows if absent.
     #[serde(
@@ -103,6 +132,7 @@ pub struct InvocationRuleDocument {
         deserialize_with = "read::max_duration",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub max_duration: Option<DurationText>,
     /// Whether a second factor must be shown; not if absent.
     #[serde(
@@ -110,12 +140,17 @@ pub struct InvocationRuleDocument {
         deserialize_with = "read::mfa",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "MfaDocument"))]
     pub mfa: Option<MfaDocument>,
     /// Who may close an emergency besides the one who invoked it; nobody else if absent.
     #[serde(
         default,
         deserialize_with = "read::responders",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub responders: Option<Vec<String>>,
 }
@@ -130,6 +165,11 @@ pub struct InvocationRuleDocument {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(description = "What is said of a second factor.")
+)]
 #[serde(deny_unknown_fields)]
 pub struct MfaDocument {
     /// Whether one must be shown.
@@ -140,6 +180,10 @@ pub struct MfaDocument {
         default,
         deserialize_with = "read::methods",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<crate::MfaMethod>", length(min = 1))
     )]
     pub methods: Option<Vec<String>>,
 }
@@ -156,10 +200,21 @@ pub struct MfaDocument {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        title = "Countersign rate limits",
+        description = "How often emergencies may be declared. The first rule whose profiles include the one asked for applies; no rule means no limits.",
+        deny_unknown_fields
+    )
+)]
 pub struct RateLimitDocument {
     /// `1`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::FormatVersion"))]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub rules: Vec<RateLimitRuleDocument>,
 }
 
@@ -194,16 +249,23 @@ impl<'de> Deserialize<'de> for RateLimitDocument {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(description = "One rate-limit rule. What counts needs a `quota_window`, and a `quota_window` something that counts.", extend("anyOf" = [{"required": ["cooldown"]}, {"required": ["max_per_user"]}, {"required": ["max_per_profile"]}, {"required": ["escalation_threshold"]}], "dependentRequired" = {"max_per_user": ["quota_window"], "max_per_profile": ["quota_window"], "escalation_threshold": ["quota_window"]}, "dependentSchemas" = {"quota_window": {"anyOf": [{"required": ["max_per_user"]}, {"required": ["max_per_profile"]}, {"required": ["escalation_threshold"]}]}})))]
 #[serde(deny_unknown_fields)]
 pub struct RateLimitRuleDocument {
     /// What the rule is called: unique, 1 to 256 characters.
     #[serde(deserialize_with = "read::name")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub name: String,
     /// The profiles it is for; every profile if absent.
     #[serde(
         default,
         deserialize_with = "read::profiles",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub profiles: Option<Vec<String>>,
     /// How long after one emergency the same person must wait for the next on the same profile.
@@ -212,6 +274,7 @@ pub struct RateLimitRuleDocument {
         deserialize_with = "read::cooldown",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub cooldown: Option<DurationText>,
     /// The most emergencies of one person over all profiles: at least 1.
     #[serde(
@@ -219,6 +282,7 @@ pub struct RateLimitRuleDocument {
         deserialize_with = "read::max_per_user",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "std::num::NonZeroU32", range(max = u32::MAX)))]
     pub max_per_user: Option<serde_json::Number>,
     /// The most emergencies of one profile over all people: at least 1.
     #[serde(
@@ -226,6 +290,7 @@ pub struct RateLimitRuleDocument {
         deserialize_with = "read::max_per_profile",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "std::num::NonZeroU32", range(max = u32::MAX)))]
     pub max_per_profile: Option<serde_json::Number>,
     /// The time over which emergencies are counted, back from now.
     #[serde(
@@ -233,6 +298,7 @@ pub struct RateLimitRuleDocument {
         deserialize_with = "read::quota_window",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub quota_window: Option<DurationText>,
     /// How many emergencies of one person before this one make it conspicuous: at least 1.
     #[serde(
@@ -240,6 +306,7 @@ pub struct RateLimitRuleDocument {
         deserialize_with = "read::escalation_threshold",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "std::num::NonZeroU32", range(max = u32::MAX)))]
     pub escalation_threshold: Option<serde_json::Number>,
 }
 

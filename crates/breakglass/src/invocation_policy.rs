@@ -273,6 +273,11 @@ fn compile_mfa(mfa: Option<&MfaDocument>) -> Result<(bool, Vec<MfaMethod>), Faul
 /// assert!("TOTP".parse::<MfaMethod>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(description = "A way of showing a second factor.")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MfaMethod {
     /// A code that the person's own device makes from the time.

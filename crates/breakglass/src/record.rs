@@ -255,6 +255,11 @@ pub struct Draft {
 /// assert!("Incident".parse::<ReasonCode>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(description = "What kind of emergency it is.")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
     /// Something is broken.

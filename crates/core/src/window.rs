@@ -19,6 +19,8 @@ use thiserror::Error;
 
 pub mod document;
 pub mod duration;
+#[cfg(feature = "schema")]
+pub mod schema;
 
 pub use chrono_tz::Tz;
 
@@ -39,6 +41,8 @@ pub use chrono_tz::Tz;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(description = "A time window. Days or hours must be given.", extend("anyOf" = [{"required": ["days"]}, {"required": ["hours"]}])))]
 #[serde(deny_unknown_fields)]
 pub struct WindowDocument {
     /// Days of the week; every day if absent.
@@ -47,6 +51,10 @@ pub struct WindowDocument {
         deserialize_with = "read::days",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Day>", length(min = 1))
+    )]
     pub days: Option<Vec<String>>,
     /// Hours of the day; all day if absent.
     #[serde(
@@ -54,6 +62,7 @@ pub struct WindowDocument {
         deserialize_with = "read::hours",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "HoursDocument"))]
     pub hours: Option<HoursDocument>,
     /// IANA name of the zone whose wall clock counts; UTC if absent.
     #[serde(
@@ -61,18 +70,28 @@ pub struct WindowDocument {
         deserialize_with = "read::timezone",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(min = 1)))]
     pub timezone: Option<String>,
 }
 
 /// Hours of the day as a document says them: strict `HH:MM` from `00:00` to `23:59`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        description = "Hours of the day. A window that starts later than it ends runs over midnight and belongs to the day on which it starts."
+    )
+)]
 #[serde(deny_unknown_fields)]
 pub struct HoursDocument {
     /// The first minute inside.
     #[serde(deserialize_with = "read::start")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::TimeOfDay"))]
     pub start: String,
     /// The first minute outside; before `start`, the window runs over midnight.
     #[serde(deserialize_with = "read::end")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::TimeOfDay"))]
     pub end: String,
 }
 

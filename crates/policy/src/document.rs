@@ -12,6 +12,8 @@
 use countersign_core::window::WindowDocument;
 use countersign_core::window::document;
 use countersign_core::window::duration::DurationText;
+#[cfg(feature = "schema")]
+use countersign_core::window::schema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A policy document: what a policy file holds.
@@ -32,10 +34,21 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        title = "Countersign policy",
+        description = "Who may use which profile, when and under what condition. The first rule that matches decides; where none matches access is denied.",
+        deny_unknown_fields
+    )
+)]
 pub struct PolicyDocument {
     /// The version of the format: `1`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::FormatVersion"))]
     pub version: String,
     /// The rules; the first that matches decides. At least one.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub rules: Vec<RuleDocument>,
 }
 
@@ -65,16 +78,21 @@ impl<'de> Deserialize<'de> for PolicyDocument {
 /// assert!(error.to_string().starts_with("`conditions`: unknown field `user`, expected one of `users`"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(description = "A rule: what happens when all its conditions hold.", extend("dependentSchemas" = {"hard": {"properties": {"effect": {"const": "deny"}}}})))]
 #[serde(deny_unknown_fields, expecting = "a rule")]
 pub struct RuleDocument {
     /// The rule's name, unlike every other in the document.
     #[serde(deserialize_with = "read::name")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub name: String,
     /// `allow`, `deny`, `require_approval`, `require_server` or `require_server_session`.
     #[serde(deserialize_with = "read::effect")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::Effect"))]
     pub effect: String,
     /// When the rule applies. At least one condition.
     #[serde(default, deserialize_with = "read::conditions")]
+    #[cfg_attr(feature = "schema", schemars(!default))]
     pub conditions: ConditionsDocument,
     /// What a person is told: at most 1,000 characters.
     #[serde(
@@ -82,6 +100,7 @@ pub struct RuleDocument {
         deserialize_with = "read::reason",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "String", length(max = crate::MAX_REASON_CHARACTERS)))]
     pub reason: Option<String>,
     /// Whether not even an emergency overrides the denial; false if absent. Deny rules only.
     #[serde(
@@ -89,6 +108,7 @@ pub struct RuleDocument {
         deserialize_with = "read::hard",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "bool"))]
     pub hard: Option<bool>,
     /// The longest that a credential given under this rule may live: `1h30m`.
     #[serde(
@@ -96,6 +116,7 @@ pub struct RuleDocument {
         deserialize_with = "read::max_server_duration",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub max_server_duration: Option<DurationText>,
     /// The table in which the host is to track the session.
     #[serde(
@@ -103,6 +124,7 @@ pub struct RuleDocument {
         deserialize_with = "read::session_table",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub session_table: Option<String>,
 }
 
@@ -120,6 +142,8 @@ pub struct RuleDocument {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(description = "When a rule applies: all that are given must hold, and a list holds if one of its entries does.", extend("minProperties" = 1)))]
 #[serde(deny_unknown_fields, expecting = "an object of conditions")]
 pub struct ConditionsDocument {
     /// The people it is for; everyone if absent.
@@ -128,12 +152,20 @@ pub struct ConditionsDocument {
         deserialize_with = "read::users",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
     pub users: Option<Vec<String>>,
     /// The groups of people it is for: being in one of them is enough.
     #[serde(
         default,
         deserialize_with = "read::groups",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub groups: Option<Vec<String>>,
     /// The profiles it is for; every profile if absent.
@@ -142,12 +174,20 @@ pub struct ConditionsDocument {
         deserialize_with = "read::profiles",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
     pub profiles: Option<Vec<String>>,
     /// The groups of profiles it is for: being in one of them is enough.
     #[serde(
         default,
         deserialize_with = "read::profile_groups",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub profile_groups: Option<Vec<String>>,
     /// When it applies; always if absent.
@@ -156,6 +196,7 @@ pub struct ConditionsDocument {
         deserialize_with = "read::time",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "WindowDocument"))]
     pub time: Option<WindowDocument>,
     /// Ways of asking that it is for: `server`, `cli`, `credential_process`; every way, and a
     /// query that names none, if absent.
@@ -163,6 +204,10 @@ pub struct ConditionsDocument {
         default,
         deserialize_with = "read::mode",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<crate::Mode>", length(min = 1))
     )]
     pub mode: Option<Vec<String>>,
 }

@@ -21,6 +21,8 @@ use crate::listed::Listed;
 /// assert_eq!(Mode::Server.to_string(), "server");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(description = "How access is asked for."))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A server hands out credentials while it runs.

@@ -37,6 +37,11 @@ pub const MAX_REASON_CHARACTERS: usize = 1_000;
 /// assert!("Allow".parse::<Effect>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(description = "What a rule does when it matches.")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Access is given.

@@ -5,6 +5,8 @@
 
 use countersign_core::names::NameError;
 use countersign_core::window::duration::{DurationText, ParseDurationError};
+#[cfg(feature = "schema")]
+use countersign_core::window::schema;
 use countersign_core::window::{WindowDocument, WindowError, document};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
@@ -21,10 +23,21 @@ use thiserror::Error;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(
+        title = "Countersign approval rules",
+        description = "Who may decide requests for which profile. The first rule whose profiles include the one asked for applies; where none does nobody can approve.",
+        deny_unknown_fields
+    )
+)]
 pub struct ApprovalDocument {
     /// `1`.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::FormatVersion"))]
     pub version: String,
     /// The rules; the first whose profiles include the one asked for applies.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub rules: Vec<ApprovalRuleDocument>,
 }
 
@@ -46,16 +59,22 @@ impl<'de> Deserialize<'de> for ApprovalDocument {
 
 /// One approval rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRuleDocument {
     /// What the rule is called: unique, 1 to 256 characters.
     #[serde(deserialize_with = "field::name")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
     pub name: String,
     /// The profiles it is for; every profile if absent.
     #[serde(
         default,
         deserialize_with = "field::profiles",
         skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub profiles: Option<Vec<String>>,
     /// Who may decide: any one of them.
@@ -64,6 +83,10 @@ pub struct ApprovalRuleDocument {
         deserialize_with = "field::approvers",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(!default, with = "Vec<schema::Name>", length(min = 1))
+    )]
     pub approvers: Option<Vec<String>>,
     /// When no person is needed; never if absent.
     #[serde(
@@ -71,11 +94,14 @@ pub struct ApprovalRuleDocument {
         deserialize_with = "field::auto_approve",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "AutoApproveDocument"))]
     pub auto_approve: Option<AutoApproveDocument>,
 }
 
 /// When a request is approved without a person: all that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
 #[serde(deny_unknown_fields)]
 pub struct AutoApproveDocument {
     /// Who must ask; anyone if absent.
@@ -84,6 +110,10 @@ pub struct AutoApproveDocument {
         deserialize_with = "field::users",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
     pub users: Option<Vec<String>>,
     /// When; any time if absent.
     #[serde(
@@ -91,6 +121,7 @@ pub struct AutoApproveDocument {
         deserialize_with = "field::time",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "WindowDocument"))]
     pub time: Option<WindowDocument>,
     /// The longest access; any if absent.
     #[serde(
@@ -98,6 +129,7 @@ pub struct AutoApproveDocument {
         deserialize_with = "field::max_duration",
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub max_duration: Option<DurationText>,
 }
 
