@@ -89,7 +89,7 @@ fn names(kind: &str, bytes: &mut Unstructured<'_>) -> Result<Option<Vec<String>>
         }
         _ => {
             let length: u8 = bytes.arbitrary()?;
-            (0..=length)
+            (0..=length % 40)
                 .map(|step| name((first / 8).wrapping_add(step)))
                 .collect()
         }

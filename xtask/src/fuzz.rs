@@ -28,7 +28,7 @@ const TARGETS: [(&str, u32); 5] = [
     ("approvals", 4_096),
     ("breakglass", 4_096),
     ("texts", 128),
-    ("index", 1_024),
+    ("index", 512),
 ];
 
 /// The instrumentation that libFuzzer reads: which edges run and what is compared with what.
