@@ -77,7 +77,7 @@ mod tests {
                 spread,
                 |_: &u64| 0,
                 |_: &u64| u64::MAX,
-                |number: &u64| number % 3 << 62,
+                |number: &u64| (number % 3) << 62,
             ] {
                 let table = Buckets::build((0..count).collect(), hash).unwrap();
                 for number in 0..count {
