@@ -42,9 +42,11 @@ pub enum Outcome {
 }
 
 /// One thing that is checked.
-struct Step {
-    name: &'static str,
-    run: fn(&Workspace) -> Result<Outcome, Failure>,
+pub struct Step {
+    /// What it is called.
+    pub name: &'static str,
+    /// Does it.
+    pub run: fn(&Workspace) -> Result<Outcome, Failure>,
 }
 
 const STEPS: &[Step] = &[
@@ -78,7 +80,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "models",
-        run: loom::step,
+        run: loom::two_threads,
     },
     Step {
         name: "rust-version",
@@ -88,7 +90,16 @@ const STEPS: &[Step] = &[
 
 /// Runs the steps named, or all.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
-    let steps = chosen(arguments)?;
+    run_steps("check", STEPS, arguments)
+}
+
+/// Runs those of a verb's steps that are named, or all.
+pub fn run_steps(
+    verb: &str,
+    steps: &'static [Step],
+    arguments: &[OsString],
+) -> Result<ExitCode, Failure> {
+    let steps = chosen(verb, steps, arguments)?;
     let workspace = Workspace::load()?;
     let before = tree::paths(&workspace)?;
     let mut lines = Vec::new();
@@ -99,7 +110,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     lines.push(line("read-only", || {
         Ok(left_behind(&before, &tree::paths(&workspace)?))
     }));
-    say(format_args!("\n{}", summary::table(&lines)));
+    say(format_args!("\n{}", summary::table(verb, &lines)));
     Ok(if summary::any_failed(&lines) {
         ExitCode::FAILURE
     } else {
@@ -131,21 +142,27 @@ fn left_behind(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Outcome {
     }
 }
 
-fn chosen(arguments: &[OsString]) -> Result<Vec<&'static Step>, Failure> {
+fn chosen(
+    verb: &str,
+    steps: &'static [Step],
+    arguments: &[OsString],
+) -> Result<Vec<&'static Step>, Failure> {
     if arguments.is_empty() {
-        return Ok(STEPS.iter().collect());
+        return Ok(steps.iter().collect());
     }
-    let mut steps = Vec::new();
+    let mut wanted = Vec::new();
     for argument in arguments {
         let name = argument.to_string_lossy();
-        let step = STEPS.iter().find(|step| step.name == name).ok_or_else(|| {
-            let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        let step = steps.iter().find(|step| step.name == name).ok_or_else(|| {
+            let known: Vec<&str> = steps.iter().map(|step| step.name).collect();
             let known = known.join(", ");
-            Failure::Usage(format!("`check` has no step `{name}`; choose from {known}"))
+            Failure::Usage(format!(
+                "`{verb}` has no step `{name}`; choose from {known}"
+            ))
         })?;
-        steps.push(step);
+        wanted.push(step);
     }
-    Ok(steps)
+    Ok(wanted)
 }
 
 /// Does the work, and says how long it took.
@@ -329,7 +346,7 @@ mod tests {
     fn steps_are_chosen_by_name() {
         let names = |arguments: &[&str]| -> Vec<&str> {
             let arguments: Vec<OsString> = arguments.iter().map(Into::into).collect();
-            chosen(&arguments)
+            chosen("check", STEPS, &arguments)
                 .unwrap()
                 .iter()
                 .map(|step| step.name)
@@ -341,7 +358,7 @@ mod tests {
 
     #[test]
     fn unknown_step_is_a_usage_error_that_lists_the_steps() {
-        let failure = chosen(&["test".into()]).err().unwrap();
+        let failure = chosen("check", STEPS, &["test".into()]).err().unwrap();
         assert!(matches!(failure, Failure::Usage(_)));
         let message = failure.to_string();
         assert!(

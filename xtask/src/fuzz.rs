@@ -40,9 +40,9 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Wanted {
+struct Wanted {
     /// How long each target runs, in seconds.
-    pub seconds: u32,
+    seconds: u32,
     targets: Vec<(&'static str, u32)>,
 }
 
@@ -69,8 +69,13 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     }
 }
 
+/// Every target for ten seconds, as a step of `cargo xtask extended`.
+pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
+    explore(workspace, &Wanted::default())
+}
+
 /// Fuzzes targets one after the other. Skipped where libFuzzer cannot be built.
-pub fn explore(workspace: &Workspace, wanted: &Wanted) -> Result<Outcome, Failure> {
+fn explore(workspace: &Workspace, wanted: &Wanted) -> Result<Outcome, Failure> {
     let Some(host) = host()? else {
         return Ok(Outcome::Skipped(
             "libFuzzer runs on Linux and macOS alone".to_owned(),

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use crate::cargo::{self, Workspace, explore};
+use crate::check::Outcome;
 use crate::failure::Failure;
 
 /// The line in the list of commands.
@@ -30,14 +31,40 @@ struct Wanted {
     seed: Option<u64>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            histories: 500,
+            seed: None,
+        }
+    }
+}
+
 /// Records and checks as many histories as asked for, in every campaign.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let wanted = parse(arguments)?;
     let workspace = Workspace::load()?;
-    let packages = PACKAGES
+    explore::packages("campaigns", commands(&workspace, &wanted), report)
+}
+
+/// Every campaign at length, as a step of `cargo xtask extended`.
+pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let wanted = Wanted::default();
+    let explored = explore::collect(commands(workspace, &wanted), report)?;
+    Ok(explored.outcome("campaign", |lines| {
+        let (campaigns, histories) = (lines.len(), wanted.histories);
+        format!("{campaigns} campaigns of {histories} histories")
+    }))
+}
+
+/// The command that runs each package's campaigns.
+fn commands(
+    workspace: &Workspace,
+    wanted: &Wanted,
+) -> impl ExactSizeIterator<Item = (&'static str, Command)> {
+    PACKAGES
         .iter()
-        .map(|package| (*package, command(&workspace, package, &wanted)));
-    explore::packages("campaigns", packages, report)
+        .map(|package| (*package, command(workspace, package, wanted)))
 }
 
 fn command(workspace: &Workspace, package: &str, wanted: &Wanted) -> Command {
@@ -55,10 +82,7 @@ fn command(workspace: &Workspace, package: &str, wanted: &Wanted) -> Command {
 }
 
 fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted {
-        histories: 500,
-        seed: None,
-    };
+    let mut wanted = Wanted::default();
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         let value = rest.next().and_then(|value| value.to_str()?.parse().ok());

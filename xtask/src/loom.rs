@@ -45,25 +45,43 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let wanted = parse(arguments)?;
     let workspace = Workspace::load()?;
     if wanted.twins {
-        return twins::run(&workspace, &wanted.names);
+        twins::run(&workspace, &wanted.names)?;
+        return Ok(ExitCode::SUCCESS);
     }
     explore::packages("models explored", commands(&workspace, &wanted), report)
 }
 
 /// The models of two threads, as a step of `cargo xtask check`.
-pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
-    let wanted = Wanted {
-        two_threads: true,
-        ..Wanted::default()
-    };
-    let explored = explore::collect(commands(workspace, &wanted), report)?;
-    Ok(if !explored.failed.is_empty() {
-        Outcome::Failed(format!("models failed in {}", explored.failed.join(", ")))
-    } else if explored.lines.is_empty() {
-        Outcome::Failed("no model was explored".into())
-    } else {
-        Outcome::Passed(remark(&explored.lines))
-    })
+pub fn two_threads(workspace: &Workspace) -> Result<Outcome, Failure> {
+    step(
+        workspace,
+        &Wanted {
+            two_threads: true,
+            ..Wanted::default()
+        },
+    )
+}
+
+/// The models of three threads, as a step of `cargo xtask extended`.
+pub fn three_threads(workspace: &Workspace) -> Result<Outcome, Failure> {
+    step(
+        workspace,
+        &Wanted {
+            names: vec![THREE_THREADS.to_owned()],
+            ..Wanted::default()
+        },
+    )
+}
+
+fn step(workspace: &Workspace, wanted: &Wanted) -> Result<Outcome, Failure> {
+    let explored = explore::collect(commands(workspace, wanted), report)?;
+    Ok(explored.outcome("model explored", remark))
+}
+
+/// Every twin, as a step of `cargo xtask extended`.
+pub fn twins(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let caught = twins::run(workspace, &[])?;
+    Ok(Outcome::Passed(format!("{caught} twins caught")))
 }
 
 /// How many models were explored, and in how many executions.

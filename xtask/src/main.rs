@@ -7,6 +7,7 @@ mod cargo;
 mod check;
 mod compiler;
 mod demo;
+mod extended;
 mod failure;
 mod fix;
 mod fuzz;
@@ -45,6 +46,11 @@ const VERBS: &[Verb] = &[
         name: "check",
         help: check::HELP,
         run: check::run,
+    },
+    Verb {
+        name: "extended",
+        help: extended::HELP,
+        run: extended::run,
     },
     Verb {
         name: "loom",

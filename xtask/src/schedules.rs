@@ -12,6 +12,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::process::{Command, ExitCode};
 
 use crate::cargo::{Workspace, explore};
+use crate::check::Outcome;
 use crate::failure::Failure;
 
 /// The line in the list of commands.
@@ -37,26 +38,54 @@ struct Wanted {
     names: Vec<String>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            count: 10_000,
+            seed: None,
+            replay: None,
+            names: Vec::new(),
+        }
+    }
+}
+
 /// Runs the schedules asked for, or all.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let mut wanted = parse(arguments)?;
     let workspace = Workspace::load()?;
-    wanted
-        .seed
-        .get_or_insert_with(|| RandomState::new().build_hasher().finish());
-    let packages = PLACES
+    wanted.seed.get_or_insert_with(fresh_seed);
+    explore::packages("schedules run", commands(&workspace, &wanted), report)
+}
+
+/// Every schedule, as a step of `cargo xtask extended`.
+pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let wanted = Wanted {
+        seed: Some(fresh_seed()),
+        ..Wanted::default()
+    };
+    let explored = explore::collect(commands(workspace, &wanted), report)?;
+    Ok(explored.outcome("schedule run", |lines| {
+        let (count, suites) = (wanted.count, lines.len());
+        format!("{suites} suites, {count} random and {count} PCT schedules each")
+    }))
+}
+
+/// The command that runs each package's schedules.
+fn commands(
+    workspace: &Workspace,
+    wanted: &Wanted,
+) -> impl ExactSizeIterator<Item = (&'static str, Command)> {
+    PLACES
         .iter()
-        .map(|(package, place)| (*package, command(&workspace, package, place, &wanted)));
-    explore::packages("schedules run", packages, report)
+        .map(|(package, place)| (*package, command(workspace, package, place, wanted)))
+}
+
+fn fresh_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted {
-        count: 10_000,
-        seed: None,
-        replay: None,
-        names: Vec::new(),
-    };
+    let mut wanted = Wanted::default();
     let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
     while let Some(argument) = arguments.next() {
         let mut value = |what: &str| {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::cargo::{self, Workspace};
-use crate::check;
+use crate::check::{self, Outcome};
 use crate::failure::Failure;
 use crate::output::say;
 
@@ -38,14 +38,41 @@ struct Wanted {
     names: Vec<String>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            runs: 200,
+            names: Vec::new(),
+        }
+    }
+}
+
 /// Runs the suites asked for, or all, as often as asked for.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let wanted = parse(arguments)?;
-    let workspace = Workspace::load()?;
+    let lines = run_all(&Workspace::load()?, &wanted)?;
+    say("\nno run failed:");
+    for line in &lines {
+        say(line);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every suite, as a step of `cargo xtask extended`.
+pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let wanted = Wanted::default();
+    run_all(workspace, &wanted)?;
+    let runs = wanted.runs;
+    Ok(Outcome::Passed(format!(
+        "{runs} runs in debug, {runs} in release"
+    )))
+}
+
+fn run_all(workspace: &Workspace, wanted: &Wanted) -> Result<Vec<String>, Failure> {
     let (mut lines, mut total) = (Vec::new(), 0);
     for profile in ["debug", "release"] {
-        for program in build(&workspace, profile)? {
-            let (suites, length) = repeat(&program, profile, &wanted)?;
+        for program in build(workspace, profile)? {
+            let (suites, length) = repeat(&program, profile, wanted)?;
             total += suites;
             let line = format!(
                 "{:24} {profile:8} {} runs of {suites} suites in {:.1} s",
@@ -62,18 +89,11 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
             "no suite was run: check the names".to_owned(),
         ));
     }
-    say("\nno run failed:");
-    for line in &lines {
-        say(line);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(lines)
 }
 
 fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted {
-        runs: 200,
-        names: Vec::new(),
-    };
+    let mut wanted = Wanted::default();
     let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
     while let Some(argument) = arguments.next() {
         if argument == "--runs" {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use super::run_looking;
+use crate::check::Outcome;
 use crate::failure::Failure;
 use crate::output::say;
 
@@ -47,6 +48,19 @@ pub struct Explored<'p> {
     pub lines: Vec<String>,
     /// The packages in which something failed.
     pub failed: Vec<&'p str>,
+}
+
+impl Explored<'_> {
+    /// What came of it, as a step of a longer command; `remark` sums up the lines.
+    pub fn outcome(self, what: &str, remark: impl FnOnce(&[String]) -> String) -> Outcome {
+        if !self.failed.is_empty() {
+            Outcome::Failed(format!("failures in {}", self.failed.join(", ")))
+        } else if self.lines.is_empty() {
+            Outcome::Failed(format!("no {what}"))
+        } else {
+            Outcome::Passed(remark(&self.lines))
+        }
+    }
 }
 
 /// Runs the command of each package, one after the other, and keeps what `report` makes of their

@@ -21,8 +21,8 @@ pub fn any_failed(lines: &[Line]) -> bool {
         .any(|line| matches!(line.outcome, Outcome::Failed(_)))
 }
 
-/// All lines: name, result, seconds, remark; then the totals.
-pub fn table(lines: &[Line]) -> String {
+/// All lines: name, result, seconds, remark; then the verb's totals.
+pub fn table(verb: &str, lines: &[Line]) -> String {
     let width = lines.iter().map(|line| line.step.len()).max().unwrap_or(0);
     let mut text = String::new();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
@@ -46,7 +46,7 @@ pub fn table(lines: &[Line]) -> String {
     let seconds: f64 = lines.iter().map(|line| line.length.as_secs_f64()).sum();
     let result = if failed > 0 { "FAILED" } else { "ok" };
     text.push_str(&format!(
-        "check {result}: {passed} ok, {failed} failed, {skipped} skipped in {seconds:.1} s"
+        "{verb} {result}: {passed} ok, {failed} failed, {skipped} skipped in {seconds:.1} s"
     ));
     text
 }
@@ -71,7 +71,7 @@ mod tests {
         ];
         assert!(!any_failed(&lines), "a skipped step is no failure");
         assert_eq!(
-            table(&lines),
+            table("check", &lines),
             "format        ok          1.2 s\n\
              rust-version  skipped     1.2 s  no compiler 1.85\n\
              check ok: 1 ok, 0 failed, 1 skipped in 2.5 s"
@@ -85,7 +85,7 @@ mod tests {
             line("docs", Outcome::Passed(String::new())),
         ];
         assert!(any_failed(&lines));
-        let table = table(&lines);
+        let table = table("check", &lines);
         assert!(
             table.contains("tests  FAILED      1.2 s  1 passed, 2 failed"),
             "{table}"

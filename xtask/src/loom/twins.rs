@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::process::ExitCode;
 
 use super::{THREE_THREADS, loom_cargo};
 use crate::cargo::{self, Workspace};
@@ -27,8 +26,11 @@ struct Twin {
     changes: Vec<(String, String)>,
 }
 
-/// Applies every twin, or those named, and shows which model caught it.
-pub fn run(workspace: &Workspace, names: &[String]) -> Result<ExitCode, Failure> {
+/// Applies every twin, or those named, and shows which model caught it; how many were caught.
+///
+/// # Errors
+/// If one was not, or there is none of that name.
+pub fn run(workspace: &Workspace, names: &[String]) -> Result<usize, Failure> {
     let twins = read_all(&workspace.root.join("xtask/twins"))?;
     let chosen = |twin: &&Twin| names.is_empty() || names.contains(&twin.name);
     let (mut lines, mut failed) = (Vec::new(), 0);
@@ -53,11 +55,10 @@ pub fn run(workspace: &Workspace, names: &[String]) -> Result<ExitCode, Failure>
     if lines.is_empty() {
         return Err(Failure::Program("there is no twin of that name".to_owned()));
     }
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    if failed > 0 {
+        return Err(Failure::Program(format!("{failed} twins were not caught")));
+    }
+    Ok(lines.len())
 }
 
 /// Says which model caught the twin, and in which execution.
