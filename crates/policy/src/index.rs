@@ -19,35 +19,36 @@
 //! - Asking allocates nothing, and what it costs does not grow with rules that name neither the
 //!   query's subjects nor its objects. Wide rules that name one of both cost a few bits each.
 //! - At most 64 bytes for each name that the document lists, and 4 for each rule that lists none:
-//!   28 for a name that differs from those before; 32 for the cells of a rule, a cell taking 16 and
-//!   a rule having at most [`MOST_CELLS_A_NAME`] for each of its names, or 32 for a wide rule's
-//!   place in the set of one of its names.
+//!   28 for a name that differs from those before; and either 28 for the cells of a rule, of which
+//!   each takes 14 and there are at most [`MOST_CELLS_A_NAME`] for each name, or 32 for a wide
+//!   rule's place in the set of a name.
 //!
-//! Names are found by hashes with a fixed key. Whoever writes the document can make them collide
-//! and so slow down their own policy; whoever asks cannot, because a query changes nothing.
+//! Names are found by hashes with known seeds. Whoever writes the document could choose names that
+//! collide under all of them; their policy is then asked rule by rule, and is slow and right. A
+//! query changes nothing and finds every slot in one step.
 
 use countersign_core::names::{Group, Person, Profile};
 
 use self::cells::{Cell, Cells};
-use self::search::Search;
+use self::search::{Search, Waiting};
 use self::side::{ANY, Hit, Side};
 use self::wide::{Wide, WideBuilder};
 use crate::names::Names;
 use crate::query::Query;
 use crate::rule::Rule;
 
-mod buckets;
 mod cells;
 mod search;
 mod side;
+mod table;
 #[cfg(test)]
 #[cfg(not(countersign_loom))]
 mod tests;
 mod wide;
 
 /// Up to how many rules and names a policy is asked rule by rule, which is then faster.
-const FEW_RULES: usize = 10;
-const FEW_NAMES: usize = 40;
+const FEW_RULES: usize = 3;
+const FEW_NAMES: usize = 12;
 
 /// How many cells a rule may have for each name that it lists, before it is wide.
 const MOST_CELLS_A_NAME: usize = 2;
@@ -66,7 +67,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// Indexes rules whose names are `names`. None if they are few enough to be asked one by one,
-    /// or more than fit into 31 bits.
+    /// or more than 2³⁰, or if names collide under every seed.
     pub(crate) fn build(rules: &[Rule], names: Names) -> Option<Self> {
         let listed = rules.iter().map(names_listed).sum::<usize>();
         if rules.len() <= FEW_RULES && listed <= FEW_NAMES {
@@ -111,28 +112,40 @@ impl Index {
     }
 
     /// The first of `rules` that matches, and where it is. They are those that were indexed.
+    #[inline]
     pub(crate) fn first<'r>(&self, rules: &'r [Rule], query: &Query) -> Option<(usize, &'r Rule)> {
         let mut search = Search::new(rules, query);
-        search.add(self.cells.of_anyone_and_anything());
         if self.asks_groups(query) {
             self.search_groups(query, &mut search);
         } else {
-            let subject = self.subjects.find_name(query.person().as_str());
-            let object = self.objects.find_name(query.profile().as_str());
-            if let Some(subject) = subject {
-                search.add(self.cells.beside(subject));
-            }
-            if let Some(object) = object {
-                search.add(self.cells.beside(object));
-            }
-            if let (Some(subject), Some(object)) = (subject, object) {
-                search.add(self.cells.of(subject, object));
-                search.run();
-                self.wide.search(subject, object, &mut search);
-            }
+            self.search_names(query, &mut search);
         }
-        search.run();
         search.found()
+    }
+
+    /// The search for a query without groups, or among rules without.
+    #[inline]
+    fn search_names(&self, query: &Query, search: &mut Search<'_, '_>) {
+        let subject = self.subjects.find_name(query.person().as_str());
+        let object = self.objects.find_name(query.profile().as_str());
+        let pair = match (subject, object) {
+            (Some(subject), Some(object)) => self.cells.of(subject, object),
+            _ => &[],
+        };
+        let beside = [
+            self.cells.of_anyone_and_anything(),
+            self.cells.beside(subject),
+            self.cells.beside(object),
+        ];
+        if beside.iter().all(|list| list.is_empty()) {
+            search.run_one(pair);
+        } else {
+            let [all, whoever, whatever] = beside;
+            search.run(&mut [all, whoever, whatever, pair]);
+        }
+        if let (Some(subject), Some(object)) = (subject, object) {
+            self.wide.search(subject, object, search);
+        }
     }
 
     /// Whether the groups of the query can change the answer.
@@ -142,25 +155,24 @@ impl Index {
             || asks(query.profile_groups(), self.objects.has_groups())
     }
 
-    fn search_groups<'i>(&'i self, query: &Query, search: &mut Search<'i, '_, '_>) {
+    fn search_groups(&self, query: &Query, search: &mut Search<'_, '_>) {
         let subjects = || {
-            self.subjects
-                .find_all(query.person().as_str(), query.groups())
+            let person = query.person().as_str();
+            self.subjects.find_all(person, query.groups())
         };
         let objects = || {
-            self.objects
-                .find_all(query.profile().as_str(), query.profile_groups())
+            let profile = query.profile().as_str();
+            self.objects.find_all(profile, query.profile_groups())
         };
-        for hit in subjects() {
-            search.add(self.cells.beside(hit));
-        }
-        for hit in objects() {
-            search.add(self.cells.beside(hit));
+        let mut waiting = Waiting::new();
+        waiting.add(self.cells.of_anyone_and_anything(), search);
+        for hit in subjects().chain(objects()) {
+            waiting.add(self.cells.beside(Some(hit)), search);
         }
         for_each_pair(subjects, objects, |subject, object| {
-            search.add(self.cells.of(subject, object));
+            waiting.add(self.cells.of(subject, object), search);
         });
-        search.run();
+        waiting.run(search);
         if !self.wide.is_empty() {
             for_each_pair(subjects, objects, |subject, object| {
                 self.wide.search(subject, object, search);
@@ -199,6 +211,7 @@ fn for_each_pair<'i, S, O>(
     }
 }
 
+/// How many names the rule lists.
 fn names_listed(rule: &Rule) -> usize {
     let conditions = rule.conditions();
     conditions.users().map_or(0, <[_]>::len)

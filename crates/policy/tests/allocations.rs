@@ -1,4 +1,5 @@
 //! Deciding and cache hits allocate nothing.
+#![cfg(not(any(countersign_loom, countersign_shuttle)))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

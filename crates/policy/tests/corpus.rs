@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_policy::{
-    Decision, DocumentError, Mode, NameError, Person, Policy, Problem, Profile, Query,
+    ConditionsDocument, Decision, DocumentError, Mode, NameError, Person, Policy, Problem, Profile,
+    Query, RuleDocument,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -110,6 +111,26 @@ fn query(request: &EvaluateRequest) -> Result<Query, NameError> {
     Ok(query)
 }
 
+/// The policy with rules at its end that concern nobody in the corpus: too many to be asked one by
+/// one, so that an index finds the rule.
+fn with_more_rules(policy: &Policy) -> Policy {
+    let mut document = policy.document();
+    document.rules.extend((0..20).map(|number| RuleDocument {
+        name: format!("nobody's {number}"),
+        effect: "allow".to_owned(),
+        conditions: ConditionsDocument {
+            users: Some(vec!["nobody in the corpus".to_owned()]),
+            ..ConditionsDocument::default()
+        },
+        reason: None,
+        hard: None,
+        max_server_duration: None,
+        session_table: None,
+    }));
+    Policy::try_from(document).unwrap()
+}
+
+/// Each case is asked of the policy and of a longer one, so that both ways of deciding answer it.
 #[test]
 fn corpus_policy_evaluate() {
     let (mut cases, mut refused_names, mut refused_policies) = (0, 0, 0);
@@ -125,6 +146,7 @@ fn corpus_policy_evaluate() {
             }
             Err(error) => panic!("{place}: {error}"),
         };
+        let indexed = with_more_rules(&policy);
         for (number, case) in line.cases.iter().enumerate() {
             cases += 1;
             // Known difference: names that the identity provider cannot have given are refused
@@ -133,8 +155,10 @@ fn corpus_policy_evaluate() {
                 refused_names += 1;
                 continue;
             };
-            let decision = EvaluateDecision::of(&policy.decide(&query));
-            assert_eq!(decision, case.decision, "{place}, case {number}: {query:?}");
+            for policy in [&policy, &indexed] {
+                let decision = EvaluateDecision::of(&policy.decide(&query));
+                assert_eq!(decision, case.decision, "{place}, case {number}: {query:?}");
+            }
         }
     }
     println!(

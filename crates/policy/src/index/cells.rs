@@ -1,19 +1,28 @@
 //! Cells: the rules for one subject and one object, in the order of the rules.
 //!
-//! A list of one rule is that rule's number, kept where the list would be looked up; longer ones
-//! are in one array, each behind its length.
+//! A list of one rule is kept where the list would be looked up; longer ones are in one array, each
+//! behind its length.
 
-use super::buckets::Buckets;
 use super::side::{ANY, Hit, NONE, Side};
+use super::table::Table;
 use crate::rule::Rule;
 
 /// Marks a list of one.
 const SINGLE: u32 = 1 << 31;
 
-/// The number in an item of a list.
+/// Marks a rule that asks for nothing but its names.
+const CERTAIN: u32 = 1 << 30;
+
+/// The number of the rule in an item of a list.
 #[inline]
-pub(super) fn rule_number(item: u32) -> u32 {
-    item & !SINGLE
+pub(super) fn number(item: u32) -> u32 {
+    item & (CERTAIN - 1)
+}
+
+/// Whether the rule in an item of a list holds without being asked.
+#[inline]
+pub(super) fn is_certain(item: u32) -> bool {
+    item & CERTAIN != 0
 }
 
 /// One rule for one subject and one object.
@@ -27,12 +36,12 @@ pub(super) struct Cell {
 /// All cells.
 #[derive(Debug)]
 pub(super) struct Cells {
-    pairs: Buckets<Pair>,
+    pairs: Table<Pair>,
     lists: Box<[u32]>,
     anyone_and_anything: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pair {
     subject: u32,
     object: u32,
@@ -42,13 +51,13 @@ struct Pair {
 impl Cells {
     /// From cells in the order of the rules; those with [`ANY`] go beside the name on the other
     /// side. None if there are too many.
-    pub(super) fn build<S: AsRef<str>, O: AsRef<str>>(
+    pub(super) fn build<S: AsRef<str> + Clone, O: AsRef<str> + Clone>(
         rules: &[Rule],
         mut cells: Vec<Cell>,
         subjects: &mut Side<S>,
         objects: &mut Side<O>,
     ) -> Option<Self> {
-        if rules.len() >= SINGLE as usize {
+        if rules.len() >= CERTAIN as usize {
             return None;
         }
         // Stable, so that each cell's rules stay in order.
@@ -58,7 +67,7 @@ impl Cells {
         let mut anyone_and_anything = NONE;
         for cell in cells.chunk_by(|a, b| (a.subject, a.object) == (b.subject, b.object)) {
             let numbers = cell.iter().map(|cell| cell.rule);
-            let list = push_list(&mut lists, asked_of(rules, numbers))?;
+            let list = push_list(&mut lists, items(rules, numbers))?;
             let Some(&Cell {
                 subject, object, ..
             }) = cell.first()
@@ -77,7 +86,7 @@ impl Cells {
             }
         }
         Some(Self {
-            pairs: Buckets::build(pairs, |pair| hash(pair.subject, pair.object))?,
+            pairs: Table::build(&pairs, |pair, seed| hash(pair.subject, pair.object, seed))?,
             lists: lists.into(),
             anyone_and_anything,
         })
@@ -90,8 +99,8 @@ impl Cells {
 
     /// The rules for this and anything on the other side.
     #[inline]
-    pub(super) fn beside<'i>(&'i self, hit: Hit<'i>) -> &'i [u32] {
-        self.list(&hit.rules.alone)
+    pub(super) fn beside<'i>(&'i self, hit: Option<Hit<'i>>) -> &'i [u32] {
+        hit.map_or(&[], |hit| self.list(&hit.rules.alone))
     }
 
     /// The rules for this subject and this object.
@@ -99,7 +108,7 @@ impl Cells {
     pub(super) fn of(&self, subject: Hit<'_>, object: Hit<'_>) -> &[u32] {
         let (subject, object) = (subject.key, object.key);
         let is = |pair: &Pair| pair.subject == subject && pair.object == object;
-        match self.pairs.find(hash(subject, object), is) {
+        match self.pairs.find(|seed| hash(subject, object, seed), is) {
             Some((_, pair)) => self.list(&pair.list),
             None => &[],
         }
@@ -127,28 +136,26 @@ impl Cells {
     }
 }
 
-/// The rules of a cell that can ever be the answer: none after one that asks for nothing else.
-fn asked_of(rules: &[Rule], numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+/// The items of a cell: the rules that can ever be the answer, none after one that is certain.
+fn items(rules: &[Rule], numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+    let items = numbers.map(|number| match rules.get(number as usize) {
+        Some(rule) if rule.conditions().ask_names_only() => number | CERTAIN,
+        _ => number,
+    });
     let mut decided = false;
-    numbers.take_while(move |number| {
-        let before = decided;
-        decided = rules
-            .get(*number as usize)
-            .is_some_and(|rule| rule.conditions().ask_names_only());
-        !before
-    })
+    items.take_while(move |item| !std::mem::replace(&mut decided, is_certain(*item)))
 }
 
-fn push_list(lists: &mut Vec<u32>, mut numbers: impl Iterator<Item = u32>) -> Option<u32> {
-    let first = numbers.next()?;
-    let Some(second) = numbers.next() else {
+fn push_list(lists: &mut Vec<u32>, mut items: impl Iterator<Item = u32>) -> Option<u32> {
+    let first = items.next()?;
+    let Some(second) = items.next() else {
         return Some(first | SINGLE);
     };
     let start = u32::try_from(lists.len())
         .ok()
         .filter(|start| *start < SINGLE)?;
     lists.extend([0, first, second]);
-    lists.extend(numbers);
+    lists.extend(items);
     let length = lists.len() - (start as usize + 1);
     *lists.get_mut(start as usize)? = u32::try_from(length).ok()?;
     Some(start)
@@ -156,8 +163,8 @@ fn push_list(lists: &mut Vec<u32>, mut numbers: impl Iterator<Item = u32>) -> Op
 
 /// Folds the product of both keys, so that every bit of either reaches the upper half.
 #[inline]
-fn hash(subject: u32, object: u32) -> u64 {
-    let key = u64::from(subject) << 32 | u64::from(object);
-    let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+fn hash(subject: u32, object: u32, seed: u64) -> u64 {
+    let key = (u64::from(subject) << 32 | u64::from(object)) ^ 0x9e37_79b9_7f4a_7c15;
+    let product = u128::from(key.wrapping_add(seed)) * 0xd6e8_feb8_6659_fd93;
     (product >> 64) as u64 ^ product as u64
 }

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use countersign_core::names::Group;
 use foldhash::fast::FixedState;
 
-use super::buckets::Buckets;
+use super::table::Table;
 
 /// The key of a rule's side that names nothing.
 pub(super) const ANY: u32 = u32::MAX;
@@ -23,7 +23,7 @@ pub(super) struct Rules {
     pub(super) wide: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry<N> {
     name: N,
     rules: Rules,
@@ -32,8 +32,8 @@ struct Entry<N> {
 /// The names of one side, and the groups of such names.
 #[derive(Debug)]
 pub(super) struct Side<N> {
-    names: Buckets<Entry<N>>,
-    groups: Buckets<Entry<Group>>,
+    names: Table<Entry<N>>,
+    groups: Table<Entry<Group>>,
 }
 
 /// A key that a query is about.
@@ -43,7 +43,7 @@ pub(super) struct Hit<'i> {
     pub(super) rules: &'i Rules,
 }
 
-impl<N: AsRef<str>> Side<N> {
+impl<N: AsRef<str> + Clone> Side<N> {
     /// The names that the rules list, each once. None if they are too many for their keys.
     pub(super) fn build(
         names: impl IntoIterator<Item = N>,
@@ -102,7 +102,7 @@ impl<N: AsRef<str>> Side<N> {
     }
 
     pub(super) fn has_groups(&self) -> bool {
-        self.groups.len() > 0
+        self.groups.places() > 0
     }
 
     /// The rules of a key, to be set while the index is built.
@@ -113,9 +113,9 @@ impl<N: AsRef<str>> Side<N> {
         }
     }
 
-    /// The keys of groups follow those of names; a table has at most 2³¹ of either.
+    /// The keys of groups follow those of names; a table has less than 2³¹ places.
     fn first_group(&self) -> u32 {
-        self.names.len() as u32
+        self.names.places() as u32
     }
 
     #[cfg(test)]
@@ -124,22 +124,24 @@ impl<N: AsRef<str>> Side<N> {
     }
 }
 
-fn table<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Option<Buckets<Entry<N>>> {
+fn table<N: AsRef<str> + Clone>(names: impl IntoIterator<Item = N>) -> Option<Table<Entry<N>>> {
     let rules = Rules {
         alone: NONE,
         wide: NONE,
     };
     let entries = names.into_iter().map(|name| Entry { name, rules });
-    Buckets::build(entries.collect(), |entry| hash(entry.name.as_ref()))
+    let entries: Vec<_> = entries.collect();
+    Table::build(&entries, |entry, seed| hash(entry.name.as_ref(), seed))
 }
 
 #[inline]
-fn find<'i, N: AsRef<str>>(table: &'i Buckets<Entry<N>>, name: &str) -> Option<(u32, &'i Rules)> {
-    let (place, entry) = table.find(hash(name), |entry| entry.name.as_ref() == name)?;
+fn find<'i, N: AsRef<str>>(table: &'i Table<Entry<N>>, name: &str) -> Option<(u32, &'i Rules)> {
+    let is = |entry: &Entry<N>| entry.name.as_ref() == name;
+    let (place, entry) = table.find(|seed| hash(name, seed), is)?;
     Some((place, &entry.rules))
 }
 
 #[inline]
-fn hash(name: &str) -> u64 {
-    FixedState::default().hash_one(name)
+fn hash(name: &str, seed: u64) -> u64 {
+    FixedState::with_seed(seed).hash_one(name)
 }

@@ -44,18 +44,13 @@ impl Wide {
 
     /// Asks the wide rules that list both, in order, up to the first that holds.
     #[inline]
-    pub(super) fn search(
-        &self,
-        subject: Hit<'_>,
-        object: Hit<'_>,
-        search: &mut Search<'_, '_, '_>,
-    ) {
+    pub(super) fn search(&self, subject: Hit<'_>, object: Hit<'_>, search: &mut Search<'_, '_>) {
         if let (Some(one), Some(other)) = (self.set(subject), self.set(object)) {
             self.intersect(one, other, search);
         }
     }
 
-    fn intersect(&self, one: Set<'_>, other: Set<'_>, search: &mut Search<'_, '_, '_>) {
+    fn intersect(&self, one: Set<'_>, other: Set<'_>, search: &mut Search<'_, '_>) {
         let mut ask = |place: u32| match self.rules.get(place as usize) {
             Some(number) => search.ask(*number),
             None => true,
@@ -137,7 +132,7 @@ impl WideBuilder {
     }
 
     /// Makes the sets and tells each name which is its own. None if there are too many.
-    pub(super) fn build<S: AsRef<str>, O: AsRef<str>>(
+    pub(super) fn build<S: AsRef<str> + Clone, O: AsRef<str> + Clone>(
         mut self,
         subjects: &mut Side<S>,
         objects: &mut Side<O>,
