@@ -10,6 +10,10 @@ mod readme {}
 mod architecture {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/benchmarks.md")]
+mod benchmarks {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/demo.md")]
 mod demo {}
 

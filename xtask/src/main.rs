@@ -3,6 +3,7 @@
 //! Each verb is a module and a line in [`VERBS`]. Whatever a workflow, a script or a person does to
 //! this project goes through one of them, so that all three do the same.
 
+mod bench;
 mod cargo;
 mod check;
 mod compiler;
@@ -81,6 +82,11 @@ const VERBS: &[Verb] = &[
         name: "fuzz",
         help: fuzz::HELP,
         run: fuzz::run,
+    },
+    Verb {
+        name: "bench",
+        help: bench::HELP,
+        run: bench::run,
     },
     Verb {
         name: "fix",
