@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use countersign_core::clock::ManualClock;
 use countersign_core::sync::history::Specification;
 use countersign_core::table::{LockError, Rank, Record, Table};
@@ -153,7 +153,7 @@ pub fn call(store: &Store, call: &Call) -> Answer {
             let items: Vec<Item> = view.scan(colour).map(|item| (**item).clone()).collect();
             assert_eq!(
                 items.len(),
-                view.count_above(colour, Rank::latest_first(DateTime::UNIX_EPOCH))
+                view.count_above(colour, Rank::latest_first(DateTime::<Utc>::MIN_UTC))
             );
             assert!(
                 items.iter().all(|item| item.colour == colour),
