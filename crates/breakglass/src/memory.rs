@@ -69,6 +69,12 @@ impl Record for Event {
         }
     }
 
+    fn changes(&self, change: &mut dyn FnMut(Version)) {
+        for entry in &self.history {
+            change(entry.to);
+        }
+    }
+
     fn least_id() -> EventId {
         EventId::MIN
     }

@@ -110,6 +110,20 @@ impl RandomSource for SequenceRandom {
     }
 }
 
+crate::define_id! {
+    /// What a caller calls one operation of theirs, minted before the first try, so that a repeat
+    /// after a lost answer is known for a repeat: 64 random bits.
+    ///
+    /// ```
+    /// use countersign_core::id::{OperationId, OsRandom};
+    ///
+    /// let operation = OperationId::random(&OsRandom)?;
+    /// assert_eq!(operation.to_string().parse(), Ok(operation));
+    /// # Ok::<(), countersign_core::id::RandomError>(())
+    /// ```
+    OperationId
+}
+
 /// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{text}` is not an id: write exactly 16 lowercase hexadecimal digits")]

@@ -7,6 +7,8 @@
 //!   or an index entry without its record.
 //! - Versions come from the table ([`Step::stamp`]), grow strictly over the whole table and are
 //!   never issued again, whatever the clock does and whatever is deleted.
+//! - Every change that a record says it went through is in the table's log, in the order in which
+//!   the steps were made, until the record is removed.
 //! - [`Step::current`] is the optimistic lock: it gives the record only to a caller who has read
 //!   its present version.
 //!
@@ -14,7 +16,7 @@
 //! anything but the lock, and no lock is held across an await.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::hash::Hash;
 use std::ops::{Bound, Deref};
@@ -36,6 +38,7 @@ pub use page::{Cursor, Listing, Page, ParseCursorError};
 /// - `id` never changes over the versions of a record.
 /// - `version` is the stamp of the step that wrote the record.
 /// - `index` gives the same entries for the same record, each at most once.
+/// - `changes` gives `version` last, and before it versions that the record had before.
 pub trait Record: Send + Sync + 'static {
     /// What identifies a record.
     type Id: Clone + Eq + Ord + Hash + fmt::Debug + Send + Sync;
@@ -50,6 +53,12 @@ pub trait Record: Send + Sync + 'static {
 
     /// Calls `entry` with the key and rank of each index entry of this record.
     fn index(&self, entry: &mut dyn FnMut(Self::Key, Rank));
+
+    /// Calls `change` with each version at which the record was written, as far as it can tell,
+    /// oldest first: these are to be found in the table's log. Only the last, if not overridden.
+    fn changes(&self, change: &mut dyn FnMut(Version)) {
+        change(self.version());
+    }
 
     /// An id that no other is smaller than.
     fn least_id() -> Self::Id;
@@ -138,6 +147,7 @@ pub struct Table<R: Record> {
 pub struct View<R: Record> {
     records: HashMap<R::Id, Arc<R>>,
     index: BTreeSet<EntryOf<R>>,
+    log: BTreeMap<Version, R::Id>,
     versions: VersionSource,
 }
 
@@ -147,6 +157,7 @@ impl<R: Record> Table<R> {
         let state = RwLock::new(View {
             records: HashMap::new(),
             index: BTreeSet::new(),
+            log: BTreeMap::new(),
             versions: VersionSource::new(),
         });
         Self { state, clock }
@@ -269,13 +280,26 @@ impl<R: Record> View<R> {
         listing
     }
 
-    /// Checks that every record has exactly its index entries and no entry is without a record.
-    /// For tests and models; walks the whole table.
+    /// The changes after version `after`, in the order in which they were made: of each its
+    /// version and the record as it is now. From the first if `after` is none. Changes of records
+    /// that have been removed are not among them.
+    pub fn changes_after(
+        &self,
+        after: Option<Version>,
+    ) -> impl Iterator<Item = (Version, &Arc<R>)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.log
+            .range((start, Bound::Unbounded))
+            .filter_map(|(version, id)| Some((*version, self.records.get(id)?)))
+    }
+
+    /// Checks that every record has exactly its entries in index and log and no entry is without
+    /// a record. For tests and models; walks the whole table.
     ///
     /// # Errors
     /// A sentence that names what does not agree.
     pub fn audit(&self) -> Result<(), String> {
-        let mut expected = BTreeSet::new();
+        let (mut expected, mut log) = (BTreeSet::new(), BTreeMap::new());
         for (id, record) in &self.records {
             if *id != record.id() {
                 return Err(format!("record {:?} is kept under id {id:?}", record.id()));
@@ -286,6 +310,15 @@ impl<R: Record> View<R> {
             entries_of(&**record, &mut |entry| {
                 expected.insert(entry);
             });
+            record.changes(&mut |version| {
+                log.insert(version, id.clone());
+            });
+        }
+        if log != self.log {
+            let (expected, found) = (log.len(), self.log.len());
+            return Err(format!(
+                "the log has {found} changes and the records tell of {expected}"
+            ));
         }
         if let Some(entry) = self.index.difference(&expected).next() {
             return Err(format!("index entry without its record: {entry:?}"));
@@ -308,17 +341,35 @@ impl<R: Record> View<R> {
     }
 
     fn apply(&mut self, id: R::Id, record: Option<Arc<R>>) {
-        let Self { records, index, .. } = self;
-        let mut added = BTreeSet::new();
+        let Self {
+            records,
+            index,
+            log,
+            ..
+        } = self;
+        let (mut added, mut logged) = (BTreeSet::new(), Vec::new());
         if let Some(record) = &record {
             entries_of(&**record, &mut |entry| {
                 added.insert(entry);
             });
+            logged = changes_of(&**record);
         }
         let before = match record {
-            Some(record) => records.insert(id, record),
+            Some(record) => records.insert(id.clone(), record),
             None => records.remove(&id),
         };
+        let forgotten = before.as_deref().map(changes_of).unwrap_or_default();
+        let kept = forgotten.iter().zip(&logged);
+        let kept = kept.take_while(|(old, new)| old == new).count();
+        for version in forgotten.iter().skip(kept) {
+            log.remove(version);
+        }
+        log.extend(
+            logged
+                .iter()
+                .skip(kept)
+                .map(|version| (*version, id.clone())),
+        );
         if let Some(before) = before {
             entries_of(&*before, &mut |entry| {
                 if !added.remove(&entry) {
@@ -328,6 +379,12 @@ impl<R: Record> View<R> {
         }
         index.extend(added);
     }
+}
+
+fn changes_of<R: Record>(record: &R) -> Vec<Version> {
+    let mut versions = Vec::new();
+    record.changes(&mut |version| versions.push(version));
+    versions
 }
 
 fn entries_of<R: Record>(record: &R, each: &mut dyn FnMut(EntryOf<R>)) {

@@ -62,6 +62,12 @@ impl Record for Request {
         }
     }
 
+    fn changes(&self, change: &mut dyn FnMut(Version)) {
+        for entry in &self.history {
+            change(entry.to);
+        }
+    }
+
     fn least_id() -> RequestId {
         RequestId::MIN
     }

@@ -85,6 +85,90 @@ fn an_update_moves_a_record_between_indexes_in_one_step() {
     table.read(View::audit).unwrap();
 }
 
+/// A record that remembers every version it had.
+struct Remembering {
+    id: u64,
+    versions: Vec<Version>,
+}
+
+impl Record for Remembering {
+    type Id = u64;
+    type Key = ();
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn version(&self) -> Version {
+        *self.versions.last().unwrap()
+    }
+
+    fn index(&self, _: &mut dyn FnMut((), Rank)) {}
+
+    fn changes(&self, change: &mut dyn FnMut(Version)) {
+        self.versions.iter().for_each(|version| change(*version));
+    }
+
+    fn least_id() -> u64 {
+        0
+    }
+}
+
+#[test]
+fn the_log_has_every_change_in_the_order_of_the_steps_until_the_record_is_removed() {
+    let table = Table::new(Arc::new(ManualClock::at(DateTime::from_timestamp_nanos(1))));
+    let write = |id| {
+        let step = |step: &mut Step<'_, Remembering>| {
+            let mut versions = step.get(&id).map_or(Vec::new(), |old| old.versions.clone());
+            versions.push(step.stamp()?);
+            step.put(Remembering { id, versions });
+            Ok::<_, VersionError>(())
+        };
+        table.write(step).unwrap();
+    };
+    let log = |after: Option<i64>| -> Vec<(i64, u64)> {
+        table.read(|view| {
+            view.audit().unwrap();
+            let after = after.map(Version::from_nanos);
+            let changes = view.changes_after(after);
+            changes
+                .map(|(version, record)| (version.as_nanos(), record.id))
+                .collect()
+        })
+    };
+    [7, 3, 7, 7].into_iter().for_each(write);
+    assert_eq!(log(None), [(1, 7), (2, 3), (3, 7), (4, 7)]);
+    assert_eq!(
+        log(Some(2)),
+        [(3, 7), (4, 7)],
+        "what comes after a version, without it"
+    );
+    assert_eq!(log(Some(4)), []);
+    let remove = |step: &mut Step<'_, Remembering>| {
+        step.remove(7);
+        Ok::<_, VersionError>(())
+    };
+    table.write(remove).unwrap();
+    write(9);
+    assert_eq!(
+        log(None),
+        [(2, 3), (5, 9)],
+        "a removed record takes its changes with it"
+    );
+}
+
+#[test]
+fn a_record_without_a_memory_is_in_the_log_with_its_last_change() {
+    let (_, table) = table();
+    put(&table, 1, "red");
+    put(&table, 2, "red");
+    put(&table, 1, "blue");
+    let log: Vec<u64> =
+        table.read(|view| view.changes_after(None).map(|(_, item)| item.id).collect());
+    assert_eq!(log, [2, 1]);
+    table.read(View::audit).unwrap();
+}
+
 #[test]
 fn a_failed_step_changes_nothing() {
     let (_, table) = table();
