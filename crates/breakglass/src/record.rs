@@ -162,6 +162,8 @@ impl Event {
             profile: self.profile.clone(),
             granted_by: GrantedBy::Person(self.invoker.clone()),
             until: self.expires_at,
+            policy: None,
+            ends_with_policy: false,
         })
     }
 

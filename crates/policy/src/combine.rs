@@ -1,6 +1,7 @@
 //! Where a decision meets grants: the one place that lets an approval or an emergency through.
 //!
-//! What never happens here: a grant for another person or profile, or one that is spent, counts;
+//! What never happens here: a grant for another person or profile, one that is spent, or one
+//! that is pinned to another policy counts;
 //! an approval overrides a denial; anything overrides a hard rule or stands in for server mode or
 //! session tracking; access outlives the grant it rests on.
 
@@ -17,7 +18,8 @@ impl Decision<'_> {
     /// that was decided; `grants` may hold anything, in any order.
     ///
     /// Only grants for the query's exact person and profile that still hold at the query's time
-    /// count.
+    /// count, and of those that are pinned ([`Grant::ends_with_policy`]) only those that were asked
+    /// for under the policy that made this decision.
     ///
     /// | decision | with an approval | with an emergency |
     /// |---|---|---|
@@ -46,6 +48,8 @@ impl Decision<'_> {
     ///     profile: prod,
     ///     granted_by: GrantedBy::Person(Person::new("bob")?),
     ///     until: "2026-03-02T10:00:00Z".parse()?,
+    ///     policy: None,
+    ///     ends_with_policy: false,
     /// }];
     /// let Decision::Allow(allow) = policy.decide(&query).combine(&query, &grants) else {
     ///     panic!("bob has approved it");
@@ -57,7 +61,8 @@ impl Decision<'_> {
     where
         Self: 'g,
     {
-        let find = |kind| longest(kind, query, grants);
+        let policy = self.policy();
+        let find = |kind| longest(kind, query, policy, grants);
         let (rule, grant) = match self {
             Decision::Allow(_) => return self,
             Decision::RequireApproval(needed) => (
@@ -73,15 +78,22 @@ impl Decision<'_> {
             },
         };
         match grant {
-            Some(grant) => allow(rule, grant, query, self.policy()),
+            Some(grant) => allow(rule, grant, query, policy),
             None => self,
         }
     }
 }
 
-fn longest<'g>(kind: GrantKind, query: &Query, grants: &'g [Grant]) -> Option<&'g Grant> {
+fn longest<'g>(
+    kind: GrantKind,
+    query: &Query,
+    policy: PolicyDigest,
+    grants: &'g [Grant],
+) -> Option<&'g Grant> {
     let covers = |grant: &&Grant| {
-        grant.kind == kind && grant.covers(query.person(), query.profile(), query.at())
+        grant.kind == kind
+            && grant.covers(query.person(), query.profile(), query.at())
+            && grant.holds_under(policy)
     };
     grants.iter().filter(covers).reduce(|longest, grant| {
         if grant.until > longest.until {

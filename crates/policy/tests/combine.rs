@@ -95,6 +95,55 @@ fn a_grant_never_replaces_session_tracking() {
 }
 
 #[test]
+fn a_pinned_grant_ends_when_the_policy_changes() {
+    let (before, after) = (
+        every_effect(),
+        policy(&json!([{"name": "only", "effect": "require_approval",
+            "conditions": {"profiles": ["require_approval"]}}])),
+    );
+    let query = query("alice", "require_approval");
+    let grant_until = |hours| {
+        let until = query.at() + TimeDelta::hours(hours);
+        grant(Approval, "alice", "require_approval", until)
+    };
+    let pinned = |policy, hours| Grant {
+        policy,
+        ends_with_policy: true,
+        ..grant_until(hours)
+    };
+    let longest = |policy: &Policy, grants: &[Grant]| {
+        let Decision::Allow(allow) = policy.decide(&query).combine(&query, grants) else {
+            return None;
+        };
+        allow.max_duration.map(|longest| longest.as_secs() / 3_600)
+    };
+    let own = pinned(Some(before.digest()), 1);
+    assert_eq!(longest(&before, std::slice::from_ref(&own)), Some(1));
+    assert_eq!(
+        longest(&after, std::slice::from_ref(&own)),
+        None,
+        "it has ended"
+    );
+    assert_eq!(longest(&before, &[pinned(None, 1)]), None);
+    let unpinned = Grant {
+        policy: Some(before.digest()),
+        ..grant_until(1)
+    };
+    assert_eq!(longest(&after, &[unpinned]), Some(1));
+    // A longer one that has ended does not hide a shorter one that holds.
+    let both = [pinned(Some(before.digest()), 2), grant_until(1)];
+    assert_eq!(longest(&before, &both), Some(2));
+    assert_eq!(longest(&after, &both), Some(1));
+    // An emergency too, if ever one is pinned.
+    let emergency = Grant {
+        kind: Emergency,
+        ..own
+    };
+    assert_eq!(longest(&before, std::slice::from_ref(&emergency)), Some(1));
+    assert_eq!(longest(&after, &[emergency]), None);
+}
+
+#[test]
 fn a_grant_never_overrides_an_explicit_hard_denial() {
     let policy = policy(&json!([
         {"name": "freeze", "effect": "deny", "hard": true, "conditions": {"profiles": ["prod"]}},

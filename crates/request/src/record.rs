@@ -126,6 +126,8 @@ impl Request {
             profile: self.profile.clone(),
             granted_by: approval.by.clone(),
             until,
+            policy: None,
+            ends_with_policy: false,
         })
     }
 

@@ -116,5 +116,7 @@ pub fn grant(kind: GrantKind, who: &str, what: &str, until: DateTime<Utc>) -> Gr
         profile: profile(what),
         granted_by: GrantedBy::Person(person("carol")),
         until,
+        policy: None,
+        ends_with_policy: false,
     }
 }
