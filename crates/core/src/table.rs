@@ -242,6 +242,20 @@ impl<R: Record> View<R> {
             .filter_map(|entry| self.records.get(&entry.id))
     }
 
+    /// The records with this key that come after the place of rank `rank` and id `id`, whether or
+    /// not there is a record at that place.
+    pub fn scan_after(&self, key: R::Key, rank: Rank, id: R::Id) -> impl Iterator<Item = &Arc<R>> {
+        let place = Entry {
+            key: key.clone(),
+            rank: Reverse(rank),
+            id,
+        };
+        self.index
+            .range((Bound::Excluded(place), Bound::Unbounded))
+            .take_while(move |entry| entry.key == key)
+            .filter_map(|entry| self.records.get(&entry.id))
+    }
+
     /// How many records with this key rank above `floor`.
     pub fn count_above(&self, key: R::Key, floor: Rank) -> usize {
         self.entries(key, Rank(i64::MAX))

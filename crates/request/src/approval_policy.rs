@@ -4,20 +4,15 @@
 //! whose profiles include the one asked for applies, and no other. Where no rule applies nobody
 //! can approve.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use countersign_core::names::{NameError, Person, Profile};
-use countersign_core::window::Window;
-use countersign_core::window::duration::ParseDurationError;
+use countersign_core::names::{Person, Profile};
 use serde::{Deserialize, Serialize};
 
-use crate::document::{
-    ApprovalDocument, ApprovalRuleDocument, AutoApproveDocument, DocumentError, Problem, RuleError,
-};
+use crate::document::{ApprovalDocument, DocumentError, Problem, RuleError};
+use crate::rule::ApprovalRule;
 
 /// The most bytes of a document that are read: 64 MiB.
 const MAX_DOCUMENT_BYTES: usize = 64 << 20;
@@ -59,6 +54,23 @@ impl ApprovalPolicy {
     /// The rule that applies to a profile: the first that names it, or names none.
     pub fn rule_for(&self, profile: &Profile) -> Option<&Arc<ApprovalRule>> {
         self.rules.iter().find(|rule| rule.applies_to(profile))
+    }
+
+    /// The profiles whose requests this person may decide, as far as rules can say: none if a rule
+    /// without profiles names them, so that any profile may be among them. A profile for which an
+    /// earlier rule applies may be among them too; [`ApprovalPolicy::rule_for`] says.
+    pub fn profiles_decided_by(&self, person: &Person) -> Option<BTreeSet<Profile>> {
+        let mut decided = BTreeSet::new();
+        for rule in self.rules.iter() {
+            match (rule.names_approver(person), rule.profiles()) {
+                (true, None) => return None,
+                // No later rule applies to anything.
+                (false, None) => break,
+                (true, Some(profiles)) => decided.extend(profiles.iter().cloned()),
+                (false, Some(_)) => {}
+            }
+        }
+        Some(decided)
     }
 
     /// The rules, in order.
@@ -118,186 +130,4 @@ impl From<ApprovalPolicy> for ApprovalDocument {
     fn from(policy: ApprovalPolicy) -> Self {
         Arc::unwrap_or_clone(policy.document)
     }
-}
-
-/// One checked approval rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApprovalRule {
-    name: Arc<str>,
-    profiles: Option<Vec<Profile>>,
-    approvers: Vec<Person>,
-    auto_approval: Option<AutoApproval>,
-}
-
-impl ApprovalRule {
-    /// What the rule is called.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn shared_name(&self) -> Arc<str> {
-        Arc::clone(&self.name)
-    }
-
-    /// The profiles that the rule names; every profile if none.
-    pub fn profiles(&self) -> Option<&[Profile]> {
-        self.profiles.as_deref()
-    }
-
-    /// Whether the rule is for this profile: it names it, or names none.
-    pub fn applies_to(&self, profile: &Profile) -> bool {
-        self.profiles
-            .as_ref()
-            .is_none_or(|profiles| profiles.contains(profile))
-    }
-
-    /// Who may decide: any one of them, but nobody their own request.
-    pub fn approvers(&self) -> &[Person] {
-        &self.approvers
-    }
-
-    /// Whether the rule names this person, exactly so spelt, as an approver.
-    pub fn names_approver(&self, person: &Person) -> bool {
-        self.approvers.contains(person)
-    }
-
-    /// The approvers who could approve a request of `requester`: all but themselves.
-    pub fn approvers_for(&self, requester: &Person) -> impl Iterator<Item = &Person> {
-        self.approvers
-            .iter()
-            .filter(|approver| !approver.same_person(requester))
-    }
-
-    /// When no person is needed.
-    pub fn auto_approval(&self) -> Option<&AutoApproval> {
-        self.auto_approval.as_ref()
-    }
-
-    fn compile(rule: &ApprovalRuleDocument) -> Result<Self, (String, Problem)> {
-        check_rule_name(&rule.name).map_err(|error| ("name".to_owned(), error.into()))?;
-        let profiles = match &rule.profiles {
-            None => None,
-            Some(names) => Some(list(
-                names,
-                "profiles",
-                |name| Profile::new(name),
-                "leave it out for every profile",
-            )?),
-        };
-        let approvers = rule.approvers.as_ref().ok_or_else(|| {
-            (
-                "approvers".to_owned(),
-                Problem::Missing {
-                    fix: "name who may decide",
-                },
-            )
-        })?;
-        let approvers = list(
-            approvers,
-            "approvers",
-            |name| Person::new(name),
-            "name who may decide",
-        )?;
-        let auto_approval = rule
-            .auto_approve
-            .as_ref()
-            .map(AutoApproval::compile)
-            .transpose()?;
-        Ok(Self {
-            name: rule.name.as_str().into(),
-            profiles,
-            approvers,
-            auto_approval,
-        })
-    }
-}
-
-/// When a rule approves without a person: all that is given must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AutoApproval {
-    users: Option<Vec<Person>>,
-    time: Option<Window>,
-    max_duration: Option<Duration>,
-}
-
-impl AutoApproval {
-    /// Whether a request of `requester` for `duration` is approved at `at`.
-    pub fn holds(&self, requester: &Person, duration: Duration, at: DateTime<Utc>) -> bool {
-        self.users
-            .as_ref()
-            .is_none_or(|users| users.contains(requester))
-            && self.time.as_ref().is_none_or(|window| window.contains(at))
-            && self.max_duration.is_none_or(|most| duration <= most)
-    }
-
-    /// Whether it holds for every request of `requester`, at any time and however long.
-    pub(crate) fn always_holds(&self, requester: &Person) -> bool {
-        let users = self.users.as_ref();
-        users.is_some_and(|users| users.contains(requester))
-            && self.time.is_none()
-            && self.max_duration.is_none()
-    }
-
-    fn compile(document: &AutoApproveDocument) -> Result<Self, (String, Problem)> {
-        let AutoApproveDocument {
-            users,
-            time,
-            max_duration,
-        } = document;
-        if users.is_none() && time.is_none() && max_duration.is_none() {
-            let fix = "name users, a time or a duration, or leave it out";
-            return Err(("auto_approve".into(), Problem::Empty { fix }));
-        }
-        let users = match users {
-            None => None,
-            Some(names) => Some(list(
-                names,
-                "auto_approve.users",
-                |name| Person::new(name),
-                "leave it out for anyone",
-            )?),
-        };
-        let time = match time {
-            None => None,
-            Some(window) => Some(Window::try_from(window).map_err(|error| {
-                let field = format!("auto_approve.time.{}", error.field());
-                (field.trim_end_matches('.').to_owned(), error.into())
-            })?),
-        };
-        let max_duration = match max_duration {
-            None => None,
-            Some(text) => {
-                let field = || "auto_approve.max_duration".to_owned();
-                Some(
-                    text.parse()
-                        .map_err(|error: ParseDurationError| (field(), error.into()))?,
-                )
-            }
-        };
-        Ok(Self {
-            users,
-            time,
-            max_duration,
-        })
-    }
-}
-
-/// Rule names meet what any name meets.
-fn check_rule_name(name: &str) -> Result<(), NameError> {
-    Profile::new(name).map(drop)
-}
-
-fn list<T>(
-    names: &[String],
-    field: &str,
-    parse: impl Fn(&str) -> Result<T, NameError>,
-    fix: &'static str,
-) -> Result<Vec<T>, (String, Problem)> {
-    if names.is_empty() {
-        return Err((field.to_owned(), Problem::Empty { fix }));
-    }
-    let parse = |(place, name): (usize, &String)| {
-        parse(name).map_err(|error| (format!("{field}[{place}]"), Problem::Name(error)))
-    };
-    names.iter().enumerate().map(parse).collect()
 }

@@ -7,13 +7,16 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::grant::GrantedBy;
-use countersign_core::names::{Person, Profile, TextError, check_length};
+use countersign_core::id::OperationId;
+use countersign_core::names::{Person, Profile, check_length};
 use countersign_core::version::Version;
-use thiserror::Error;
 
-use crate::approval_policy::{ApprovalPolicy, ApprovalRule};
-use crate::record::{Action, Actor, Approval, HistoryEntry, Request, later};
+use crate::approval_policy::ApprovalPolicy;
+use crate::history::{Action, Actor, HistoryEntry};
+use crate::record::Request;
+use crate::refusal::{Refusal, Rejection};
+use crate::rule::{ApprovalRule, AutoApproval};
+use crate::terms::Terms;
 use crate::transition::Status;
 
 /// The most characters of a reason or a note.
@@ -39,64 +42,24 @@ const MAX_HISTORY_ENTRIES: usize = 1_000;
 pub struct Change {
     wanted: Wanted,
     reason: Option<Arc<str>>,
+    operation: Option<OperationId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
-    Approve(Person, Authority),
-    ApproveByRule(Authority),
-    Deny(Person, Authority),
+    Approve(Person, Terms),
+    ApproveByRule(Terms),
+    Deny(Person, Terms),
     Cancel(Person),
-    Revoke(Person, Authority),
+    Revoke(Person, Terms),
+    Release(Person),
     Expire,
     Note(Person),
 }
 
-/// What the policy says about a profile: the rule that applies to it, if there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Authority {
-    profile: Profile,
-    rule: Option<Arc<ApprovalRule>>,
-}
-
-impl Authority {
-    fn of(policy: &ApprovalPolicy, profile: &Profile) -> Self {
-        Self {
-            profile: profile.clone(),
-            rule: policy.rule_for(profile).cloned(),
-        }
-    }
-
-    fn rule_over(&self, request: &Request) -> Result<&Arc<ApprovalRule>, Refusal> {
-        if self.profile != request.profile {
-            return Err(Refusal::OtherProfile {
-                change: self.profile.clone(),
-                request: request.profile.clone(),
-            });
-        }
-        self.rule.as_ref().ok_or_else(|| Refusal::NobodyCanApprove {
-            profile: self.profile.clone(),
-        })
-    }
-
-    fn rule_naming(
-        &self,
-        request: &Request,
-        person: &Person,
-    ) -> Result<&Arc<ApprovalRule>, Refusal> {
-        let rule = self.rule_over(request)?;
-        if !rule.names_approver(person) {
-            return Err(Refusal::NotAnApprover {
-                person: person.clone(),
-                rule: rule.shared_name(),
-            });
-        }
-        Ok(rule)
-    }
-}
-
 impl Change {
-    /// `by` approves a request for `profile`: a named approver, not their own request, in time.
+    /// `by` approves a request for `profile`: a named approver, once, not their own request, in
+    /// time. It is approved when this meets the last group, and stays pending until then.
     pub fn approve(
         policy: &ApprovalPolicy,
         profile: &Profile,
@@ -104,14 +67,14 @@ impl Change {
         reason: Option<&str>,
     ) -> Self {
         Self::new(
-            Wanted::Approve(by.clone(), Authority::of(policy, profile)),
+            Wanted::Approve(by.clone(), Terms::of(policy, profile)),
             reason,
         )
     }
 
     /// The rule for `profile` approves by itself, if its conditions hold.
     pub fn approve_by_rule(policy: &ApprovalPolicy, profile: &Profile) -> Self {
-        Self::new(Wanted::ApproveByRule(Authority::of(policy, profile)), None)
+        Self::new(Wanted::ApproveByRule(Terms::of(policy, profile)), None)
     }
 
     /// `by` denies a request for `profile`: a named approver, in time.
@@ -121,10 +84,7 @@ impl Change {
         by: &Person,
         reason: Option<&str>,
     ) -> Self {
-        Self::new(
-            Wanted::Deny(by.clone(), Authority::of(policy, profile)),
-            reason,
-        )
+        Self::new(Wanted::Deny(by.clone(), Terms::of(policy, profile)), reason)
     }
 
     /// `by` withdraws their own request.
@@ -132,7 +92,8 @@ impl Change {
         Self::new(Wanted::Cancel(by.clone()), reason)
     }
 
-    /// `by` takes access to `profile` back: a named approver, before the access is over.
+    /// `by` takes access to `profile` back: somebody whom the rule lets revoke, before the access
+    /// is over.
     pub fn revoke(
         policy: &ApprovalPolicy,
         profile: &Profile,
@@ -140,9 +101,14 @@ impl Change {
         reason: Option<&str>,
     ) -> Self {
         Self::new(
-            Wanted::Revoke(by.clone(), Authority::of(policy, profile)),
+            Wanted::Revoke(by.clone(), Terms::of(policy, profile)),
             reason,
         )
+    }
+
+    /// `by` gives the access of their own request back, before it is over.
+    pub fn release(by: &Person, reason: Option<&str>) -> Self {
+        Self::new(Wanted::Release(by.clone()), reason)
     }
 
     /// The deadline of a pending request has passed.
@@ -159,16 +125,54 @@ impl Change {
         Self {
             wanted,
             reason: reason.map(Arc::from),
+            operation: None,
         }
     }
 
-    /// The status that the change leads to; none if it leaves the status alone.
+    /// The same change as part of an operation, so that a repeat of it gets the first result and
+    /// changes nothing.
+    #[must_use]
+    pub fn with_operation(mut self, operation: OperationId) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+
+    /// The operation that the change is part of.
+    pub fn operation(&self) -> Option<OperationId> {
+        self.operation
+    }
+
+    /// Whether this change, when it was made, left this entry.
+    pub(crate) fn is_recorded_by(&self, entry: &HistoryEntry) -> bool {
+        let (action, actor) = (entry.action, &entry.actor);
+        let by = |person: &Person| *actor == Actor::Person(person.clone());
+        let same = match &self.wanted {
+            Wanted::Approve(person, _) => {
+                matches!(action, Action::Approved | Action::ApprovedInPart) && by(person)
+            }
+            Wanted::ApproveByRule(terms) => {
+                let rule = terms.rule().map(|rule| Actor::Rule(rule.shared_name()));
+                action == Action::Approved && rule.as_ref() == Some(actor)
+            }
+            Wanted::Deny(person, _) => action == Action::Denied && by(person),
+            Wanted::Cancel(person) => action == Action::Cancelled && by(person),
+            Wanted::Revoke(person, _) => action == Action::Revoked && by(person),
+            Wanted::Release(person) => action == Action::Released && by(person),
+            Wanted::Expire => action == Action::Expired,
+            Wanted::Note(person) => action == Action::Noted && by(person),
+        };
+        same && self.reason == entry.reason
+    }
+
+    /// The status that the change leads to, an approval once all groups have approved; none if it
+    /// leaves the status alone.
     pub fn target(&self) -> Option<Status> {
         match self.wanted {
             Wanted::Approve(..) | Wanted::ApproveByRule(_) => Some(Status::Approved),
             Wanted::Deny(..) => Some(Status::Denied),
             Wanted::Cancel(_) => Some(Status::Cancelled),
             Wanted::Revoke(..) => Some(Status::Revoked),
+            Wanted::Release(_) => Some(Status::Released),
             Wanted::Expire => Some(Status::Expired),
             Wanted::Note(_) => None,
         }
@@ -196,19 +200,11 @@ impl Request {
         let now = at.time();
         let (action, actor) = self.permit(&change.wanted, now)?;
         let mut after = self.clone();
-        match (&change.wanted, change.target()) {
-            (_, Some(status)) => after.status = status,
-            (_, None) => after.note = change.reason.clone(),
-        }
-        if action == Action::Approved {
-            after.approval = granted_by(&actor).map(|by| Approval { by, at: now });
-            after.access_until = Some(later(now, self.duration));
-        }
-        after.updated_at = at;
-        after.history.push(Arc::new(HistoryEntry {
+        after.take(Arc::new(HistoryEntry {
             action,
             actor,
             reason: change.reason.clone(),
+            operation: change.operation,
             from: Some(self.updated_at),
             to: at,
         }));
@@ -218,20 +214,29 @@ impl Request {
     /// Who does what, if the rules permit it at `now`.
     fn permit(&self, wanted: &Wanted, now: DateTime<Utc>) -> Result<(Action, Actor), Refusal> {
         match wanted {
-            Wanted::Approve(by, authority) => {
+            Wanted::Approve(by, terms) => {
                 if by.same_person(&self.requester) {
                     return Err(Refusal::OwnRequest { person: by.clone() });
                 }
-                authority.rule_naming(self, by)?;
+                let rule = terms.rule_naming(self, by)?;
                 self.in_time(now)?;
-                Ok((Action::Approved, Actor::Person(by.clone())))
-            }
-            Wanted::ApproveByRule(authority) => {
-                let rule = authority.rule_over(self)?;
-                self.in_time(now)?;
-                let holds = |auto: &crate::approval_policy::AutoApproval| {
-                    auto.holds(&self.requester, self.duration, now)
+                if self.approved_by(by) {
+                    return Err(Refusal::AlreadyApproved { person: by.clone() });
+                }
+                self.is_what_is_demanded_by(rule)?;
+                let people = self.approving_people().chain([by]);
+                let action = if rule.is_met_by(&self.requester, people) {
+                    Action::Approved
+                } else {
+                    Action::ApprovedInPart
                 };
+                Ok((action, Actor::Person(by.clone())))
+            }
+            Wanted::ApproveByRule(terms) => {
+                let rule = terms.rule_for(&self.profile)?;
+                self.in_time(now)?;
+                self.is_what_is_demanded_by(rule)?;
+                let holds = |auto: &AutoApproval| auto.holds(&self.requester, self.duration, now);
                 if !rule.auto_approval().is_some_and(holds) {
                     return Err(Refusal::NotAutomatic {
                         rule: rule.shared_name(),
@@ -239,27 +244,30 @@ impl Request {
                 }
                 Ok((Action::Approved, Actor::Rule(rule.shared_name())))
             }
-            Wanted::Deny(by, authority) => {
-                authority.rule_naming(self, by)?;
+            Wanted::Deny(by, terms) => {
+                terms.rule_naming(self, by)?;
                 self.in_time(now)?;
                 Ok((Action::Denied, Actor::Person(by.clone())))
             }
             Wanted::Cancel(by) => {
-                if *by != self.requester {
-                    let requester = self.requester.clone();
-                    return Err(Refusal::NotTheRequester {
-                        person: by.clone(),
-                        requester,
-                    });
-                }
+                self.asked_for_by(by)?;
                 Ok((Action::Cancelled, Actor::Person(by.clone())))
             }
-            Wanted::Revoke(by, authority) => {
-                authority.rule_naming(self, by)?;
-                match self.access_until {
-                    Some(until) if now >= until => Err(Refusal::AccessOver { until }),
-                    _ => Ok((Action::Revoked, Actor::Person(by.clone()))),
+            Wanted::Revoke(by, terms) => {
+                let rule = terms.rule_for(&self.profile)?;
+                if !rule.names_revoker(by) {
+                    return Err(Refusal::NotARevoker {
+                        person: by.clone(),
+                        rule: rule.shared_name(),
+                    });
                 }
+                self.gives_access(now)?;
+                Ok((Action::Revoked, Actor::Person(by.clone())))
+            }
+            Wanted::Release(by) => {
+                self.asked_for_by(by)?;
+                self.gives_access(now)?;
+                Ok((Action::Released, Actor::Person(by.clone())))
             }
             Wanted::Expire => {
                 if now < self.decide_by {
@@ -280,6 +288,34 @@ impl Request {
         }
     }
 
+    /// What the rule demands holds when it approves, too: it may be another than at creation.
+    fn is_what_is_demanded_by(&self, rule: &ApprovalRule) -> Result<(), Refusal> {
+        let is_pinned = self.ends_with_policy && self.policy.is_some();
+        rule.check(
+            self.duration,
+            &self.justification,
+            self.ticket.is_some(),
+            is_pinned,
+        )
+    }
+
+    fn asked_for_by(&self, person: &Person) -> Result<(), Refusal> {
+        if *person != self.requester {
+            return Err(Refusal::NotTheRequester {
+                person: person.clone(),
+                requester: self.requester.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn gives_access(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
+        match self.access_until {
+            Some(until) if now >= until => Err(Refusal::AccessOver { until }),
+            _ => Ok(()),
+        }
+    }
+
     fn in_time(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
         if now >= self.decide_by {
             return Err(Refusal::TooLate {
@@ -288,110 +324,4 @@ impl Request {
         }
         Ok(())
     }
-}
-
-/// Who or what an approval came from. Time approves nothing.
-fn granted_by(actor: &Actor) -> Option<GrantedBy> {
-    match actor {
-        Actor::Person(person) => Some(GrantedBy::Person(person.clone())),
-        Actor::Rule(rule) => Some(GrantedBy::Rule(Arc::clone(rule))),
-        Actor::Time => None,
-    }
-}
-
-/// Why a change was not made; [`Request::apply`] gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// The status does not lead to the one asked for.
-    #[error("a request that is {from} cannot become {to}")]
-    InvalidTransition {
-        /// The status it has.
-        from: Status,
-        /// The status it was to get.
-        to: Status,
-    },
-    /// A rule forbids it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
-/// The rule that forbids a change, and what would be needed. Trying again without changing
-/// anything gives the same answer, except where a time is named.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// Nobody approves their own request, under whatever spelling.
-    #[error("`{person}` asked for this: somebody else has to approve it")]
-    OwnRequest {
-        /// Who tried.
-        person: Person,
-    },
-    /// The rule does not name this person.
-    #[error("rule `{rule}` does not name `{person}` as an approver: ask one whom it names")]
-    NotAnApprover {
-        /// Who tried.
-        person: Person,
-        /// The rule that applies.
-        rule: Arc<str>,
-    },
-    /// No rule names anybody who could approve this.
-    #[error(
-        "nobody can approve a request for `{profile}`: add an approval rule that names somebody else"
-    )]
-    NobodyCanApprove {
-        /// What was asked for.
-        profile: Profile,
-    },
-    /// The deadline has passed.
-    #[error("the time to decide ended at `{decide_by}`: submit a new request")]
-    TooLate {
-        /// The first moment at which it could no longer be decided.
-        decide_by: DateTime<Utc>,
-    },
-    /// The conditions of automatic approval do not hold.
-    #[error("rule `{rule}` does not approve this automatically: an approver has to decide")]
-    NotAutomatic {
-        /// The rule that applies.
-        rule: Arc<str>,
-    },
-    /// Only the requester withdraws a request.
-    #[error("`{person}` did not ask for this: only `{requester}` can cancel it")]
-    NotTheRequester {
-        /// Who tried.
-        person: Person,
-        /// Who asked.
-        requester: Person,
-    },
-    /// There is nothing left to revoke.
-    #[error("the access ended at `{until}`: there is nothing to revoke")]
-    AccessOver {
-        /// The first moment at which access was over.
-        until: DateTime<Utc>,
-    },
-    /// The deadline has not passed.
-    #[error("the request can be decided until `{decide_by}`: it expires then")]
-    NotDue {
-        /// The first moment at which it expires.
-        decide_by: DateTime<Utc>,
-    },
-    /// The change was made for another profile than the request is for.
-    #[error(
-        "the change is for `{change}`, the request for `{request}`: make the change from the request"
-    )]
-    OtherProfile {
-        /// The profile of the change.
-        change: Profile,
-        /// The profile of the request.
-        request: Profile,
-    },
-    /// The reason or note is empty or too long.
-    #[error("the reason or note: {0}")]
-    Reason(TextError),
-    /// Notes have filled the history. Changes of status remain possible.
-    #[error(
-        "the history has {entries} entries, and no note is added to it: write it in the ticket"
-    )]
-    HistoryFull {
-        /// How many it has.
-        entries: usize,
-    },
 }

@@ -60,6 +60,10 @@ impl<'de> Deserialize<'de> for ApprovalDocument {
 /// One approval rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("oneOf" = [{"required": ["approvers"]}, {"required": ["groups"]}]))
+)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRuleDocument {
     /// What the rule is called: unique, 1 to 256 characters.
@@ -77,7 +81,7 @@ pub struct ApprovalRuleDocument {
         schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub profiles: Option<Vec<String>>,
-    /// Who may decide: any one of them.
+    /// Who may decide: any one of them. Either this or `groups`.
     #[serde(
         default,
         deserialize_with = "field::approvers",
@@ -85,9 +89,80 @@ pub struct ApprovalRuleDocument {
     )]
     #[cfg_attr(
         feature = "schema",
-        schemars(!default, with = "Vec<schema::Name>", length(min = 1))
+        schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub approvers: Option<Vec<String>>,
+    /// Groups of people who all must approve, each with its threshold: 1 to 8 of them.
+    #[serde(
+        default,
+        deserialize_with = "groups",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<ApprovalGroupDocument>", length(min = 1, max = 8))
+    )]
+    pub groups: Option<Vec<ApprovalGroupDocument>>,
+    /// Whether a person who is in several groups counts in each; in one of them only if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::count_in_every_group",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "bool"))]
+    pub count_in_every_group: Option<bool>,
+    /// Who may take access back; the approvers if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::revokers",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
+    pub revokers: Option<Vec<String>>,
+    /// The longest access; the store's limit if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::max_duration",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
+    pub max_duration: Option<DurationText>,
+    /// How long a request may wait for its decision; the store's limit if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::decide_within",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
+    pub decide_within: Option<DurationText>,
+    /// The fewest characters of a justification, at least 1; the store's limit if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::min_justification_characters",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "u32", range(min = 1)))]
+    pub min_justification_characters: Option<u32>,
+    /// Whether a request must name a ticket; it need not if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::ticket_required",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "bool"))]
+    pub ticket_required: Option<bool>,
+    /// Whether access ends when the access policy changes under which it was asked for; it does
+    /// not if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::ends_with_policy",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "bool"))]
+    pub ends_with_policy: Option<bool>,
     /// When no person is needed; never if absent.
     #[serde(
         default,
@@ -96,6 +171,32 @@ pub struct ApprovalRuleDocument {
     )]
     #[cfg_attr(feature = "schema", schemars(with = "AutoApproveDocument"))]
     pub auto_approve: Option<AutoApproveDocument>,
+}
+
+/// One group of approvers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalGroupDocument {
+    /// What the group is called: unique in its rule, 1 to 256 characters.
+    #[serde(deserialize_with = "field::name")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Name"))]
+    pub name: String,
+    /// Who is in it.
+    #[serde(deserialize_with = "group_field::approvers")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
+    pub approvers: Vec<String>,
+    /// How many of them must approve, from 1 to all; 1 if absent.
+    #[serde(
+        default,
+        deserialize_with = "field::threshold",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "u32", range(min = 1)))]
+    pub threshold: Option<u32>,
 }
 
 /// When a request is approved without a person: all that is given must hold.
@@ -138,8 +239,35 @@ pub struct AutoApproveDocument {
 mod field {
     countersign_core::field_readers! {
         required: version name;
-        optional: profiles approvers auto_approve users time max_duration;
+        optional: profiles approvers count_in_every_group revokers max_duration decide_within
+            min_justification_characters ticket_required ends_with_policy threshold auto_approve
+            users time;
     }
+}
+
+/// The same for the approvers of a group, which must be there.
+mod group_field {
+    countersign_core::field_readers! {
+        required: approvers;
+        optional: ;
+    }
+}
+
+/// Reads the groups, each of them as an object only.
+fn groups<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<ApprovalGroupDocument>>, D::Error> {
+    struct Group(ApprovalGroupDocument);
+
+    impl<'de> Deserialize<'de> for Group {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            document::object(deserializer).map(Self)
+        }
+    }
+
+    let groups: Vec<Group> = Vec::deserialize(deserializer)
+        .map_err(|error| serde::de::Error::custom(format_args!("`groups`: {error}")))?;
+    Ok(Some(groups.into_iter().map(|group| group.0).collect()))
 }
 
 /// Why a document of approval rules is refused. Correct the document; what was in force before
@@ -242,6 +370,53 @@ pub enum Problem {
         /// What to write.
         fix: &'static str,
     },
+    /// Approvers in both forms, of which only one can be meant.
+    #[error("`approvers` is given as well: put everybody into groups, or leave `groups` out")]
+    BothForms,
+    /// A threshold that says nothing or cannot be reached.
+    #[error("it is {threshold} and {members} people are in the group: write 1 to {members}")]
+    Threshold {
+        /// What was given.
+        threshold: u32,
+        /// How many different people are in the group.
+        members: usize,
+    },
+    /// More groups than a rule may have.
+    #[error("it has {groups} groups: write at most {most}")]
+    TooManyGroups {
+        /// How many it has.
+        groups: usize,
+        /// How many may be.
+        most: usize,
+    },
+    /// Another group of the rule has the same name.
+    #[error("group {first} is called `{value}` already: give each group its own name")]
+    DuplicateGroup {
+        /// The name.
+        value: String,
+        /// The place of the other group, from 0.
+        first: usize,
+    },
+    /// One person in two spellings, of whom only one approval would count.
+    #[error("`{value}` and `{first}` are the same person: write the name in one way only")]
+    TwoSpellings {
+        /// The name.
+        value: String,
+        /// The other spelling of it.
+        first: String,
+    },
+    /// Groups that nobody can meet.
+    #[error(
+        "if everybody approved, not all groups would be met, since each person counts for one \
+         group: add people, lower a threshold, or set `count_in_every_group`"
+    )]
+    CannotBeMet,
+    /// A field that is about groups in a rule without any.
+    #[error("the rule has no groups: leave it out, or write `groups` instead of `approvers`")]
+    WithoutGroups,
+    /// A number that demands nothing.
+    #[error("it is 0: write at least 1, or leave it out")]
+    Zero,
     /// Another rule has the same name.
     #[error("rule {first} is called `{value}` already: give each rule its own name")]
     DuplicateName {

@@ -1,12 +1,13 @@
 //! What can go wrong with a store of requests.
 
-use countersign_core::id::RandomError;
+use chrono::{DateTime, Utc};
+use countersign_core::id::{OperationId, RandomError};
 use countersign_core::version::{Conflict, VersionError};
 use thiserror::Error;
 
-use crate::change::{Refusal, Rejection};
 use crate::limits::ValidationError;
 use crate::record::RequestId;
+use crate::refusal::{Refusal, Rejection};
 use crate::transition::Status;
 
 /// Why a store did not do what it was asked. Unless [`Error::Backend`] says otherwise nothing was
@@ -25,6 +26,17 @@ pub enum Error {
     #[error("request `{id}` exists already: mint another id")]
     AlreadyExists {
         /// The id.
+        id: RequestId,
+    },
+    /// The operation has made another change. Name each operation anew, and repeat it as it was.
+    #[error(
+        "operation `{operation}` has made another change, of request `{id}`: mint another id for \
+         another operation"
+    )]
+    OperationReused {
+        /// The operation.
+        operation: OperationId,
+        /// The request that it changed.
         id: RequestId,
     },
     /// There is no such request. Check the id; it may have been deleted.
@@ -51,13 +63,21 @@ pub enum Error {
     /// A field is outside its limits. Correct it.
     #[error(transparent)]
     Invalid(#[from] ValidationError),
-    /// Only a request that is over can be deleted. Cancel or revoke it first.
+    /// Only a request that is over can be deleted. Cancel, revoke or release it first.
     #[error("request `{id}` is {status} and not over: cancel or revoke it before deleting it")]
     NotTerminal {
         /// The id.
         id: RequestId,
         /// The status it has.
         status: Status,
+    },
+    /// The request ended too late to be deleted now. Delete it when it is old enough.
+    #[error("request `{id}` ended at `{ended_at}`: it is not old enough to be deleted")]
+    Retained {
+        /// The id.
+        id: RequestId,
+        /// When it ended.
+        ended_at: DateTime<Utc>,
     },
     /// The clock stands where no version can be made. Set it right.
     #[error(transparent)]

@@ -26,7 +26,7 @@
 //! # }
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,13 +35,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Ticks;
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::PolicyDigest;
 use countersign_core::names::{Person, Profile};
 use countersign_core::version::Version;
 
 use crate::change::Change;
 use crate::error::{Error, Outcome};
 use crate::record::{Draft, Request, RequestId};
-use crate::store::{Filter, Store};
+use crate::store::{Changed, Filter, Store};
+use crate::terms::Terms;
 use crate::{Listing, Page};
 
 /// A method of [`Store`].
@@ -61,11 +63,19 @@ pub enum Method {
     FindGrant,
     /// [`Store::due`].
     Due,
+    /// [`Store::waiting`].
+    Waiting,
+    /// [`Store::open`].
+    Open,
+    /// [`Store::ended`].
+    Ended,
+    /// [`Store::changes_since`].
+    ChangesSince,
 }
 
 impl Method {
     /// All of them, in the order of the trait.
-    pub const ALL: [Method; 7] = [
+    pub const ALL: [Method; 11] = [
         Method::Create,
         Method::Get,
         Method::Update,
@@ -73,6 +83,10 @@ impl Method {
         Method::List,
         Method::FindGrant,
         Method::Due,
+        Method::Waiting,
+        Method::Open,
+        Method::Ended,
+        Method::ChangesSince,
     ];
 }
 
@@ -178,6 +192,10 @@ pub struct Instrumented<S> {
     list: Gauge,
     find_grant: Gauge,
     due: Gauge,
+    waiting: Gauge,
+    open: Gauge,
+    ended: Gauge,
+    changes_since: Gauge,
 }
 
 impl<S> Instrumented<S> {
@@ -194,6 +212,10 @@ impl<S> Instrumented<S> {
             list: Gauge::default(),
             find_grant: Gauge::default(),
             due: Gauge::default(),
+            waiting: Gauge::default(),
+            open: Gauge::default(),
+            ended: Gauge::default(),
+            changes_since: Gauge::default(),
         }
     }
 
@@ -246,6 +268,10 @@ impl<S> Instrumented<S> {
             Method::List => &self.list,
             Method::FindGrant => &self.find_grant,
             Method::Due => &self.due,
+            Method::Waiting => &self.waiting,
+            Method::Open => &self.open,
+            Method::Ended => &self.ended,
+            Method::ChangesSince => &self.changes_since,
         }
     }
 
@@ -281,8 +307,15 @@ impl<S> Instrumented<S> {
 }
 
 impl<S: Store> Store for Instrumented<S> {
-    fn create<'a>(&'a self, draft: &'a Draft) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
-        Box::pin(async move { self.measure(Method::Create, self.store.create(draft)).await })
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Create, self.store.create(draft, terms))
+                .await
+        })
     }
 
     fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
@@ -301,8 +334,15 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn delete(&self, id: RequestId) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move { self.measure(Method::Delete, self.store.delete(id)).await })
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Delete, self.store.delete(id, ended_before))
+                .await
+        })
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -316,12 +356,13 @@ impl<S: Store> Store for Instrumented<S> {
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
         Box::pin(async move {
             self.measure(
                 Method::FindGrant,
-                self.store.find_grant(person, profile, at),
+                self.store.find_grant(person, profile, policy, at),
             )
             .await
         })
@@ -333,5 +374,50 @@ impl<S: Store> Store for Instrumented<S> {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         Box::pin(async move { self.measure(Method::Due, self.store.due(at, limit)).await })
+    }
+
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Waiting, self.store.waiting(profiles, page))
+                .await
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        person: &'a Person,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Open, self.store.open(person, at, page))
+                .await
+        })
+    }
+
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Ended, self.store.ended(time, limit))
+                .await
+        })
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin(async move {
+            let call = self.store.changes_since(after, limit);
+            self.measure(Method::ChangesSince, call).await
+        })
     }
 }

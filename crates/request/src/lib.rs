@@ -5,9 +5,12 @@
 //! - Nobody approves their own request, under any spelling of their name; only approvers that the
 //!   [`ApprovalPolicy`] names for the profile decide; a decision at or after the deadline is
 //!   refused.
+//! - Where a rule has groups, all must approve; a person counts once, and the order in which
+//!   people approve makes no difference.
 //! - A request is decided once. Of several people who decide at the same time one wins, and all
-//!   others are told so.
-//! - Access begins at the approval, lasts for what was asked, and ends at once when it is revoked.
+//!   others are told so. A call that is repeated with its operation id changes nothing.
+//! - Access begins when the approval is complete, lasts for what was asked, and ends at once when
+//!   it is revoked or released.
 //! - Who asked for what, for how long and why never changes; every change is part of the record's
 //!   history, written in the same step.
 //!
@@ -42,34 +45,46 @@ mod approval_policy;
 mod change;
 mod document;
 mod error;
+mod history;
 #[cfg(feature = "test-util")]
 pub mod instrumented;
 mod limits;
 mod lint;
 mod memory;
+mod quorum;
 mod record;
+mod refusal;
+mod rule;
 mod store;
+mod terms;
 mod transition;
 mod workflow;
 
-pub use approval_policy::{ApprovalPolicy, ApprovalRule, AutoApproval};
-pub use change::{Change, Refusal, Rejection};
+pub use approval_policy::ApprovalPolicy;
+pub use change::Change;
 pub use document::{
-    ApprovalDocument, ApprovalRuleDocument, AutoApproveDocument, DocumentError, Problem, RuleError,
+    ApprovalDocument, ApprovalGroupDocument, ApprovalRuleDocument, AutoApproveDocument,
+    DocumentError, Problem, RuleError,
 };
 pub use error::{Error, Outcome};
+pub use history::{Action, Actor, HistoryEntry};
 pub use limits::{Limits, ValidationError};
 pub use lint::{Finding, FindingKind, RulePlace};
 pub use memory::{InMemory, InMemorySync};
-pub use record::{Action, Actor, Approval, Draft, HistoryEntry, Request, RequestId};
-pub use store::{Filter, Store, StoreExt};
+pub use record::{Approval, Draft, Request, RequestId};
+pub use refusal::{Refusal, Rejection};
+pub use rule::{ApprovalGroup, ApprovalRule, AutoApproval};
+pub use store::{Changed, Filter, Store, StoreExt};
+pub use terms::Terms;
 pub use transition::Status;
 pub use workflow::{Submitted, Workflow};
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
 pub use countersign_core::future::BoxFuture;
-pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
-pub use countersign_core::id::{OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom};
+pub use countersign_core::grant::{Grant, GrantKind, GrantedBy, ParseDigestError, PolicyDigest};
+pub use countersign_core::id::{
+    OperationId, OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom,
+};
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
 pub use countersign_core::version::{Conflict, Version, VersionError};

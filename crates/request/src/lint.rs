@@ -15,7 +15,8 @@ use countersign_core::names::{Person, Profile};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::approval_policy::{ApprovalPolicy, ApprovalRule};
+use crate::approval_policy::ApprovalPolicy;
+use crate::rule::ApprovalRule;
 
 impl ApprovalPolicy {
     /// Looks for rules that do not do what their author probably meant. Findings are in the order
@@ -31,7 +32,7 @@ impl ApprovalPolicy {
     /// let told: Vec<String> = policy.lint().iter().map(|finding| finding.to_string()).collect();
     /// assert_eq!(told, [
     ///     "only-own-request: rule 0 `prod`: nobody can approve what `bob` requests, such as `prod`: \
-    ///      no other approver is named",
+    ///      the other approvers are not enough",
     ///     "unreachable-rule: rule 1 `prod again` never applies: rule 0 `prod` applies to `prod`, \
     ///      as earlier rules do to all its profiles",
     /// ]);
@@ -120,11 +121,9 @@ impl ApprovalPolicy {
         // One person may be named in several spellings, of which some need nobody.
         let requester = rule.approvers().iter().find(|approver| {
             let auto = rule.auto_approval();
-            !auto.is_some_and(|auto| auto.always_holds(approver))
+            let without = rule.is_met_by(approver, rule.approvers());
+            !without && !auto.is_some_and(|auto| auto.always_holds(approver))
         })?;
-        if rule.approvers_for(requester).next().is_some() {
-            return None;
-        }
         let profile = match rule.profiles() {
             None => self.unnamed()?,
             Some(profiles) => {
@@ -255,7 +254,7 @@ impl fmt::Display for Finding {
             FindingKind::OnlyOwnRequest { rule, requester } => write!(
                 f,
                 "{code}: {rule}: nobody can approve what `{requester}` requests, such as \
-                 `{profile}`: no other approver is named"
+                 `{profile}`: the other approvers are not enough"
             ),
             FindingKind::UnreachableRule { rule, taken_by } => write!(
                 f,

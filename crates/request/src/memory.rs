@@ -3,22 +3,26 @@
 //! Everything is gone when the process ends. A step holds one lock for about a microsecond and
 //! never across an await; reads share it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::PolicyDigest;
+use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
-use countersign_core::table::{LockError, Rank, Record, Table};
+use countersign_core::table::{LockError, Rank, Record, Table, View};
 use countersign_core::version::Version;
 
 use crate::change::Change;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::record::{Draft, Request, RequestId};
-use crate::store::{Filter, Store};
+use crate::store::{Changed, Filter, Store};
+use crate::terms::Terms;
 use crate::transition::Status;
-use crate::{Listing, Page};
+use crate::{Cursor, Listing, Page};
 
 /// What requests are looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,10 +33,19 @@ pub enum Key {
     Profile(Profile),
     /// Newest first.
     Status(Status),
-    /// Approved requests; those whose access lasts longest first.
-    Access(Person, Profile),
+    /// Approved requests, by the policy with which their access ends; those whose access lasts
+    /// longest first.
+    Access(Person, Profile, Option<PolicyDigest>),
     /// Pending requests; those to be decided soonest first.
     Deadline,
+    /// Pending requests, for one profile or for all; oldest first.
+    Waiting(Option<Profile>),
+    /// Pending and approved requests of one requester; those whose time ends last first.
+    Open(Person),
+    /// Requests that have ended or will; earliest first.
+    Ended,
+    /// The request in whose history the operation is.
+    Operation(OperationId),
 }
 
 impl Record for Request {
@@ -54,11 +67,30 @@ impl Record for Request {
         entry(Key::Status(self.status), created);
         match (self.status, self.access_until) {
             (Status::Approved, Some(until)) => {
-                let key = Key::Access(self.requester.clone(), self.profile.clone());
-                entry(key, Rank::latest_first(until));
+                let until = Rank::latest_first(until);
+                entry(Key::Open(self.requester.clone()), until);
+                let policy = self.policy.filter(|_| self.ends_with_policy);
+                // What is pinned to nothing holds under nothing.
+                if policy.is_some() == self.ends_with_policy {
+                    let (person, profile) = (self.requester.clone(), self.profile.clone());
+                    entry(Key::Access(person, profile, policy), until);
+                }
             }
-            (Status::Pending, _) => entry(Key::Deadline, Rank::earliest_first(self.decide_by)),
+            (Status::Pending, _) => {
+                entry(Key::Deadline, Rank::earliest_first(self.decide_by));
+                let open = Rank::latest_first(self.decide_by);
+                entry(Key::Open(self.requester.clone()), open);
+                let oldest_first = Rank::earliest_first(self.created_at);
+                entry(Key::Waiting(None), oldest_first);
+                entry(Key::Waiting(Some(self.profile.clone())), oldest_first);
+            }
             _ => {}
+        }
+        if let Some(ended_at) = self.ended_at() {
+            entry(Key::Ended, Rank::earliest_first(ended_at));
+        }
+        for operation in self.history.iter().filter_map(|entry| entry.operation) {
+            entry(Key::Operation(operation), created);
         }
     }
 
@@ -77,17 +109,25 @@ impl Record for Request {
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use countersign_request::{Draft, InMemory, Person, Profile, RequestId, Status, SystemClock};
+/// use countersign_request::{
+///     ApprovalPolicy, Draft, InMemory, Person, Profile, RequestId, Status, SystemClock, Terms,
+/// };
 ///
+/// let policy: ApprovalPolicy =
+///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#.parse()?;
+/// let prod = Profile::new("prod")?;
+/// let terms = Terms::of(&policy, &prod);
 /// let store = InMemory::new(Arc::new(SystemClock));
 /// let request = store.sync().create(&Draft {
 ///     id: RequestId::from_bits(1),
 ///     requester: Person::new("alice")?,
-///     profile: Profile::new("prod")?,
+///     profile: prod,
 ///     duration: Duration::from_secs(600),
 ///     justification: "look at the slow query".into(),
 ///     ticket: None,
-/// })?;
+///     policy: None,
+///     operation: None,
+/// }, &terms)?;
 /// assert_eq!(request.status, Status::Pending);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -137,13 +177,16 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn create(&self, draft: &Draft) -> Result<Arc<Request>, Error> {
+    pub fn create(&self, draft: &Draft, terms: &Terms) -> Result<Arc<Request>, Error> {
         self.store.table.write(|step| {
+            if let Some(found) = done_before(step, draft.operation) {
+                return Ok(Arc::new(draft.first_result(found)?));
+            }
             if step.get(&draft.id).is_some() {
                 return Err(Error::AlreadyExists { id: draft.id });
             }
             let at = step.stamp()?;
-            Ok(step.put(Request::create(draft, &self.store.limits, at)?))
+            Ok(step.put(Request::create(draft, &self.store.limits, terms, at)?))
         })
     }
 
@@ -166,6 +209,9 @@ impl InMemorySync<'_> {
         change: &Change,
     ) -> Result<Arc<Request>, Error> {
         self.store.table.write(|step| {
+            if let Some(found) = done_before(step, change.operation()) {
+                return Ok(Arc::new(change.first_result(id, found)?));
+            }
             let current = step.current(&id, expected).map_err(|error| match error {
                 LockError::NotFound => Error::NotFound { id },
                 LockError::Conflict(conflict) => Error::Conflict(conflict),
@@ -179,17 +225,28 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn delete(&self, id: RequestId) -> Result<(), Error> {
+    pub fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> Result<bool, Error> {
         self.store.table.write(|step| {
             let Some(request) = step.get(&id).cloned() else {
-                return Ok(());
+                return Ok(false);
             };
             let status = request.status;
             if !request.is_terminal(step.stamp()?.time()) {
                 return Err(Error::NotTerminal { id, status });
             }
-            step.remove(id);
-            Ok(())
+            match (ended_before, request.ended_at()) {
+                (Some(before), Some(ended_at)) if ended_at >= before => {
+                    Err(Error::Retained { id, ended_at })
+                }
+                _ => {
+                    step.remove(id);
+                    Ok(true)
+                }
+            }
         })
     }
 
@@ -214,14 +271,17 @@ impl InMemorySync<'_> {
         &self,
         person: &Person,
         profile: &Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> Result<Option<Arc<Request>>, Error> {
-        let key = Key::Access(person.clone(), profile.clone());
         let floor = Rank::latest_first(at);
-        Ok(self
-            .store
-            .table
-            .read(|view| view.scan_above(key, floor).next().cloned()))
+        let key = |policy| Key::Access(person.clone(), profile.clone(), policy);
+        Ok(self.store.table.read(|view| {
+            let longest = |policy| view.scan_above(key(policy), floor).next();
+            let pinned = policy.and_then(|policy| longest(Some(policy)));
+            let both = longest(None).into_iter().chain(pinned);
+            both.max_by_key(|request| request.access_until).cloned()
+        }))
     }
 
     /// See [`Store::due`].
@@ -238,11 +298,148 @@ impl InMemorySync<'_> {
                 .collect()
         }))
     }
+
+    /// See [`Store::waiting`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn waiting(
+        &self,
+        profiles: Option<&BTreeSet<Profile>>,
+        page: Page,
+    ) -> Result<Listing, Error> {
+        let place = |request: &Request| Cursor {
+            time: request.created_at,
+            id: request.id,
+        };
+        let keys: Vec<_> = match profiles {
+            None => vec![Key::Waiting(None)],
+            Some(profiles) => profiles
+                .iter()
+                .map(|profile| Key::Waiting(Some(profile.clone())))
+                .collect(),
+        };
+        Ok(self.store.table.read(|view| {
+            let mut sources: Vec<_> = keys
+                .into_iter()
+                .map(|key| rest(view, key, page.after.as_ref(), Rank::earliest_first))
+                .collect();
+            // The next of each source, oldest first; no request is in two of them.
+            let mut heads = BTreeMap::new();
+            for (number, source) in sources.iter_mut().enumerate() {
+                heads.extend(source.next().map(|next| (place(next), (number, next))));
+            }
+            let merged = std::iter::from_fn(|| {
+                let (_, (number, oldest)) = heads.pop_first()?;
+                let next = sources.get_mut(number).and_then(Iterator::next);
+                heads.extend(next.map(|next| (place(next), (number, next))));
+                Some(oldest)
+            });
+            listing(merged, page, place)
+        }))
+    }
+
+    /// See [`Store::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(&self, person: &Person, at: DateTime<Utc>, page: Page) -> Result<Listing, Error> {
+        let place = |request: &Request| Cursor {
+            time: ends_at(request),
+            id: request.id,
+        };
+        let key = Key::Open(person.clone());
+        Ok(self.store.table.read(|view| {
+            let open = rest(view, key, page.after.as_ref(), Rank::latest_first)
+                .take_while(|request| ends_at(request) > at);
+            listing(open, page, place)
+        }))
+    }
+
+    /// See [`Store::ended`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ended(&self, time: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
+        let limit = Page::first(limit).effective_limit();
+        let key = Key::Ended;
+        let floor = Rank::earliest_first(time);
+        Ok(self
+            .store
+            .table
+            .read(|view| view.scan_above(key, floor).take(limit).cloned().collect()))
+    }
+
+    /// See [`Store::changes_since`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<Changed>, Error> {
+        let limit = Page::first(limit).effective_limit();
+        let changed = |(version, request): (Version, &Arc<Request>)| {
+            let entry = Arc::clone(request.entry_at(version)?);
+            let request = Arc::clone(request);
+            Some(Changed {
+                version,
+                entry,
+                request,
+            })
+        };
+        Ok(self.store.table.read(|view| {
+            let changes = view.changes_after(after).filter_map(changed);
+            changes.take(limit).collect()
+        }))
+    }
+}
+
+/// The request in whose history the operation is, if there is one.
+fn done_before(view: &View<Request>, operation: Option<OperationId>) -> Option<&Arc<Request>> {
+    view.scan(Key::Operation(operation?)).next()
+}
+
+/// When what is open is over, unless it is decided or ended before.
+fn ends_at(request: &Request) -> DateTime<Utc> {
+    request.access_until.unwrap_or(request.decide_by)
+}
+
+/// The requests with this key after a cursor, whose time `rank` ranks as the key's entries are.
+fn rest<'a>(
+    view: &'a View<Request>,
+    key: Key,
+    after: Option<&Cursor>,
+    rank: fn(DateTime<Utc>) -> Rank,
+) -> Box<dyn Iterator<Item = &'a Arc<Request>> + 'a> {
+    match after {
+        None => Box::new(view.scan(key)),
+        Some(cursor) => Box::new(view.scan_after(key, rank(cursor.time), cursor.id)),
+    }
+}
+
+/// The first so many, and where to go on if there are more.
+fn listing<'a>(
+    requests: impl Iterator<Item = &'a Arc<Request>>,
+    page: Page,
+    place: impl Fn(&Request) -> Cursor,
+) -> Listing {
+    let limit = page.effective_limit();
+    let mut items: Vec<_> = requests.take(limit + 1).cloned().collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| place(last));
+    Listing { items, next }
 }
 
 impl Store for InMemory {
-    fn create<'a>(&'a self, draft: &'a Draft) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
-        Box::pin(async move { self.sync().create(draft) })
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        Box::pin(async move { self.sync().create(draft, terms) })
     }
 
     fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
@@ -258,8 +455,12 @@ impl Store for InMemory {
         Box::pin(async move { self.sync().update(id, expected, change) })
     }
 
-    fn delete(&self, id: RequestId) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move { self.sync().delete(id) })
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move { self.sync().delete(id, ended_before) })
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -270,9 +471,10 @@ impl Store for InMemory {
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        Box::pin(async move { self.sync().find_grant(person, profile, at) })
+        Box::pin(async move { self.sync().find_grant(person, profile, policy, at) })
     }
 
     fn due(
@@ -281,5 +483,38 @@ impl Store for InMemory {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         Box::pin(async move { self.sync().due(at, limit) })
+    }
+
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move { self.sync().waiting(profiles, page) })
+    }
+
+    fn open<'a>(
+        &'a self,
+        person: &'a Person,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move { self.sync().open(person, at, page) })
+    }
+
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move { self.sync().ended(time, limit) })
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin(async move { self.sync().changes_since(after, limit) })
     }
 }

@@ -4,18 +4,21 @@
 //! [`Draft`] or a [`Change`](crate::Change) and never a whole record: a request cannot be created
 //! already approved, and who asked for what cannot be rewritten.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::grant::{Grant, GrantKind, GrantedBy};
+use countersign_core::grant::{Grant, GrantKind, GrantedBy, PolicyDigest};
+use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::version::Version;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Limits, ValidationError};
+use crate::error::Error;
+use crate::history::{Action, Actor, HistoryEntry};
+use crate::limits::Limits;
+use crate::terms::Terms;
 use crate::transition::Status;
 
 countersign_core::define_id! {
@@ -34,7 +37,7 @@ countersign_core::define_id! {
 /// One person's request for one profile.
 ///
 /// Invariants that every store keeps: `id`, `requester`, `profile`, `duration`, `justification`,
-/// `ticket`, `created_at` and `decide_by` never change; the status of a terminal request never
+/// `ticket`, `policy`, `ends_with_policy`, `created_at` and `decide_by` never change; the status of a terminal request never
 /// changes; `updated_at` grows with every change; `history` begins with the creation and gains one
 /// entry a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,13 +56,22 @@ pub struct Request {
     /// A reference in the host's ticket system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Arc<str>>,
+    /// The access policy under which it was asked for, if the host said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyDigest>,
+    /// Whether its access ends when that policy changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_with_policy: bool,
     /// When it was created: the version that it had then, as a time.
     pub created_at: DateTime<Utc>,
     /// The first moment at which it can no longer be decided.
     pub decide_by: DateTime<Utc>,
     /// Where it stands.
     pub status: Status,
-    /// Who or what approved it, if it was approved.
+    /// Every approval so far, oldest first: of each person once, and of the rule if it approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
+    /// The approval that completed it, if it was approved: the last of `approvals`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
     /// The first moment at which access is over, if it was approved.
@@ -75,17 +87,31 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request that `draft` becomes when a store creates it at `at`: pending, to be decided
-    /// within [`Limits::decision_window`]. For implementations of [`Store`](crate::Store).
+    /// The request that `draft` becomes when a store creates it at `at`, under the terms of its
+    /// profile: pending, to be decided within [`Limits::decision_window`] or, if that is shorter,
+    /// what the rule says. For implementations of [`Store`](crate::Store).
     ///
     /// # Errors
-    /// [`ValidationError`] if a field of the draft is outside its limits.
-    pub fn create(draft: &Draft, limits: &Limits, at: Version) -> Result<Self, ValidationError> {
+    /// [`Error::Invalid`] if a field of the draft is outside its limits; then [`Error::Refused`],
+    /// as [`Terms::check`] says.
+    pub fn create(
+        draft: &Draft,
+        limits: &Limits,
+        terms: &Terms,
+        at: Version,
+    ) -> Result<Self, Error> {
         limits.check_draft(draft)?;
+        terms.check(draft, at.time())?;
+        let rule = terms.rule();
+        let window = rule.and_then(|rule| rule.decide_within());
+        let window = window.map_or(limits.decision_window, |rule| {
+            rule.min(limits.decision_window)
+        });
         let created = HistoryEntry {
             action: Action::Created,
             actor: Actor::Person(draft.requester.clone()),
             reason: None,
+            operation: draft.operation,
             from: None,
             to: at,
         };
@@ -96,9 +122,12 @@ impl Request {
             duration: draft.duration,
             justification: draft.justification.as_str().into(),
             ticket: draft.ticket.as_deref().map(Arc::from),
+            policy: draft.policy,
+            ends_with_policy: rule.is_some_and(|rule| rule.ends_with_policy()),
             created_at: at.time(),
-            decide_by: later(at.time(), limits.decision_window),
+            decide_by: later(at.time(), window),
             status: Status::Pending,
+            approvals: Vec::new(),
             approval: None,
             access_until: None,
             note: None,
@@ -126,18 +155,62 @@ impl Request {
             profile: self.profile.clone(),
             granted_by: approval.by.clone(),
             until,
-            policy: None,
-            ends_with_policy: false,
+            policy: self.policy,
+            ends_with_policy: self.ends_with_policy,
         })
     }
 
-    /// Whether nothing can change the status any more: it is denied, expired, cancelled or revoked,
-    /// or approved with its access over at `at`. Only such a request can be deleted.
+    /// Whether this person has approved it, under this spelling of their name or another.
+    pub fn approved_by(&self, person: &Person) -> bool {
+        self.approving_people()
+            .any(|approver| approver.same_person(person))
+    }
+
+    /// The people who have approved it so far, oldest approval first.
+    pub fn approving_people(&self) -> impl Iterator<Item = &Person> {
+        self.approvals
+            .iter()
+            .filter_map(|approval| match &approval.by {
+                GrantedBy::Person(person) => Some(person),
+                GrantedBy::Rule(_) => None,
+            })
+    }
+
+    /// Whether nothing can change the status any more: it is denied, expired, cancelled, revoked
+    /// or released, or approved with its access over at `at`. Only such a request can be deleted.
     pub fn is_terminal(&self, at: DateTime<Utc>) -> bool {
         match self.status {
             Status::Pending => false,
             Status::Approved => self.access_until.is_none_or(|until| at >= until),
-            Status::Denied | Status::Expired | Status::Cancelled | Status::Revoked => true,
+            Status::Denied
+            | Status::Expired
+            | Status::Cancelled
+            | Status::Revoked
+            | Status::Released => true,
+        }
+    }
+
+    /// When it ended, or when its access will be over if nobody ends it before; none while it is
+    /// pending. An expired request ended at its deadline, whenever it was marked.
+    ///
+    /// ```
+    /// # use countersign_request::*;
+    /// # fn example(request: &Request) {
+    /// if request.status == Status::Approved {
+    ///     assert_eq!(request.ended_at(), request.access_until);
+    /// }
+    /// # }
+    /// ```
+    pub fn ended_at(&self) -> Option<DateTime<Utc>> {
+        match self.status {
+            Status::Pending => None,
+            Status::Approved => self.access_until,
+            Status::Expired => Some(self.decide_by),
+            Status::Denied | Status::Cancelled | Status::Revoked | Status::Released => {
+                let ends = |entry: &&Arc<HistoryEntry>| entry.action.status() == Some(self.status);
+                let end = self.history.iter().find(ends).map(|entry| entry.to);
+                Some(end.unwrap_or(self.updated_at).time())
+            }
         }
     }
 }
@@ -163,6 +236,8 @@ pub(crate) fn later(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
 ///     duration: Duration::from_secs(3600),
 ///     justification: "migrate the orders table".into(),
 ///     ticket: Some("OPS-4711".into()),
+///     policy: None,
+///     operation: None,
 /// };
 /// assert_eq!(draft.ticket.as_deref(), Some("OPS-4711"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -181,6 +256,11 @@ pub struct Draft {
     pub justification: String,
     /// A reference in the host's ticket system: 1 to 128 characters.
     pub ticket: Option<String>,
+    /// The access policy under which it is asked for: the digest that `countersign-policy` gives
+    /// with the decision. A rule may demand it.
+    pub policy: Option<PolicyDigest>,
+    /// What the caller calls this operation, so that a repeat is known for one.
+    pub operation: Option<OperationId>,
 }
 
 /// Who or what approved a request.
@@ -188,65 +268,9 @@ pub struct Draft {
 pub struct Approval {
     /// A person, or a rule that approves automatically; never one for the other.
     pub by: GrantedBy,
-    /// When: access begins here.
+    /// When. Access begins at the approval that completes the request.
     pub at: DateTime<Utc>,
-}
-
-/// One change of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct HistoryEntry {
-    /// What was done.
-    pub action: Action,
-    /// Who or what did it.
-    pub actor: Actor,
-    /// Why, as the actor put it; the text of a note.
+    /// Why, as the approver put it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
-    /// The version before; none at creation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Version>,
-    /// The version after, which is also when.
-    pub to: Version,
-}
-
-/// What was done to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// It was submitted.
-    Created,
-    /// A person or a rule approved it.
-    Approved,
-    /// An approver denied it.
-    Denied,
-    /// Nobody decided it in time.
-    Expired,
-    /// The requester withdrew it.
-    Cancelled,
-    /// An approver took the access back.
-    Revoked,
-    /// Somebody wrote a note.
-    Noted,
-}
-
-/// Who or what changed a request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// A person.
-    Person(Person),
-    /// An approval rule, by its name: an automatic approval.
-    Rule(Arc<str>),
-    /// Time: a deadline passed.
-    Time,
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Actor::Person(person) => write!(f, "{person}"),
-            Actor::Rule(rule) => write!(f, "rule `{rule}`"),
-            Actor::Time => f.write_str("time"),
-        }
-    }
 }

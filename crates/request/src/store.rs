@@ -4,17 +4,21 @@
 //! The doc comments are the contract. Rules are not written again by each engine: a store reads,
 //! calls [`Request::create`] or [`Request::apply`], and writes, all inside one atomic step.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::PolicyDigest;
 use countersign_core::names::{Person, Profile};
 use countersign_core::retry::Retry;
 use countersign_core::version::Version;
 
 use crate::change::Change;
 use crate::error::Error;
+use crate::history::HistoryEntry;
 use crate::record::{Draft, Request, RequestId};
+use crate::terms::Terms;
 use crate::transition::Status;
 use crate::{Listing, Page};
 
@@ -29,16 +33,27 @@ use crate::{Listing, Page};
 /// - Versions are issued inside the step as `max(clock, last + 1 ns)`, where `last` is the last
 ///   version issued by the whole store; the rules see that same time.
 /// - Records that are returned are snapshots: nothing changes them.
+/// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
+///   the histories of all requests, in the step and before anything else: if it is there, the
+///   answer is what [`Draft::first_result`] or [`Change::first_result`] gives, and nothing is
+///   changed. So two calls of one operation make one change and get one result, at the same time
+///   or one after the other. A call that failed leaves no trace of its operation, and a deleted
+///   request takes its operations with it.
 /// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
 ///   engine fails.
 pub trait Store: Send + Sync {
-    /// Creates a pending request.
+    /// Creates a pending request, by [`Request::create`].
     ///
     /// - Assigns `created_at` and the first version, which are the same moment, and derives
     ///   `decide_by`.
-    /// - [`Error::AlreadyExists`] if the id is taken, whatever the rest of the draft says.
-    /// - [`Error::Invalid`] if a field of the draft is outside the store's limits.
-    fn create<'a>(&'a self, draft: &'a Draft) -> BoxFuture<'a, Result<Arc<Request>, Error>>;
+    /// - The errors, in this order: [`Error::OperationReused`]; [`Error::AlreadyExists`] if the id
+    ///   is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the draft
+    ///   is outside the store's limits; [`Error::Refused`] if the terms do not let it.
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>>;
 
     /// Reads a request.
     ///
@@ -49,8 +64,8 @@ pub trait Store: Send + Sync {
     ///
     /// - Of several calls with the same `expected` the first wins; the others get
     ///   [`Error::Conflict`] with the version that it made.
-    /// - The errors, in this order: [`Error::NotFound`]; [`Error::Conflict`];
-    ///   [`Error::InvalidTransition`]; [`Error::Refused`].
+    /// - The errors, in this order: [`Error::OperationReused`]; [`Error::NotFound`];
+    ///   [`Error::Conflict`]; [`Error::InvalidTransition`]; [`Error::Refused`].
     fn update<'a>(
         &'a self,
         id: RequestId,
@@ -58,11 +73,17 @@ pub trait Store: Send + Sync {
         change: &'a Change,
     ) -> BoxFuture<'a, Result<Arc<Request>, Error>>;
 
-    /// Deletes a request that is over ([`Request::is_terminal`] at the step's time).
+    /// Deletes a request that is over ([`Request::is_terminal`] at the step's time), with its
+    /// history, its changes and its operations, and says whether it was there.
     ///
     /// - It is no error if there is none with this id.
     /// - [`Error::NotTerminal`] if it is not over.
-    fn delete(&self, id: RequestId) -> BoxFuture<'_, Result<(), Error>>;
+    /// - [`Error::Retained`] if `ended_before` is given and it ended at that time or later.
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>>;
 
     /// Lists requests, newest first by `created_at`, then smallest id first.
     ///
@@ -72,13 +93,17 @@ pub trait Store: Send + Sync {
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
 
     /// The approved request of exactly this person for exactly this profile that gives access at
-    /// `at`, if there is one; of several, the one whose access lasts longest.
+    /// `at` under the access policy `policy`, if there is one; of several, the one whose access
+    /// lasts longest.
     ///
-    /// - Never one that is revoked, or whose `access_until` is `at` or earlier.
+    /// - Never one that is revoked or released, or whose `access_until` is `at` or earlier.
+    /// - Never one that ends with another policy than `policy`; if `policy` is none, never one that
+    ///   ends with a policy at all. A longer one that is left out hides no shorter one.
     fn find_grant<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>>;
 
@@ -89,6 +114,70 @@ pub trait Store: Send + Sync {
         at: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
+
+    /// Pending requests for any of `profiles`, or for all profiles if none are given, oldest first
+    /// by `created_at`, then smallest id first.
+    ///
+    /// - Limits and cursors are those of [`Store::list`].
+    /// - Requests past their deadline that nobody has marked are among them.
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>>;
+
+    /// Requests of exactly this person that are open at `at`: pending with `decide_by` after `at`,
+    /// or approved with `access_until` after `at`. Those whose time ends last first, then smallest
+    /// id first.
+    ///
+    /// - Limits are those of [`Store::list`]. The time of a cursor is that `decide_by` or
+    ///   `access_until`; a request that is approved between two pages changes its place.
+    fn open<'a>(
+        &'a self,
+        person: &'a Person,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>>;
+
+    /// Requests that ended before `time` ([`Request::ended_at`]), earliest first; at most `limit`,
+    /// as in [`Store::list`].
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
+
+    /// Changes made after version `after`, or from the first if it is none, in the order in which
+    /// they were made; at most `limit`, as in [`Store::list`].
+    ///
+    /// - Whoever asks again with the version of the last change gets every change once, in order,
+    ///   and skips none, whoever else writes meanwhile.
+    /// - The changes of a deleted request are gone with it: delete nothing that a reader may still
+    ///   have to see.
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>>;
+}
+
+/// One change, as [`Store::changes_since`] tells of it.
+///
+/// ```
+/// use countersign_request::{Action, Changed};
+///
+/// fn ends_a_session(changed: &Changed) -> bool {
+///     matches!(changed.entry.action, Action::Revoked | Action::Released)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The version that the change made: where to go on from.
+    pub version: Version,
+    /// What was done, by whom and why.
+    pub entry: Arc<HistoryEntry>,
+    /// The request as it is now; [`Request::as_of`] gives it as the change left it.
+    pub request: Arc<Request>,
 }
 
 /// Which requests a list is of. Names match exactly.

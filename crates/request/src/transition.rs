@@ -1,6 +1,6 @@
 //! The states of a request and the changes between them.
 //!
-//! pending → approved | denied | expired | cancelled; approved → revoked. Nothing else.
+//! pending → approved | denied | expired | cancelled; approved → revoked | released. Nothing else.
 
 use std::fmt;
 
@@ -29,17 +29,20 @@ pub enum Status {
     Cancelled,
     /// Approved, and taken back before its time was over.
     Revoked,
+    /// Approved, and given back by the requester before its time was over.
+    Released,
 }
 
 impl Status {
     /// Every status, in the order of their declaration.
-    pub const ALL: [Status; 6] = [
+    pub const ALL: [Status; 7] = [
         Status::Pending,
         Status::Approved,
         Status::Denied,
         Status::Expired,
         Status::Cancelled,
         Status::Revoked,
+        Status::Released,
     ];
 
     /// Whether a request with this status may get the status `to`.
@@ -51,8 +54,12 @@ impl Status {
                     Status::Approved | Status::Denied | Status::Expired | Status::Cancelled
                 )
             }
-            Status::Approved => matches!(to, Status::Revoked),
-            Status::Denied | Status::Expired | Status::Cancelled | Status::Revoked => false,
+            Status::Approved => matches!(to, Status::Revoked | Status::Released),
+            Status::Denied
+            | Status::Expired
+            | Status::Cancelled
+            | Status::Revoked
+            | Status::Released => false,
         }
     }
 }
@@ -66,6 +73,7 @@ impl fmt::Display for Status {
             Status::Expired => "expired",
             Status::Cancelled => "cancelled",
             Status::Revoked => "revoked",
+            Status::Released => "released",
         })
     }
 }

@@ -1,5 +1,5 @@
-//! What a host calls: submit, approve, deny, cancel, revoke, note, expire what is due, find a
-//! grant, what a person may decide.
+//! What a host calls: submit, approve, deny, cancel, revoke, release, note; expire what is due,
+//! delete what is old; find a grant, what a person may decide, what a person has open.
 //!
 //! A [`Workflow`] holds a store, the approval rules in force and a clock, and adds no rule of its
 //! own: what it refuses early, the store's step would refuse too.
@@ -7,19 +7,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
-use countersign_core::grant::Grant;
-use countersign_core::id::{OsRandom, RandomSource};
+use countersign_core::grant::{Grant, PolicyDigest};
+use countersign_core::id::{OperationId, OsRandom, RandomSource};
 use countersign_core::names::{Person, Profile};
 use countersign_core::retry::Retry;
 
 use crate::approval_policy::ApprovalPolicy;
-use crate::change::{Change, Refusal};
+use crate::change::Change;
 use crate::error::Error;
 use crate::record::{Draft, Request, RequestId};
-use crate::store::{Filter, Store, StoreExt};
-use crate::transition::Status;
-use crate::{Listing, Page};
+use crate::refusal::Refusal;
+use crate::store::{Store, StoreExt};
+use crate::terms::Terms;
+use crate::{Cursor, Listing, Page};
+
+/// The most pending requests that one page of an inbox looks at.
+const MAX_INSPECTED: usize = Page::MAX_LIMIT;
 
 /// Requests and approvals under one [`ApprovalPolicy`]. Cheap to clone.
 ///
@@ -32,6 +37,8 @@ pub struct Workflow {
     clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
     retry: Retry,
+    operation: Option<OperationId>,
+    access_policy: Option<PolicyDigest>,
 }
 
 impl Workflow {
@@ -43,6 +50,8 @@ impl Workflow {
             clock,
             random: Arc::new(OsRandom),
             retry: Retry::default(),
+            operation: None,
+            access_policy: None,
         }
     }
 
@@ -69,6 +78,43 @@ impl Workflow {
     pub fn with_retry(&self, retry: Retry) -> Self {
         Self {
             retry,
+            ..self.clone()
+        }
+    }
+
+    /// The same workflow for one operation: the draft that it makes and the change that it makes
+    /// next carry its id, so that the call can be made again when its answer was lost. A repeat
+    /// changes nothing and gets the first result, the record as it was then; the same id for
+    /// anything else is refused with [`Error::OperationReused`].
+    ///
+    /// Marking what is due and deleting carry no operation: repeating them does no harm.
+    ///
+    /// ```
+    /// # use countersign_request::*;
+    /// # async fn example(workflow: &Workflow, id: RequestId, bob: &Person) -> Result<(), Error> {
+    /// let operation = OperationId::random(&OsRandom)?;
+    /// let approve = workflow.with_operation(operation);
+    /// let first = approve.approve(id, bob, None).await?;
+    /// let again = approve.approve(id, bob, None).await?;
+    /// assert_eq!(first, again);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_operation(&self, operation: OperationId) -> Self {
+        Self {
+            operation: Some(operation),
+            ..self.clone()
+        }
+    }
+
+    /// The same workflow under an access policy, which `countersign-policy` names by its digest:
+    /// drafts say that they were made under it, and grants that end with another policy are not
+    /// found. Without, no grant is found that ends with a policy.
+    #[must_use]
+    pub fn with_access_policy(&self, policy: PolicyDigest) -> Self {
+        Self {
+            access_policy: Some(policy),
             ..self.clone()
         }
     }
@@ -101,33 +147,39 @@ impl Workflow {
             duration,
             justification: justification.to_owned(),
             ticket: None,
+            policy: self.access_policy,
+            operation: self.operation,
         })
     }
 
     /// Submits a request, and lets its rule approve it if the rule's conditions hold.
     ///
-    /// A lost answer can be found again with the draft's id. If the rule's window closes after the
-    /// creation and before the approval, the request stays pending, and [`Submitted::approvers`]
-    /// may be empty: then it can only be cancelled or expire.
+    /// A lost answer can be found again with the draft's id, or by submitting the same draft again
+    /// if it has an operation: that gives the request as it was created, or approved by its rule if
+    /// it is by now. If the rule's window closes after the creation and before the approval, the
+    /// request stays pending, and [`Submitted::approvers`] may be empty: then it can only be
+    /// cancelled or expire.
     ///
     /// # Errors
-    /// - [`Refusal::NobodyCanApprove`] if no rule names anybody but the requester and none
-    ///   approves automatically now; nothing is stored then.
-    /// - Those of [`Store::create`], and of the store if the automatic approval cannot be written;
-    ///   the request is pending then.
+    /// Those of [`Store::create`], and nothing is stored then; those of [`Store::update`] if the
+    /// automatic approval cannot be written: the request is pending then.
     pub async fn submit(&self, draft: &Draft) -> Result<Submitted, Error> {
-        let rule = self.policy.rule_for(&draft.profile);
+        let terms = Terms::of(&self.policy, &draft.profile);
+        let mut request = match (draft.operation, self.operation) {
+            (None, Some(_)) => {
+                let operation = self.operation;
+                let draft = Draft {
+                    operation,
+                    ..draft.clone()
+                };
+                self.store.create(&draft, &terms).await?
+            }
+            _ => self.store.create(draft, &terms).await?,
+        };
+        let rule = terms.rule();
         let automatic = rule
             .and_then(|rule| rule.auto_approval())
             .is_some_and(|auto| auto.holds(&draft.requester, draft.duration, self.clock.now()));
-        let approvers: Vec<Person> = rule
-            .map(|rule| rule.approvers_for(&draft.requester).cloned().collect())
-            .unwrap_or_default();
-        if approvers.is_empty() && !automatic {
-            let profile = draft.profile.clone();
-            return Err(Refusal::NobodyCanApprove { profile }.into());
-        }
-        let mut request = self.store.create(draft).await?;
         if automatic {
             let change = Change::approve_by_rule(&self.policy, &draft.profile);
             let id = request.id;
@@ -143,10 +195,18 @@ impl Workflow {
                 result => result?,
             };
         }
-        Ok(Submitted { request, approvers })
+        let requester = &draft.requester;
+        let approvers = rule
+            .filter(|rule| rule.is_met_by(requester, rule.approvers()))
+            .map(|rule| rule.approvers_for(requester).cloned().collect());
+        Ok(Submitted {
+            request,
+            approvers: approvers.unwrap_or_default(),
+        })
     }
 
-    /// Approves a request. Access begins now.
+    /// Approves a request. Access begins when this meets the last group of its rule; until then
+    /// the request stays pending, with one more of [`Request::approvals`].
     ///
     /// # Errors
     /// Those of [`Store::update`]; a conflict only after all tries. Of several people who decide
@@ -192,7 +252,8 @@ impl Workflow {
         self.change(id, |_| Change::cancel(by, reason)).await
     }
 
-    /// Takes an approved request's access back, at once; an approver of its profile can.
+    /// Takes an approved request's access back, at once; those whom its rule lets revoke can.
+    /// Other requests of the same person stay as they are.
     ///
     /// # Errors
     /// As [`Workflow::approve`].
@@ -206,6 +267,19 @@ impl Workflow {
             Change::revoke(&self.policy, &request.profile, by, reason)
         })
         .await
+    }
+
+    /// Gives an approved request's access back, at once; only the requester can.
+    ///
+    /// # Errors
+    /// As [`Workflow::approve`].
+    pub async fn release(
+        &self,
+        id: RequestId,
+        by: &Person,
+        reason: Option<&str>,
+    ) -> Result<Arc<Request>, Error> {
+        self.change(id, |_| Change::release(by, reason)).await
     }
 
     /// Writes a note on a request, whatever its status. The history keeps every note.
@@ -249,8 +323,35 @@ impl Workflow {
         Ok(expired)
     }
 
+    /// Deletes requests that ended before `time`, earliest first, at most `limit` (0 means 100, more
+    /// than 1,000 means 1,000), and says how many. What is not over stays, whatever `time` says.
+    ///
+    /// With a request go its history, its changes ([`Store::changes_since`]) and its operations:
+    /// keep requests longer than the slowest reader of changes lags and than calls are repeated.
+    ///
+    /// # Errors
+    /// Those of the store; what was deleted before stays deleted.
+    pub async fn delete_ended_before(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<usize, Error> {
+        let time = time.min(self.clock.now());
+        let mut deleted = 0;
+        for request in self.store.ended(time, limit).await? {
+            match self.store.delete(request.id, Some(time)).await {
+                Ok(was_there) => deleted += usize::from(was_there),
+                // Another request has the id by now, or the store's clock is behind.
+                Err(Error::NotTerminal { .. } | Error::Retained { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(deleted)
+    }
+
     /// The access that this person has to this profile now by an approval, if any; of several,
-    /// the one that lasts longest.
+    /// the one that lasts longest. One that ends with an access policy only under that policy
+    /// ([`Workflow::with_access_policy`]).
     ///
     /// # Errors
     /// Those of the store.
@@ -259,58 +360,73 @@ impl Workflow {
         person: &Person,
         profile: &Profile,
     ) -> Result<Option<Grant>, Error> {
-        let now = self.clock.now();
-        let request = self.store.find_grant(person, profile, now).await?;
+        let (now, policy) = (self.clock.now(), self.access_policy);
+        let request = self.store.find_grant(person, profile, policy, now).await?;
         Ok(request.and_then(|request| request.grant(now)))
     }
 
-    /// Pending requests that this person may decide now, newest first: named by the rule, not
-    /// their own, not past the deadline.
+    /// Pending requests that this person may decide now, oldest first: named by the rule, not
+    /// their own, not approved by them, not past the deadline.
     ///
-    /// Reads pages of pending requests until the page is full, so its cost grows with the pending
-    /// requests that are not theirs to decide.
+    /// A page looks at 1,000 pending requests at most, among those for the profiles that the rules
+    /// let the person decide; so it may hold fewer than asked for, even none, and still have a
+    /// next.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn decidable_by(&self, person: &Person, page: Page) -> Result<Listing, Error> {
+    pub async fn inbox(&self, person: &Person, page: Page) -> Result<Listing, Error> {
         let now = self.clock.now();
+        let profiles = self.policy.profiles_decided_by(person);
         let wanted = page.effective_limit();
         let mut found = Listing {
             items: Vec::new(),
-            next: None,
+            next: page.after,
         };
-        let mut source = Page {
-            limit: Page::MAX_LIMIT,
-            after: page.after,
-        };
-        loop {
-            let pending = self
-                .store
-                .list(&Filter::Status(Status::Pending), source)
-                .await?;
-            for request in pending.items {
+        let mut left = MAX_INSPECTED;
+        while left > 0 {
+            let source = Page {
+                limit: wanted.max(Page::DEFAULT_LIMIT).min(left),
+                after: found.next,
+            };
+            let waiting = self.store.waiting(profiles.as_ref(), source).await?;
+            left = left.saturating_sub(source.limit);
+            for request in waiting.items {
                 if found.items.len() == wanted {
-                    found.next = found.items.last().map(|last: &Arc<Request>| crate::Cursor {
-                        time: last.created_at,
-                        id: last.id,
-                    });
                     return Ok(found);
                 }
+                found.next = Some(Cursor {
+                    time: request.created_at,
+                    id: request.id,
+                });
                 if request.decide_by > now && self.may_decide(person, &request) {
                     found.items.push(request);
                 }
             }
-            match pending.next {
-                Some(cursor) => source.after = Some(cursor),
-                None => return Ok(found),
+            if waiting.next.is_none() {
+                found.next = None;
+                break;
+            }
+            if found.items.len() == wanted {
+                break;
             }
         }
+        Ok(found)
     }
 
     fn may_decide(&self, person: &Person, request: &Request) -> bool {
         let rule = self.policy.rule_for(&request.profile);
         rule.is_some_and(|rule| rule.names_approver(person))
             && !person.same_person(&request.requester)
+            && !request.approved_by(person)
+    }
+
+    /// What this person has open now: requests that wait for a decision, and access that is not
+    /// over; what ends last first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn open_for(&self, person: &Person, page: Page) -> Result<Listing, Error> {
+        self.store.open(person, self.clock.now(), page).await
     }
 
     async fn change(
@@ -319,7 +435,13 @@ impl Workflow {
         change: impl Fn(&Request) -> Change + Send + Sync,
     ) -> Result<Arc<Request>, Error> {
         self.store
-            .update_with(id, &self.retry, |request| Ok(change(request)))
+            .update_with(id, &self.retry, |request| {
+                let change = change(request);
+                Ok(match self.operation {
+                    Some(operation) => change.with_operation(operation),
+                    None => change,
+                })
+            })
             .await
     }
 }
@@ -337,6 +459,7 @@ impl std::fmt::Debug for Workflow {
 pub struct Submitted {
     /// The request: pending, or approved if its rule did so.
     pub request: Arc<Request>,
-    /// Who could approve it, the requester left out. Empty if only the rule could.
+    /// Who could approve it, the requester left out: any one of them, or as many as the groups of
+    /// the rule say. Empty if only the rule could.
     pub approvers: Vec<Person>,
 }

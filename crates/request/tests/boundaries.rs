@@ -17,14 +17,14 @@ use countersign_request::{
     Action, Actor, Change, Conflict, Draft, Error, GrantedBy, InMemory, Limits, ManualClock,
     Refusal, RequestId, Status, TextError, ValidationError, Version,
 };
-use support::{HOUR, NANOSECOND, WHY, World, draft, id, person, profile, rules, start};
+use support::{HOUR, NANOSECOND, WHY, World, draft, id, person, profile, rules, start, terms};
 
 // Creation
 
 /// Creates it in an empty store and says what is wrong with it; a failure must store nothing.
 fn checked(draft: &Draft) -> Result<(), ValidationError> {
     let world = World::new();
-    match world.store.sync().create(draft) {
+    match world.try_create(draft) {
         Ok(request) => {
             assert_eq!(Limits::default().validate(&request), Ok(()));
             assert_eq!(world.get(draft.id.to_bits()), request);
@@ -168,7 +168,7 @@ fn create_asks_for_a_free_id_first_and_leaves_the_other_request_alone() {
         ..draft(1)
     };
     for again in [draft(1), spoilt] {
-        let error = world.store.sync().create(&again).unwrap_err();
+        let error = world.try_create(&again).unwrap_err();
         assert!(
             matches!(error, Error::AlreadyExists { id } if id == first.id),
             "{error}"
@@ -193,9 +193,9 @@ fn limits_of_a_store_are_its_own() {
         justification: "why".into(),
         ..draft(1)
     };
-    let request = store.sync().create(&small).unwrap();
+    let request = store.sync().create(&small, &terms("prod")).unwrap();
     assert_eq!(request.decide_by, start() + NANOSECOND);
-    let error = store.sync().create(&draft(2)).unwrap_err();
+    let error = store.sync().create(&draft(2), &terms("prod")).unwrap_err();
     assert!(error.to_string().contains("at most `1s`"), "{error}");
 }
 
@@ -204,7 +204,7 @@ fn a_clock_outside_what_a_version_holds_is_an_error_that_changes_nothing() {
     let world = World::new();
     world.clock.set(DateTime::<Utc>::MAX_UTC);
     let request = world.create(&draft(1));
-    let error = world.store.sync().create(&draft(2)).unwrap_err();
+    let error = world.try_create(&draft(2)).unwrap_err();
     assert!(matches!(error, Error::Clock(_)), "{error}");
     let error = world
         .change(1, &Change::note(&person("bob"), "late"))
@@ -314,6 +314,7 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
                 Status::Expired => Change::expire(),
                 Status::Cancelled => Change::cancel(&person("alice"), None),
                 Status::Revoked => world.revoke("carol"),
+                Status::Released => Change::release(&person("alice"), None),
             };
             assert_eq!(change.target(), Some(to));
             match world.change(1, &change) {
@@ -334,7 +335,8 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
             pending(Status::Denied),
             pending(Status::Expired),
             pending(Status::Cancelled),
-            (Status::Approved, Status::Revoked)
+            (Status::Approved, Status::Revoked),
+            (Status::Approved, Status::Released)
         ]
     );
     let note = Change::note(&person("dave"), "seen");
@@ -532,7 +534,7 @@ fn revoke_is_for_named_approvers_until_the_access_is_over() {
     let (world, request) = World::approved();
     assert!(matches!(
         world.refusal(1, &world.revoke("dave")),
-        Refusal::NotAnApprover { .. }
+        Refusal::NotARevoker { .. }
     ));
     let until = request.access_until.unwrap();
     world.clock.set(until - NANOSECOND);

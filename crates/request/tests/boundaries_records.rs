@@ -25,7 +25,13 @@ fn a_grant_holds_from_the_approval_until_the_last_nanosecond() {
     let (alice, prod) = (person("alice"), profile("prod"));
     let until = request.access_until.unwrap();
     assert_eq!(until, request.updated_at.time() + HOUR);
-    let find = |at| world.store.sync().find_grant(&alice, &prod, at).unwrap();
+    let find = |at| {
+        world
+            .store
+            .sync()
+            .find_grant(&alice, &prod, None, at)
+            .unwrap()
+    };
     for at in [request.updated_at.time(), until - NANOSECOND] {
         assert_eq!(find(at), Some(request.clone()));
         let grant = request.grant(at).unwrap();
@@ -57,7 +63,7 @@ fn of_several_grants_the_one_that_lasts_longest_is_found() {
         let found = world
             .store
             .sync()
-            .find_grant(&person("alice"), &profile("prod"), at);
+            .find_grant(&person("alice"), &profile("prod"), None, at);
         found.unwrap().map(|request| request.id.to_bits())
     };
     assert_eq!(find(start()), Some(2));
@@ -75,7 +81,7 @@ fn nothing_but_an_approved_request_is_a_grant() {
         let found = world
             .store
             .sync()
-            .find_grant(&person("alice"), &profile("prod"), at);
+            .find_grant(&person("alice"), &profile("prod"), None, at);
         assert_eq!(found.unwrap().is_some(), status == Status::Approved);
         assert_eq!(request.grant(at).is_some(), status == Status::Approved);
     }
@@ -200,6 +206,7 @@ fn delete_takes_what_is_over_and_does_not_mind_what_is_absent() {
         Status::Expired,
         Status::Cancelled,
         Status::Revoked,
+        Status::Released,
     ] {
         let (world, request) = World::with_status(status);
         assert!(request.is_terminal(request.updated_at.time()));
@@ -238,7 +245,7 @@ fn delete_refuses_what_is_not_over() {
 fn crowd(count: u64) -> World {
     let world = World::new();
     for bits in 1..=count {
-        world.store.sync().create(&draft(bits)).unwrap();
+        world.create(&draft(bits));
         world.clock.advance(Duration::from_secs(1));
     }
     world

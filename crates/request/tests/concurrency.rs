@@ -27,7 +27,7 @@ use countersign_core::clock::ManualTicks;
 use countersign_core::sync::suite;
 use countersign_request::instrumented::{Counts, Instrumented, Method};
 use countersign_request::*;
-use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start};
+use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start, terms};
 use tokio::sync::Barrier;
 
 /// A manual clock that lets other threads run before it answers. A store reads its clock inside
@@ -70,7 +70,11 @@ impl Ground {
     }
 
     fn create(&self, bits: u64) -> Arc<Request> {
-        self.store.inner().sync().create(&draft(bits)).unwrap()
+        self.store
+            .inner()
+            .sync()
+            .create(&draft(bits), &terms("prod"))
+            .unwrap()
     }
 
     fn get(&self, bits: u64) -> Arc<Request> {
@@ -178,8 +182,12 @@ struct Gated {
 }
 
 impl Store for Gated {
-    fn create<'a>(&'a self, draft: &'a Draft) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
-        self.store.create(draft)
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        self.store.create(draft, terms)
     }
 
     fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
@@ -201,8 +209,12 @@ impl Store for Gated {
         self.store.update(id, expected, change)
     }
 
-    fn delete(&self, id: RequestId) -> BoxFuture<'_, Result<(), Error>> {
-        self.store.delete(id)
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>> {
+        self.store.delete(id, ended_before)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -213,9 +225,10 @@ impl Store for Gated {
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.store.find_grant(person, profile, at)
+        self.store.find_grant(person, profile, policy, at)
     }
 
     fn due(
@@ -224,6 +237,39 @@ impl Store for Gated {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         self.store.due(at, limit)
+    }
+
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.store.waiting(profiles, page)
+    }
+
+    fn open<'a>(
+        &'a self,
+        person: &'a Person,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.store.open(person, at, page)
+    }
+
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.store.ended(time, limit)
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        self.store.changes_since(after, limit)
     }
 }
 
@@ -236,7 +282,7 @@ fn concurrent_create() {
         let ground = Ground::new();
         let tasks = (0..50).map(|n| {
             let store = ground.store.clone();
-            async move { store.create(&draft(n)).await.unwrap() }
+            async move { store.create(&draft(n), &terms("prod")).await.unwrap() }
         });
         let created = suite.together(tasks).await;
         let versions: BTreeSet<_> = created.iter().map(|request| request.updated_at).collect();
@@ -321,7 +367,7 @@ fn concurrent_list_by_status() {
             let approve = ground.approve(n % 50);
             async move {
                 if n < 20 {
-                    let request = store.create(&draft(n)).await.unwrap();
+                    let request = store.create(&draft(n), &terms("prod")).await.unwrap();
                     tokio::task::yield_now().await;
                     let version = request.updated_at;
                     store.update(id(n), version, &approve).await.unwrap();
@@ -368,7 +414,12 @@ fn concurrent_find_approved() {
                 duration,
                 ..draft(bits)
             };
-            ground.store.inner().sync().create(&draft).unwrap();
+            ground
+                .store
+                .inner()
+                .sync()
+                .create(&draft, &terms("prod"))
+                .unwrap();
             if bits != 5 {
                 ground.change(bits, &ground.approve(0));
             }
@@ -389,7 +440,7 @@ fn concurrent_find_approved() {
                 let (alice, prod, at) =
                     (person("alice"), profile("prod"), start() + NANOSECOND * 20);
                 let found = store
-                    .find_grant(&alice, &prod, at)
+                    .find_grant(&alice, &prod, None, at)
                     .await
                     .unwrap()
                     .expect("there is access all the time");
@@ -462,7 +513,12 @@ fn concurrent_mixed_operations() {
                 let me = format!("person-{task}");
                 for step in 0..20 {
                     match step % 5 {
-                        0 => drop(store.create(&draft_of(own(step), &me)).await.unwrap()),
+                        0 => drop(
+                            store
+                                .create(&draft_of(own(step), &me), &terms("prod"))
+                                .await
+                                .unwrap(),
+                        ),
                         1 => drop(store.get(id(own(step - 1))).await.unwrap()),
                         2 => {
                             // 40 notes on each shared request: at most 39 conflicts.
@@ -525,7 +581,7 @@ fn race_detection() {
             async move {
                 for round in 0..10 {
                     let bits = (task + round) % 3;
-                    match store.create(&draft(bits)).await {
+                    match store.create(&draft(bits), &terms("prod")).await {
                         Ok(_) => drop(created.fetch_add(1, Ordering::SeqCst)),
                         Err(Error::AlreadyExists { .. }) => {}
                         Err(error) => panic!("{error}"),
@@ -555,12 +611,25 @@ fn race_detection() {
                     );
                     let at = start() + HOUR * 48;
                     let (alice, prod) = (person("alice"), profile("prod"));
-                    let grant = store.find_grant(&alice, &prod, start()).await;
+                    let grant = store.find_grant(&alice, &prod, None, start()).await;
                     assert!(grant.unwrap().is_none(), "nobody approves");
                     let due = store.due(at, 0).await.unwrap();
                     assert!(due.iter().all(|request| request.status == Status::Pending));
-                    match store.delete(id(bits)).await {
-                        Ok(()) | Err(Error::NotTerminal { .. }) => {}
+                    let waiting = store.waiting(None, Page::default()).await.unwrap().items;
+                    let open = store.open(&alice, start(), Page::default()).await;
+                    for request in waiting.iter().chain(&open.unwrap().items) {
+                        assert_eq!(request.status, Status::Pending);
+                    }
+                    let ended = store.ended(at, 0).await.unwrap();
+                    assert!(ended.iter().all(|request| request.status == Status::Denied));
+                    let changes = store.changes_since(None, 0).await.unwrap();
+                    assert!(
+                        changes
+                            .windows(2)
+                            .all(|two| two[0].version < two[1].version)
+                    );
+                    match store.delete(id(bits), None).await {
+                        Ok(_) | Err(Error::NotTerminal { .. }) => {}
                         Err(error) => panic!("{error}"),
                     }
                 }
@@ -574,6 +643,10 @@ fn race_detection() {
             Method::FindGrant,
             Method::Due,
             Method::Delete,
+            Method::Waiting,
+            Method::Open,
+            Method::Ended,
+            Method::ChangesSince,
         ] {
             assert_eq!(ground.store.calls(method), 300, "{method:?}");
         }
@@ -692,7 +765,11 @@ fn concurrent_revoke_and_find_grant() {
                     let over = revoked.load(Ordering::SeqCst);
                     asked.fetch_add(1, Ordering::SeqCst);
                     // The store is asked, not the workflow, which would look at the status again.
-                    match store.find_grant(&alice, &prod, start()).await.unwrap() {
+                    match store
+                        .find_grant(&alice, &prod, None, start())
+                        .await
+                        .unwrap()
+                    {
                         Some(found) => {
                             assert!(!over, "access after the revocation was answered");
                             assert_eq!(refused, 0, "access came back");

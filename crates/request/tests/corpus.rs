@@ -19,7 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_request::{
     ApprovalPolicy, Change, DocumentError, Draft, InMemory, Limits, ManualClock, Person, Problem,
-    Profile, Rejection, Request, RequestId, Status, ValidationError, Version,
+    Profile, Rejection, Request, RequestId, Status, Terms, ValidationError, Version,
 };
 use serde_json::Value;
 
@@ -110,12 +110,16 @@ fn pending(
         duration,
         justification: "a case of the corpus".into(),
         ticket: None,
+        policy: None,
+        operation: None,
     };
     let limits = Limits {
         max_duration: Duration::from_secs(366 * 24 * 3600),
         ..Limits::default()
     };
-    Request::create(&draft, &limits, Version::of(at).unwrap()).unwrap()
+    let anybody = r#"{"version": "1", "rules": [{"name": "any", "approvers": ["one", "two"]}]}"#;
+    let terms = Terms::of(&anybody.parse().unwrap(), profile);
+    Request::create(&draft, &limits, &terms, Version::of(at).unwrap()).unwrap()
 }
 
 /// Whether the document is refused for what the corpus lets pass and Countersign does not.
@@ -242,6 +246,9 @@ fn read(record: &Value) -> Result<Request, &'static str> {
         created_at: text(record, "created_at").parse().map_err(|_| "created")?,
         decide_by: text(record, "expires_at").parse().map_err(|_| "expires")?,
         status: serde_json::from_value(record["status"].clone()).map_err(|_| "status")?,
+        policy: None,
+        ends_with_policy: false,
+        approvals: Vec::new(),
         approval: None,
         access_until: None,
         note: None,
@@ -286,12 +293,18 @@ fn stored(from: Status, to: Status) -> (InMemory, Arc<Request>, ApprovalPolicy) 
         duration: Duration::from_secs(8 * 3600),
         justification: "a case of the corpus".into(),
         ticket: None,
+        policy: None,
+        operation: None,
     };
-    let mut request = store.sync().create(&draft).unwrap();
+    let mut request = store
+        .sync()
+        .create(&draft, &Terms::of(&policy, &draft.profile))
+        .unwrap();
+    let reached = [Status::Approved, from];
     let steps: &[Status] = match from {
         Status::Pending => &[],
-        Status::Revoked => &[Status::Approved, Status::Revoked],
-        _ => &[from],
+        Status::Revoked | Status::Released => &reached,
+        _ => reached.get(1..).unwrap(),
     };
     for step in steps {
         if *step == Status::Expired {
@@ -321,6 +334,7 @@ fn change_to(status: Status, policy: &ApprovalPolicy) -> Option<Change> {
         Status::Expired => Change::expire(),
         Status::Cancelled => Change::cancel(&alice, None),
         Status::Revoked => Change::revoke(policy, &prod, &bob, None),
+        Status::Released => Change::release(&alice, None),
     })
 }
 

@@ -150,9 +150,9 @@ fn unknown_and_misspelt_fields_are_refused_at_every_level() {
             "`approvers`",
         ),
         (
-            with_rule(json!({"name": "a", "approvers": ["bob"], "groups": [{"name": "g"}]})),
-            "groups",
-            "`approvers`",
+            with_rule(json!({"name": "a", "group": [{"name": "g"}]})),
+            "group",
+            "`groups`",
         ),
         (with_auto(json!({"user": ["alice"]})), "user", "`users`"),
         (

@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use countersign_core::clock::ManualTicks;
 use countersign_request::instrumented::{Counts, Fault, Instrumented, Method, When};
 use countersign_request::*;
-use support::{draft, id, start};
+use support::{draft, id, start, terms};
 
 fn instrumented() -> (Instrumented<InMemory>, Arc<ManualTicks>) {
     let ticks = Arc::new(ManualTicks::new());
@@ -34,7 +35,7 @@ async fn a_fault_before_the_call_leaves_the_store_alone() {
     };
     store.fail_next(Method::Create, 2, fault);
     for _ in 0..2 {
-        let result = store.create(&draft(1)).await;
+        let result = store.create(&draft(1), &terms("prod")).await;
         assert!(matches!(
             result,
             Err(Error::Backend {
@@ -45,7 +46,7 @@ async fn a_fault_before_the_call_leaves_the_store_alone() {
         ));
         assert!(store.inner().sync().get(id(1)).is_err());
     }
-    store.create(&draft(1)).await.unwrap();
+    store.create(&draft(1), &terms("prod")).await.unwrap();
     let counts = Counts {
         started: 3,
         succeeded: 1,
@@ -59,7 +60,7 @@ async fn a_fault_before_the_call_leaves_the_store_alone() {
 async fn a_fault_after_the_call_loses_only_the_answer() {
     let (store, _) = instrumented();
     store.fail_next(Method::Create, 1, Fault::after());
-    let lost = store.create(&draft(1)).await;
+    let lost = store.create(&draft(1), &terms("prod")).await;
     assert!(matches!(
         lost,
         Err(Error::Backend {
@@ -69,7 +70,7 @@ async fn a_fault_after_the_call_loses_only_the_answer() {
         })
     ));
     assert!(store.get(id(1)).await.is_ok(), "it took effect");
-    let again = store.create(&draft(1)).await;
+    let again = store.create(&draft(1), &terms("prod")).await;
     assert!(matches!(again, Err(Error::AlreadyExists { .. })));
     let counts = store.counts(Method::Create);
     assert_eq!((counts.failed, counts.injected), (1, 1));
@@ -110,8 +111,12 @@ async fn the_longest_latency_is_kept() {
 }
 
 impl Store for Slow {
-    fn create<'a>(&'a self, draft: &'a Draft) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
-        self.0.create(draft)
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        self.0.create(draft, terms)
     }
 
     fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
@@ -133,8 +138,12 @@ impl Store for Slow {
         self.0.update(id, expected, change)
     }
 
-    fn delete(&self, id: RequestId) -> BoxFuture<'_, Result<(), Error>> {
-        self.0.delete(id)
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>> {
+        self.0.delete(id, ended_before)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -145,9 +154,10 @@ impl Store for Slow {
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.0.find_grant(person, profile, at)
+        self.0.find_grant(person, profile, policy, at)
     }
 
     fn due(
@@ -156,5 +166,38 @@ impl Store for Slow {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         self.0.due(at, limit)
+    }
+
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.0.waiting(profiles, page)
+    }
+
+    fn open<'a>(
+        &'a self,
+        person: &'a Person,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.0.open(person, at, page)
+    }
+
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.0.ended(time, limit)
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        self.0.changes_since(after, limit)
     }
 }

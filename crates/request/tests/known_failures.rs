@@ -31,7 +31,7 @@ fn a_record_created_already_approved() {
         assert_eq!((&request.approval, request.access_until), (&None, None));
         assert_eq!(request.grant(request.created_at), None);
         let found = world.store.sync();
-        let found = found.find_grant(&person("alice"), &profile(name), request.created_at);
+        let found = found.find_grant(&person("alice"), &profile(name), None, request.created_at);
         assert_eq!(found.unwrap(), None);
     }
     let approved = Page::default();
@@ -55,7 +55,7 @@ fn an_approved_record_rewritten() {
         assert_eq!(world.get(1), approved);
     }
     // Creating it again rewrites nothing either; a note and a revocation leave the rest alone.
-    let again = world.store.sync().create(&Draft {
+    let again = world.try_create(&Draft {
         requester: person("mallory"),
         duration: 8 * HOUR,
         ..draft(1)
@@ -83,7 +83,7 @@ fn access_counted_from_the_request_instead_of_the_approval() {
     world.clock.set(until - NANOSECOND);
     let at = until - NANOSECOND;
     let found = world.store.sync();
-    let found = found.find_grant(&person("alice"), &profile("prod"), at);
+    let found = found.find_grant(&person("alice"), &profile("prod"), None, at);
     assert!(found.unwrap().is_some(), "the whole hour is there");
 }
 
@@ -109,7 +109,7 @@ async fn self_approval_also_under_another_spelling() {
             assert!(refusal.to_string().contains("somebody else"), "{refusal}");
             let error = workflow.approve(id(1), &by, None).await.unwrap_err();
             assert!(matches!(error, Error::Refused(Refusal::OwnRequest { .. })));
-            let decidable = workflow.decidable_by(&by, Page::default()).await.unwrap();
+            let decidable = workflow.inbox(&by, Page::default()).await.unwrap();
             assert!(decidable.items.is_empty());
         }
         assert_eq!(world.get(1), request);

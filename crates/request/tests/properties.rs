@@ -236,7 +236,7 @@ fn call(world: &World, call: &Call, fresh: bool) -> bool {
                 duration: Duration::from_secs(hours * 3600),
                 ..draft(bits)
             };
-            world.store.sync().create(&draft).is_ok()
+            world.try_create(&draft).is_ok()
         }
         Call::Delete(bits) => world.delete(bits).is_ok(),
         Call::Forward(seconds) => {
@@ -291,7 +291,9 @@ fn lookups_agree(world: &World, model: &Model) {
         for what in PROFILES {
             let at = model.last;
             let time = DateTime::from_timestamp_nanos(at);
-            let found = sync.find_grant(&person(who), &profile(what), time).unwrap();
+            let found = sync
+                .find_grant(&person(who), &profile(what), None, time)
+                .unwrap();
             let open = |r: &&Remembered| {
                 (r.requester, r.profile, r.status) == (who, what, Status::Approved)
                     && r.until > Some(at)

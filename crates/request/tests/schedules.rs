@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 use chrono::{DateTime, Utc};
 use countersign_core::sync::schedule::{Schedule, together};
 use countersign_request::*;
-use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start};
+use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start, terms};
 
 /// The store and its clock in one run, with what all runs share.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ struct Cast {
     notes: Vec<Change>,
     /// A draft of alice's for each id.
     drafts: Vec<Draft>,
+    terms: Terms,
     retry: Retry,
 }
 
@@ -62,6 +63,7 @@ impl Cast {
             revoke: Change::revoke(&policy, &prod, &approvers[1], None),
             notes: (0..100).map(note).collect(),
             drafts: (0..120).map(draft).collect(),
+            terms: terms("prod"),
             retry: Retry::default()
                 .with_tries(100.try_into().unwrap())
                 .with_sleep(Arc::new(NoSleep))
@@ -82,7 +84,7 @@ impl Ground {
 
     fn create(&self, bits: u64) -> Arc<Request> {
         let draft = &self.cast.drafts[bits as usize];
-        self.store.sync().create(draft).unwrap()
+        self.store.sync().create(draft, &self.cast.terms).unwrap()
     }
 
     fn get(&self, bits: u64) -> Arc<Request> {
@@ -111,7 +113,7 @@ impl Ground {
         let found = self
             .store
             .sync()
-            .find_grant(&alice.requester, &alice.profile, at);
+            .find_grant(&alice.requester, &alice.profile, None, at);
         found.unwrap()
     }
 
@@ -153,7 +155,10 @@ fn request_concurrent_create() {
         let shared = ground.clone();
         let created = together(100, move |n| {
             let bits = if n < 50 { n } else { 50 + n % 10 };
-            shared.store.sync().create(&shared.cast.drafts[bits])
+            shared
+                .store
+                .sync()
+                .create(&shared.cast.drafts[bits], &shared.cast.terms)
         });
         let (created, taken): (Vec<_>, Vec<_>) = created.into_iter().partition(Result::is_ok);
         let created: Vec<_> = created.into_iter().map(Result::unwrap).collect();
@@ -272,7 +277,7 @@ fn request_concurrent_find_approved() {
                 duration: HOUR * hours,
                 ..ground.cast.drafts[bits as usize].clone()
             };
-            ground.store.sync().create(&draft).unwrap();
+            ground.store.sync().create(&draft, &cast.terms).unwrap();
             if bits < 4 {
                 ground.update(bits, &ground.cast.approve[0]).0.unwrap();
             }
@@ -396,7 +401,7 @@ fn request_race_detection() {
                 answer is one that the contract allows, and of what was created each is decided at \
                 most once",
         threads: 30,
-        operations: 210,
+        operations: 330,
     };
     let cast = Cast::new();
     schedule.check(move || {
@@ -405,7 +410,7 @@ fn request_race_detection() {
         let books = together(30, move |n| {
             let (store, bits) = (one.store.sync(), n as u64 % 3);
             let mut books = (0, 0);
-            match store.create(&one.cast.drafts[bits as usize]) {
+            match store.create(&one.cast.drafts[bits as usize], &one.cast.terms) {
                 Ok(_) => books.0 += 1,
                 Err(Error::AlreadyExists { .. }) => {}
                 Err(error) => panic!("{error}"),
@@ -427,8 +432,21 @@ fn request_race_detection() {
             assert!(one.access(start()).is_none(), "nobody approves");
             let due = store.due(start() + HOUR * 48, 0).unwrap();
             assert!(due.iter().all(|request| request.status == Status::Pending));
-            match store.delete(id(bits)) {
-                Ok(()) | Err(Error::NotTerminal { .. }) => {}
+            let waiting = store.waiting(None, Page::default()).unwrap().items;
+            let alice = &one.cast.drafts[0].requester;
+            let open = store.open(alice, start(), Page::default()).unwrap().items;
+            let pending = |request: &Arc<Request>| request.status == Status::Pending;
+            assert!(waiting.iter().chain(&open).all(pending));
+            let ended = store.ended(start() + HOUR * 48, 0).unwrap();
+            assert!(ended.iter().all(|request| request.status == Status::Denied));
+            let changes = store.changes_since(None, 0).unwrap();
+            assert!(
+                changes
+                    .windows(2)
+                    .all(|two| two[0].version < two[1].version)
+            );
+            match store.delete(id(bits), None) {
+                Ok(_) | Err(Error::NotTerminal { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
             books

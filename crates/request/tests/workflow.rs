@@ -251,7 +251,7 @@ async fn find_grant_follows_the_clock() {
 }
 
 #[tokio::test]
-async fn decidable_leaves_out_ones_own_what_others_decide_and_what_is_late() {
+async fn inbox_leaves_out_ones_own_what_others_decide_and_what_is_late() {
     let world = World::new();
     world.create(&draft(1));
     world.create(&draft_for(2, "dev", HOUR));
@@ -262,41 +262,37 @@ async fn decidable_leaves_out_ones_own_what_others_decide_and_what_is_late() {
     world.create(&draft_for(4, "unknown", HOUR));
     world.create(&draft(5));
     world.change(5, &world.deny("carol")).unwrap();
-    let decidable = async |name: &str| -> Vec<u64> {
+    let inbox = async |name: &str| -> Vec<u64> {
         let listing = world
             .workflow()
-            .decidable_by(&person(name), Page::default())
+            .inbox(&person(name), Page::default())
             .await
             .unwrap();
         listing.items.iter().map(|r| r.id.to_bits()).collect()
     };
-    assert_eq!(decidable("bob").await, [2, 1], "3 is his own");
-    assert_eq!(decidable("carol").await, [3, 1]);
-    assert_eq!(decidable("alice").await, [0; 0], "2 is her own");
-    assert_eq!(decidable("dave").await, [0; 0]);
+    assert_eq!(inbox("bob").await, [1, 2], "3 is his own");
+    assert_eq!(inbox("carol").await, [1, 3]);
+    assert_eq!(inbox("alice").await, [0; 0], "2 is her own");
+    assert_eq!(inbox("dave").await, [0; 0]);
     world.clock.set(world.get(2).decide_by - NANOSECOND);
-    assert_eq!(decidable("bob").await, [2], "1 is due a nanosecond earlier");
+    assert_eq!(inbox("bob").await, [2], "1 is due a nanosecond earlier");
     world.clock.set(world.get(2).decide_by);
-    assert_eq!(decidable("bob").await, [0; 0]);
+    assert_eq!(inbox("bob").await, [0; 0]);
 }
 
 #[tokio::test]
-async fn pages_of_what_is_decidable_hold_each_request_once() {
+async fn pages_of_an_inbox_hold_each_request_once() {
     let world = World::new();
     for bits in 1..=2_300 {
         let name = if bits % 2 == 0 { "prod" } else { "unknown" };
-        world
-            .store
-            .sync()
-            .create(&draft_for(bits, name, HOUR))
-            .unwrap();
+        world.create(&draft_for(bits, name, HOUR));
     }
     let workflow = world.workflow();
-    let expected: Vec<u64> = (1..=1_150).rev().map(|half| half * 2).collect();
+    let expected: Vec<u64> = (1..=1_150).map(|half| half * 2).collect();
     for limit in [0, 7, 1_000, 1_001] {
         let (mut seen, mut page) = (Vec::new(), Page::first(limit));
         loop {
-            let listing = workflow.decidable_by(&person("bob"), page).await.unwrap();
+            let listing = workflow.inbox(&person("bob"), page).await.unwrap();
             assert!(listing.items.len() <= page.effective_limit());
             seen.extend(listing.items.iter().map(|r| r.id.to_bits()));
             let Some(next) = listing.next else { break };
@@ -375,7 +371,7 @@ async fn update_with_gives_every_other_error_at_once() {
 #[tokio::test]
 async fn nothing_happens_before_a_future_is_polled() {
     let world = World::new();
-    drop(world.store.create(&draft(1)));
+    drop(world.store.create(&draft(1), &support::terms("prod")));
     assert!(world.store.sync().get(id(1)).is_err());
     let (world, before) = World::pending();
     let change = world.deny("bob");

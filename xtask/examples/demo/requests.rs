@@ -110,7 +110,7 @@ pub async fn decide(
 /// Somebody looks at what they may decide.
 pub async fn pending(world: &World, who: &Person) -> Outcome {
     let what = "looks at what waits for them";
-    let answer = match world.requests.decidable_by(who, Page::default()).await {
+    let answer = match world.requests.inbox(who, Page::default()).await {
         Ok(listing) if listing.items.is_empty() => {
             (Tone::Plain, "nothing_waits".into(), String::new())
         }
@@ -159,7 +159,13 @@ pub fn refused(error: &Error) -> Answer {
         Error::Refused(refusal) => match refusal {
             Refusal::OwnRequest { .. } => "own_request",
             Refusal::NotAnApprover { .. } => "not_an_approver",
+            Refusal::AlreadyApproved { .. } => "approved_already",
+            Refusal::NotARevoker { .. } => "not_a_revoker",
             Refusal::NobodyCanApprove { .. } => "nobody_can_approve",
+            Refusal::TooLong { .. } => "too_long",
+            Refusal::Justification { .. } => "too_little_said",
+            Refusal::TicketRequired { .. } => "ticket_required",
+            Refusal::NotPinned { .. } => "not_pinned",
             Refusal::TooLate { .. } => "too_late",
             Refusal::NotAutomatic { .. } => "not_automatic",
             Refusal::NotTheRequester { .. } => "not_the_requester",
@@ -170,6 +176,7 @@ pub fn refused(error: &Error) -> Answer {
             Refusal::HistoryFull { .. } => "history_full",
         },
         Error::InvalidTransition { .. } => "decided_already",
+        Error::OperationReused { .. } => "operation_reused",
         Error::NotFound { .. } => "not_found",
         Error::Invalid(_) => "invalid",
         Error::Conflict(_) => "conflict",

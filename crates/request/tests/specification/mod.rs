@@ -43,16 +43,18 @@ pub enum Wish {
     Deny,
     Cancel,
     Revoke,
+    Release,
     Expire,
     Note(bool),
 }
 
 impl Wish {
-    pub const ALL: [Wish; 7] = [
+    pub const ALL: [Wish; 8] = [
         Wish::Approve,
         Wish::Deny,
         Wish::Cancel,
         Wish::Revoke,
+        Wish::Release,
         Wish::Expire,
         Wish::Note(false),
         Wish::Note(true),
@@ -87,6 +89,7 @@ pub enum Answer {
     Request(Arc<Request>),
     Found(Vec<Arc<Request>>),
     Done,
+    Deleted(bool),
     Exists,
     NotFound,
     Conflict(Conflict),
@@ -129,6 +132,7 @@ struct Cast {
     profile: Profile,
     drafts: Vec<Draft>,
     policy: ApprovalPolicy,
+    terms: Terms,
     bob: Person,
     carol: Person,
 }
@@ -145,10 +149,14 @@ static CAST: LazyLock<Cast> = LazyLock::new(|| {
         duration: HOUR,
         justification: "migrate the orders table".into(),
         ticket: None,
+        policy: None,
+        operation: None,
     };
+    let policy: ApprovalPolicy = json.parse().unwrap();
     Cast {
         drafts: (1..=IDS).map(draft).collect(),
-        policy: json.parse().unwrap(),
+        terms: Terms::of(&policy, &profile),
+        policy,
         bob: person("bob"),
         carol: person("carol"),
         people,
@@ -181,6 +189,7 @@ fn change(id: u64, wish: Wish) -> Change {
         Wish::Deny => Change::deny(policy, profile, carol, None),
         Wish::Cancel => Change::cancel(owner, None),
         Wish::Revoke => Change::revoke(policy, profile, carol, None),
+        Wish::Release => Change::release(owner, None),
         Wish::Expire => Change::expire(),
         Wish::Note(false) => Change::note(owner, "one"),
         Wish::Note(true) => Change::note(owner, "two"),
@@ -218,7 +227,7 @@ impl<S: Store> Harness<S> {
     pub async fn perform(&self, call: Call) -> Answer {
         let store = &self.store;
         match call {
-            Call::Create(id) => answered(store.create(draft(id)).await),
+            Call::Create(id) => answered(store.create(draft(id), &CAST.terms).await),
             Call::Change(id, wish) => {
                 let change = change(id, wish);
                 let id = RequestId::from_bits(id);
@@ -234,13 +243,13 @@ impl<S: Store> Harness<S> {
                 )
             }
             Call::Delete(id) => {
-                let deleted = store.delete(RequestId::from_bits(id)).await;
-                deleted.map_or_else(Answer::from, |()| Answer::Done)
+                let deleted = store.delete(RequestId::from_bits(id), None).await;
+                deleted.map_or_else(Answer::from, Answer::Deleted)
             }
             Call::Get(id) => answered(store.get(RequestId::from_bits(id)).await),
             Call::FindGrant(person, hours) => {
                 let (person, at) = (&CAST.people[person], after_start(hours));
-                let found = store.find_grant(person, &CAST.profile, at).await;
+                let found = store.find_grant(person, &CAST.profile, None, at).await;
                 found.map_or_else(Answer::from, |found| {
                     Answer::Found(found.into_iter().collect())
                 })
@@ -328,9 +337,9 @@ impl Naive {
             Some(_) => {
                 self.last = Some(stamp.as_nanos());
                 self.requests.remove(&id);
-                Answer::Done
+                Answer::Deleted(true)
             }
-            None => Answer::Done,
+            None => Answer::Deleted(false),
         }
     }
 
@@ -345,7 +354,7 @@ impl Naive {
         match call {
             Call::Create(id) if self.requests.contains_key(&id) => Answer::Exists,
             Call::Create(id) => {
-                let request = Request::create(draft(id), &LIMITS, self.stamp());
+                let request = Request::create(draft(id), &LIMITS, &CAST.terms, self.stamp());
                 self.keep(request.unwrap())
             }
             Call::Change(id, wish) => self.update(id, wish, None),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_request::{
     ApprovalPolicy, Change, Clock, Draft, Error, InMemory, ManualClock, NoSleep, Person, Profile,
-    Refusal, Request, RequestId, Retry, Status, Version, Workflow,
+    Refusal, Request, RequestId, Retry, Status, Terms, Version, Workflow,
 };
 
 /// The approval rules of the tests: bob and carol for `prod`; alice and bob for `dev`, which is
@@ -51,7 +51,15 @@ pub fn draft(bits: u64) -> Draft {
         duration: HOUR,
         justification: WHY.into(),
         ticket: None,
+        policy: None,
+        operation: None,
     }
+}
+
+/// Terms under which anybody may ask for anything: somebody can approve it.
+pub fn terms(profile_name: &str) -> Terms {
+    let anything = r#"{"version": "1", "rules": [{"name": "any", "approvers": ["one", "two"]}]}"#;
+    Terms::of(&rules(anything), &profile(profile_name))
 }
 
 /// A store, its clock, and the approval rules.
@@ -91,7 +99,9 @@ impl World {
         let (world, pending) = Self::pending();
         let change = match status {
             Status::Pending => return (world, pending),
-            Status::Approved | Status::Revoked => return Self::approved_then(status),
+            Status::Approved | Status::Revoked | Status::Released => {
+                return Self::approved_then(status);
+            }
             Status::Denied => world.deny("bob"),
             Status::Cancelled => Change::cancel(&person("alice"), None),
             Status::Expired => {
@@ -109,11 +119,23 @@ impl World {
         if status == Status::Revoked {
             request = world.change(1, &world.revoke("bob")).unwrap();
         }
+        if status == Status::Released {
+            let release = Change::release(&person("alice"), None);
+            request = world.change(1, &release).unwrap();
+        }
         (world, request)
     }
 
+    /// Creates it under [`terms`]; what the rules of the profile say is not asked.
     pub fn create(&self, draft: &Draft) -> Arc<Request> {
-        self.store.sync().create(draft).unwrap()
+        self.try_create(draft).unwrap()
+    }
+
+    /// The same, for what may fail.
+    pub fn try_create(&self, draft: &Draft) -> Result<Arc<Request>, Error> {
+        self.store
+            .sync()
+            .create(draft, &terms(draft.profile.as_str()))
     }
 
     pub fn get(&self, bits: u64) -> Arc<Request> {
@@ -138,6 +160,18 @@ impl World {
         self.update(bits, before.updated_at, change)
     }
 
+    /// Makes a change that was made before, as a repeat of its operation: nothing may change.
+    pub fn change_again(&self, bits: u64, change: &Change) -> Arc<Request> {
+        let before = self.get(bits);
+        let told = self
+            .store
+            .sync()
+            .update(id(bits), before.updated_at, change);
+        assert_eq!(self.get(bits), before, "a repeat changed something");
+        self.sound();
+        told.unwrap()
+    }
+
     /// Changes the request at a version; a failure must leave it as it was.
     pub fn update(
         &self,
@@ -149,7 +183,18 @@ impl World {
         let result = self.store.sync().update(id(bits), expected, change);
         let after = self.store.sync().get(id(bits)).ok();
         match &result {
-            Ok(changed) => assert_eq!(after.as_ref(), Some(changed), "the answer is what is kept"),
+            Ok(changed) => {
+                let kept = after
+                    .as_ref()
+                    .and_then(|after| after.as_of(changed.updated_at));
+                assert_eq!(
+                    kept.as_ref(),
+                    Some(&**changed),
+                    "the answer is what is kept"
+                );
+                let repeated = change.operation().is_some();
+                assert!(repeated || after.as_ref() == Some(changed));
+            }
             Err(error) => assert_eq!(before, after, "changed although it failed: {error}"),
         }
         self.sound();
@@ -159,7 +204,9 @@ impl World {
     /// Deletes the request; a failure must leave it as it was.
     pub fn delete(&self, bits: u64) -> Result<(), Error> {
         let before = self.store.sync().get(id(bits)).ok();
-        let result = self.store.sync().delete(id(bits));
+        let result = self.store.sync().delete(id(bits), None).map(|was_there| {
+            assert_eq!(was_there, before.is_some());
+        });
         let after = self.store.sync().get(id(bits)).ok();
         match &result {
             Ok(()) => assert_eq!(after, None, "deleted and still there"),

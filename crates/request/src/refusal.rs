@@ -1,0 +1,156 @@
+//! Why something may not be done: the rule that stands in the way, and what would be needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use countersign_core::names::{Person, Profile, TextError};
+use countersign_core::window::duration;
+use thiserror::Error;
+
+use crate::transition::Status;
+
+/// Why a change was not made; [`Request::apply`](crate::Request::apply) gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// The status does not lead to the one asked for.
+    #[error("a request that is {from} cannot become {to}")]
+    InvalidTransition {
+        /// The status it has.
+        from: Status,
+        /// The status it was to get.
+        to: Status,
+    },
+    /// A rule forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// The rule that forbids a creation or change, and what would be needed. Trying again without
+/// changing anything gives the same answer, except where a time is named.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Nobody approves their own request, under whatever spelling.
+    #[error("`{person}` asked for this: somebody else has to approve it")]
+    OwnRequest {
+        /// Who tried.
+        person: Person,
+    },
+    /// The rule does not name this person.
+    #[error("rule `{rule}` does not name `{person}` as an approver: ask one whom it names")]
+    NotAnApprover {
+        /// Who tried.
+        person: Person,
+        /// The rule that applies.
+        rule: Arc<str>,
+    },
+    /// This person has approved it before, under this spelling or another. Others have to.
+    #[error("`{person}` has approved this already: somebody else has to approve it as well")]
+    AlreadyApproved {
+        /// Who tried.
+        person: Person,
+    },
+    /// The rule does not let this person take access back.
+    #[error("rule `{rule}` does not let `{person}` revoke: ask one whom it names")]
+    NotARevoker {
+        /// Who tried.
+        person: Person,
+        /// The rule that applies.
+        rule: Arc<str>,
+    },
+    /// No rule names people who could approve this.
+    #[error(
+        "nobody can approve a request for `{profile}`: add an approval rule that names somebody else"
+    )]
+    NobodyCanApprove {
+        /// What was asked for.
+        profile: Profile,
+    },
+    /// The rule gives access for a shorter time only.
+    #[error("rule `{rule}` gives access for at most `{}`, not `{}`: ask for less", duration::format(*.most), duration::format(*.given))]
+    TooLong {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// What was asked for.
+        given: Duration,
+        /// The most that the rule gives.
+        most: Duration,
+    },
+    /// The rule demands a longer justification.
+    #[error("rule `{rule}` looks at the justification: {problem}")]
+    Justification {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// What it misses.
+        problem: TextError,
+    },
+    /// The rule demands a ticket.
+    #[error("rule `{rule}` demands a ticket: name one in the request")]
+    TicketRequired {
+        /// The rule that applies.
+        rule: Arc<str>,
+    },
+    /// The rule ends access with the access policy under which it was asked for, and the request
+    /// is not pinned to one: its draft had no digest, or the rule has demanded it only since.
+    #[error(
+        "rule `{rule}` ends access with the access policy, and the request is not pinned to one: \
+         submit a new request with the digest of the policy"
+    )]
+    NotPinned {
+        /// The rule that applies.
+        rule: Arc<str>,
+    },
+    /// The deadline has passed.
+    #[error("the time to decide ended at `{decide_by}`: submit a new request")]
+    TooLate {
+        /// The first moment at which it could no longer be decided.
+        decide_by: DateTime<Utc>,
+    },
+    /// The conditions of automatic approval do not hold.
+    #[error("rule `{rule}` does not approve this automatically: an approver has to decide")]
+    NotAutomatic {
+        /// The rule that applies.
+        rule: Arc<str>,
+    },
+    /// Only the requester withdraws a request or gives its access back.
+    #[error("`{person}` did not ask for this: only `{requester}` can cancel or release it")]
+    NotTheRequester {
+        /// Who tried.
+        person: Person,
+        /// Who asked.
+        requester: Person,
+    },
+    /// There is nothing left to revoke or release.
+    #[error("the access ended at `{until}`: there is nothing to revoke or release")]
+    AccessOver {
+        /// The first moment at which access was over.
+        until: DateTime<Utc>,
+    },
+    /// The deadline has not passed.
+    #[error("the request can be decided until `{decide_by}`: it expires then")]
+    NotDue {
+        /// The first moment at which it expires.
+        decide_by: DateTime<Utc>,
+    },
+    /// The rule was looked up for another profile than the request is for.
+    #[error(
+        "the change is for `{change}`, the request for `{request}`: make the change from the request"
+    )]
+    OtherProfile {
+        /// The profile of the change or the terms.
+        change: Profile,
+        /// The profile of the request or draft.
+        request: Profile,
+    },
+    /// The reason or note is empty or too long.
+    #[error("the reason or note: {0}")]
+    Reason(TextError),
+    /// Notes have filled the history. Changes of status remain possible.
+    #[error(
+        "the history has {entries} entries, and no note is added to it: write it in the ticket"
+    )]
+    HistoryFull {
+        /// How many it has.
+        entries: usize,
+    },
+}
