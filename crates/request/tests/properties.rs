@@ -9,23 +9,24 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_request::{
-    Change, Draft, Error, InMemory, ManualClock, Page, Request, Status, Version,
+    Change, Draft, Error, Filter, InMemory, ManualClock, OperationId, Page, Request, Status, Terms,
+    Version,
 };
 use proptest::prelude::*;
 use support::{World, draft, id, person, profile, start};
 
 const NAMES: [&str; 4] = ["alice", "ALICE", "bob", "carol"];
-const PROFILES: [&str; 3] = ["prod", "dev", "solo"];
+const PROFILES: [&str; 4] = ["prod", "dev", "solo", "pair"];
 
 /// One call, by the numbers of its request, people and profile.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     Create(u64, usize, usize, u64),
     Approve(u64, usize),
@@ -33,6 +34,7 @@ enum Call {
     Deny(u64, usize),
     Cancel(u64, usize),
     Revoke(u64, usize),
+    Release(u64, usize),
     Expire(u64),
     Note(u64, usize),
     Delete(u64),
@@ -40,17 +42,21 @@ enum Call {
     Back(u64),
 }
 
-fn calls() -> impl Strategy<Value = Vec<(Call, bool)>> {
+/// A call, whether it is made with the version that the record has, and its operation.
+type Made = (Call, bool, Option<u64>);
+
+fn calls() -> impl Strategy<Value = Vec<Made>> {
     let (id, name) = (1_u64..4, 0..NAMES.len());
     let on = || (id.clone(), name.clone());
     let call = prop_oneof![
         4 => (id.clone(), name.clone(), 0..PROFILES.len(), 1_u64..4)
             .prop_map(|(id, name, profile, hours)| Call::Create(id, name, profile, hours)),
-        4 => on().prop_map(|(id, name)| Call::Approve(id, name)),
+        6 => on().prop_map(|(id, name)| Call::Approve(id, name)),
         1 => id.clone().prop_map(Call::ApproveByRule),
         2 => on().prop_map(|(id, name)| Call::Deny(id, name)),
         1 => on().prop_map(|(id, name)| Call::Cancel(id, name)),
         2 => on().prop_map(|(id, name)| Call::Revoke(id, name)),
+        1 => on().prop_map(|(id, name)| Call::Release(id, name)),
         2 => id.clone().prop_map(Call::Expire),
         1 => on().prop_map(|(id, name)| Call::Note(id, name)),
         2 => id.clone().prop_map(Call::Delete),
@@ -58,8 +64,24 @@ fn calls() -> impl Strategy<Value = Vec<(Call, bool)>> {
             .prop_map(Call::Forward),
         1 => (1_u64..100_000).prop_map(Call::Back),
     ];
-    // One call in eight is made with a version that is no longer the record's.
-    prop::collection::vec((call, prop::bool::weighted(0.875)), 1..60)
+    // One call in eight is made with a version that is no longer the record's; one in three is an
+    // operation, of which some are the same and some are not.
+    let operation = prop::option::weighted(0.33, 0_u64..4);
+    let made = (call, prop::bool::weighted(0.875), operation);
+    prop::collection::vec(made, 1..40).prop_flat_map(|calls| {
+        // Each may come once more, at once.
+        let count = calls.len();
+        (
+            Just(calls),
+            prop::collection::vec(prop::bool::weighted(0.2), count),
+        )
+            .prop_map(|(calls, again)| {
+                let twice = calls.into_iter().zip(again);
+                twice
+                    .flat_map(|(call, again)| std::iter::repeat_n(call, 1 + usize::from(again)))
+                    .collect()
+            })
+    })
 }
 
 /// What the model remembers of a request.
@@ -69,10 +91,13 @@ struct Remembered {
     profile: &'static str,
     hours: u64,
     created: i64,
+    decide_by: i64,
     status: Status,
+    approvals: Vec<&'static str>,
     until: Option<i64>,
-    version: i64,
-    entries: usize,
+    ended: Option<i64>,
+    /// Every version it had, with the operation that made it.
+    versions: Vec<(i64, Option<(u64, Call)>)>,
 }
 
 /// The naive model: times in nanoseconds, one call after the other.
@@ -92,95 +117,174 @@ fn approvers(profile: &str) -> &'static [&'static str] {
     match profile {
         "prod" => &["bob", "carol"],
         "dev" => &["alice", "bob"],
+        "pair" => &["bob", "carol", "alice"],
         _ => &["alice"],
     }
 }
 
+/// Whether these people are enough; the requester is not among them.
+fn are_enough(profile: &str, people: &[&str]) -> bool {
+    let has = |name: &str| people.contains(&name);
+    match profile {
+        "pair" => {
+            let pairs = [("bob", "carol"), ("bob", "alice"), ("carol", "alice")];
+            pairs.iter().any(|(one, two)| has(one) && has(two))
+        }
+        _ => approvers(profile).iter().any(|name| has(name)),
+    }
+}
+
+fn is_automatic(requester: &str, profile: &str, hours: u64) -> bool {
+    profile == "dev" && requester == "alice" && hours <= 1
+}
+
+/// The version that a call gave; none if it failed, 0 if it gives none.
+type Answer = Option<i64>;
+
 impl Model {
-    /// Whether the call succeeds at the clock's time, and if so does it.
-    fn call(&mut self, call: &Call, fresh: bool, clock: i64) -> bool {
+    /// Makes the call at the clock's time.
+    fn call(&mut self, (call, fresh, operation): Made, clock: i64) -> Answer {
+        if let Some(operation) = operation.filter(|_| call.is_of_an_operation()) {
+            for request in self.requests.values() {
+                for (version, made_by) in &request.versions {
+                    if let Some((known, made)) = made_by {
+                        if *known == operation {
+                            return (*made == call).then_some(*version);
+                        }
+                    }
+                }
+            }
+        }
         let at = clock.max(self.last + 1);
-        let done = match *call {
+        let made_by = operation.map(|operation| (operation, call));
+        let done = match call {
             Call::Create(id, name, profile, hours) => {
-                if self.requests.contains_key(&id) {
-                    return false;
+                let (requester, profile) = (NAMES[name], PROFILES[profile]);
+                let mut others = approvers(profile).to_vec();
+                others.retain(|approver| !same_person(approver, requester));
+                let possible =
+                    are_enough(profile, &others) || is_automatic(requester, profile, hours);
+                let too_long = profile == "pair" && hours > 2;
+                if self.requests.contains_key(&id) || !possible || too_long {
+                    return None;
                 }
                 let request = Remembered {
-                    requester: NAMES[name],
-                    profile: PROFILES[profile],
+                    requester,
+                    profile,
                     hours,
                     created: at,
+                    decide_by: at
+                        + if profile == "pair" {
+                            2 * HOUR
+                        } else {
+                            24 * HOUR
+                        },
                     status: Status::Pending,
+                    approvals: Vec::new(),
                     until: None,
-                    version: at,
-                    entries: 1,
+                    ended: None,
+                    versions: vec![(at, made_by)],
                 };
                 self.requests.insert(id, request);
                 true
             }
             Call::Delete(id) => {
                 let Some(request) = self.requests.get(&id) else {
-                    return true; // nothing was written, so no version is used up
+                    return Some(0); // nothing was written, so no version is used up
                 };
-                let over = match request.status {
-                    Status::Pending => false,
-                    Status::Approved => request.until.unwrap() <= at,
-                    _ => true,
-                };
-                if over {
-                    self.requests.remove(&id);
+                if request.status == Status::Pending || request.ended.unwrap() > at {
+                    return None;
                 }
-                over
+                self.requests.remove(&id);
+                self.last = at;
+                return Some(0);
             }
             Call::Approve(id, _)
             | Call::ApproveByRule(id)
             | Call::Deny(id, _)
             | Call::Cancel(id, _)
             | Call::Revoke(id, _)
+            | Call::Release(id, _)
             | Call::Expire(id)
             | Call::Note(id, _) => self.requests.get_mut(&id).is_some_and(|request| {
                 let done = fresh && request.change(call, at);
                 if done {
-                    (request.version, request.entries) = (at, request.entries + 1);
+                    request.versions.push((at, made_by));
                 }
                 done
             }),
-            Call::Forward(_) | Call::Back(_) => return true,
+            Call::Forward(_) | Call::Back(_) => return Some(0),
         };
         if done {
             self.last = at;
         }
-        done
+        done.then_some(at)
+    }
+}
+
+impl Call {
+    fn is_of_an_operation(self) -> bool {
+        !matches!(self, Call::Delete(_) | Call::Forward(_) | Call::Back(_))
     }
 }
 
 impl Remembered {
-    fn change(&mut self, call: &Call, at: i64) -> bool {
+    fn change(&mut self, call: Call, at: i64) -> bool {
         let pending = self.status == Status::Pending;
-        let in_time = at < self.created + 24 * HOUR;
+        let in_time = at < self.decide_by;
+        let access = self.status == Status::Approved && at < self.until.unwrap();
         let names = |name: usize| approvers(self.profile).contains(&NAMES[name]);
-        let (done, status) = match *call {
+        let (done, status) = match call {
             Call::Approve(_, by) => {
-                let other = !same_person(NAMES[by], self.requester);
-                (pending && in_time && other && names(by), Status::Approved)
+                let by_name = NAMES[by];
+                let another = !same_person(by_name, self.requester);
+                let again = self.approvals.iter().any(|name| same_person(name, by_name));
+                let done = pending && in_time && another && names(by) && !again;
+                if done {
+                    self.approvals.push(by_name);
+                }
+                let enough = are_enough(self.profile, &self.approvals);
+                (
+                    done,
+                    if enough {
+                        Status::Approved
+                    } else {
+                        self.status
+                    },
+                )
             }
             Call::ApproveByRule(_) => {
-                let rule = self.profile == "dev" && self.requester == "alice" && self.hours <= 1;
-                (pending && in_time && rule, Status::Approved)
+                let rule = is_automatic(self.requester, self.profile, self.hours);
+                let done = pending && in_time && rule;
+                if done {
+                    self.approvals.push("development");
+                }
+                (done, Status::Approved)
             }
             Call::Deny(_, by) => (pending && in_time && names(by), Status::Denied),
             Call::Cancel(_, by) => (pending && NAMES[by] == self.requester, Status::Cancelled),
             Call::Revoke(_, by) => {
-                let access = self.status == Status::Approved && at < self.until.unwrap();
-                (access && names(by), Status::Revoked)
+                let may = if self.profile == "pair" {
+                    NAMES[by] == "alice"
+                } else {
+                    names(by)
+                };
+                (access && may, Status::Revoked)
             }
+            Call::Release(_, by) => (access && NAMES[by] == self.requester, Status::Released),
             Call::Expire(_) => (pending && !in_time, Status::Expired),
             _ => (true, self.status),
         };
-        if done {
-            if status == Status::Approved && pending {
-                self.until = Some(at + i64::try_from(self.hours).unwrap() * HOUR);
-            }
+        if done && status != self.status {
+            self.ended = Some(match status {
+                Status::Approved => {
+                    let until = at + i64::try_from(self.hours).unwrap() * HOUR;
+                    self.until = Some(until);
+                    until
+                }
+                Status::Expired => self.decide_by,
+                _ => at,
+            });
             self.status = status;
         }
         done
@@ -193,17 +297,27 @@ impl Remembered {
         assert_eq!(request.duration, Duration::from_secs(self.hours * 3600));
         assert_eq!(&*request.justification, support::WHY);
         assert_eq!(nanos(request.created_at), self.created);
-        assert_eq!(nanos(request.decide_by), self.created + 24 * HOUR);
+        assert_eq!(nanos(request.decide_by), self.decide_by);
         assert_eq!(request.status, self.status);
         assert_eq!(request.access_until.map(nanos), self.until);
-        assert_eq!(request.updated_at.as_nanos(), self.version);
-        assert_eq!(request.history.len(), self.entries);
+        assert_eq!(request.ended_at().map(nanos), self.ended);
+        let by = |approval: &countersign_request::Approval| match &approval.by {
+            countersign_request::GrantedBy::Person(person) => person.to_string(),
+            countersign_request::GrantedBy::Rule(rule) => rule.to_string(),
+        };
+        let approvals: Vec<_> = request.approvals.iter().map(by).collect();
+        assert_eq!(approvals, self.approvals);
+        let complete = self.until.and(request.approvals.last());
+        assert_eq!(request.approval.as_ref(), complete);
         let mut last = None;
-        for entry in &request.history {
+        for (entry, (version, made_by)) in request.history.iter().zip(&self.versions) {
             assert_eq!(entry.from, last, "each entry follows the one before");
-            assert!(Some(entry.to) > last);
+            assert_eq!(entry.to.as_nanos(), *version);
+            let operation = entry.operation.map(OperationId::to_bits);
+            assert_eq!(operation, made_by.map(|(operation, _)| operation));
             last = Some(entry.to);
         }
+        assert_eq!(request.history.len(), self.versions.len());
         assert_eq!(last, Some(request.updated_at));
     }
 }
@@ -212,61 +326,71 @@ fn nanos(time: DateTime<Utc>) -> i64 {
     time.timestamp_nanos_opt().unwrap()
 }
 
-fn make(world: &World, call: &Call, profile_name: &str) -> Option<Change> {
+fn make(world: &World, call: Call, profile_name: &str) -> Change {
     let (policy, profile) = (&world.policy, profile(profile_name));
-    Some(match *call {
+    match call {
         Call::Approve(_, by) => Change::approve(policy, &profile, &person(NAMES[by]), None),
         Call::ApproveByRule(_) => Change::approve_by_rule(policy, &profile),
         Call::Deny(_, by) => Change::deny(policy, &profile, &person(NAMES[by]), None),
         Call::Cancel(_, by) => Change::cancel(&person(NAMES[by]), None),
         Call::Revoke(_, by) => Change::revoke(policy, &profile, &person(NAMES[by]), None),
-        Call::Expire(_) => Change::expire(),
+        Call::Release(_, by) => Change::release(&person(NAMES[by]), None),
         Call::Note(_, by) => Change::note(&person(NAMES[by]), "seen"),
-        _ => return None,
-    })
+        _ => Change::expire(),
+    }
 }
 
-/// Makes the call on the store; whether it succeeded.
-fn call(world: &World, call: &Call, fresh: bool) -> bool {
-    match *call {
+/// Makes the call on the store.
+fn call(world: &World, (call, fresh, operation): Made) -> Option<Option<Arc<Request>>> {
+    let operation = operation.map(OperationId::from_bits);
+    match call {
         Call::Create(bits, name, name_of_profile, hours) => {
             let draft = Draft {
                 requester: person(NAMES[name]),
                 profile: profile(PROFILES[name_of_profile]),
                 duration: Duration::from_secs(hours * 3600),
+                operation,
                 ..draft(bits)
             };
-            world.try_create(&draft).is_ok()
+            let terms = Terms::of(&world.policy, &draft.profile);
+            world.store.sync().create(&draft, &terms).ok().map(Some)
         }
-        Call::Delete(bits) => world.delete(bits).is_ok(),
+        Call::Delete(bits) => world.delete(bits).ok().map(|()| None),
         Call::Forward(seconds) => {
             world.clock.advance(Duration::from_secs(seconds));
-            true
+            Some(None)
         }
         Call::Back(seconds) => {
             world.clock.step_back(Duration::from_secs(seconds));
-            true
+            Some(None)
         }
         Call::Approve(bits, _)
         | Call::ApproveByRule(bits)
         | Call::Deny(bits, _)
         | Call::Cancel(bits, _)
         | Call::Revoke(bits, _)
+        | Call::Release(bits, _)
         | Call::Expire(bits)
         | Call::Note(bits, _) => {
-            let Ok(current) = world.store.sync().get(id(bits)) else {
-                let change = Change::expire();
-                let absent = world.update(bits, Version::from_nanos(0), &change);
-                assert!(matches!(absent, Err(Error::NotFound { .. })));
-                return false;
-            };
-            let change = make(world, call, current.profile.as_str()).unwrap();
-            let version = if fresh {
-                current.updated_at
-            } else {
-                Version::from_nanos(current.updated_at.as_nanos() - 1)
-            };
-            world.update(bits, version, &change).is_ok()
+            let current = world.store.sync().get(id(bits)).ok();
+            let what = current
+                .as_ref()
+                .map_or("prod", |current| current.profile.as_str());
+            let mut change = make(world, call, what);
+            if let Some(operation) = operation {
+                change = change.with_operation(operation);
+            }
+            let version = current.as_ref().map_or(0, |now| now.updated_at.as_nanos());
+            let version = Version::from_nanos(version - i64::from(!fresh));
+            let result = world.update(bits, version, &change);
+            if current.is_none() {
+                let absent = matches!(
+                    result,
+                    Err(Error::NotFound { .. } | Error::OperationReused { .. })
+                );
+                assert!(absent, "{result:?}");
+            }
+            result.ok().map(Some)
         }
     }
 }
@@ -274,48 +398,87 @@ fn call(world: &World, call: &Call, fresh: bool) -> bool {
 /// Lists and grants are what a walk over all remembered requests gives.
 fn lookups_agree(world: &World, model: &Model) {
     let sync = world.store.sync();
-    let listed = |filter| -> Vec<u64> {
-        let listing = sync.list(&filter, Page::default()).unwrap();
-        listing.items.iter().map(|r| r.id.to_bits()).collect()
+    let bits = |items: Vec<Arc<Request>>| -> Vec<u64> {
+        items.iter().map(|request| request.id.to_bits()).collect()
     };
-    let walked = |keep: &dyn Fn(&Remembered) -> bool| -> Vec<u64> {
+    let listed = |filter: Filter| bits(sync.list(&filter, Page::default()).unwrap().items);
+    let walked = |order: &dyn Fn(&Remembered) -> i64, keep: &dyn Fn(&Remembered) -> bool| {
         let mut kept: Vec<_> = model.requests.iter().filter(|(_, r)| keep(r)).collect();
-        kept.sort_by_key(|(_, request)| -request.created);
-        kept.into_iter().map(|(id, _)| *id).collect()
+        kept.sort_by_key(|(id, request)| (order(request), **id));
+        kept.into_iter().map(|(id, _)| *id).collect::<Vec<u64>>()
     };
+    let newest_first = |r: &Remembered| -r.created;
+    let now = DateTime::from_timestamp_nanos(model.last);
     for status in Status::ALL {
-        assert_eq!(listed(status.into()), walked(&|r| r.status == status));
+        assert_eq!(
+            listed(status.into()),
+            walked(&newest_first, &|r| r.status == status)
+        );
     }
     for who in NAMES {
-        assert_eq!(listed(person(who).into()), walked(&|r| r.requester == who));
+        assert_eq!(
+            listed(person(who).into()),
+            walked(&newest_first, &|r| r.requester == who)
+        );
         for what in PROFILES {
-            let at = model.last;
-            let time = DateTime::from_timestamp_nanos(at);
             let found = sync
-                .find_grant(&person(who), &profile(what), None, time)
+                .find_grant(&person(who), &profile(what), None, now)
                 .unwrap();
-            let open = |r: &&Remembered| {
+            let gives = |r: &&Remembered| {
                 (r.requester, r.profile, r.status) == (who, what, Status::Approved)
-                    && r.until > Some(at)
+                    && r.until > Some(model.last)
             };
-            let longest = model.requests.values().filter(open).map(|r| r.until).max();
+            let longest = model.requests.values().filter(gives).map(|r| r.until).max();
             assert_eq!(found.map(|r| r.access_until.map(nanos)), longest);
         }
+        let ends = |r: &Remembered| match r.status {
+            Status::Pending => Some(r.decide_by),
+            Status::Approved => r.until,
+            _ => None,
+        };
+        let open = sync.open(&person(who), now, Page::default()).unwrap().items;
+        let expected = walked(&|r| -ends(r).unwrap_or(0), &|r| {
+            r.requester == who && ends(r) > Some(model.last)
+        });
+        assert_eq!(bits(open), expected, "open for {who}");
     }
     for what in PROFILES {
-        assert_eq!(listed(profile(what).into()), walked(&|r| r.profile == what));
+        assert_eq!(
+            listed(profile(what).into()),
+            walked(&newest_first, &|r| r.profile == what)
+        );
     }
-    let now = DateTime::from_timestamp_nanos(model.last);
-    let due: Vec<u64> = sync
-        .due(now, 0)
-        .unwrap()
+    let pending = |r: &Remembered| r.status == Status::Pending;
+    let due = sync.due(now, 0).unwrap();
+    let expected = walked(&|r| r.decide_by, &|r| {
+        pending(r) && r.decide_by <= model.last
+    });
+    assert_eq!(bits(due), expected);
+    let waiting = |profiles: Option<&BTreeSet<_>>| {
+        bits(sync.waiting(profiles, Page::default()).unwrap().items)
+    };
+    assert_eq!(waiting(None), walked(&|r| r.created, &pending));
+    let two = ["pair", "dev"].map(profile).into();
+    let expected = walked(&|r| r.created, &|r| {
+        pending(r) && matches!(r.profile, "pair" | "dev")
+    });
+    assert_eq!(waiting(Some(&two)), expected);
+    let ended = sync.ended(now, 0).unwrap();
+    let expected = walked(&|r| r.ended.unwrap_or(0), &|r| {
+        r.ended.is_some_and(|ended| ended < model.last)
+    });
+    assert_eq!(bits(ended), expected);
+    let mut expected: Vec<i64> = Vec::new();
+    for request in model.requests.values() {
+        expected.extend(request.versions.iter().map(|(version, _)| version));
+    }
+    expected.sort_unstable();
+    let changes = sync.changes_since(None, 0).unwrap();
+    let changes: Vec<_> = changes
         .iter()
-        .map(|r| r.id.to_bits())
+        .map(|changed| changed.version.as_nanos())
         .collect();
-    let mut expected =
-        walked(&|r| r.status == Status::Pending && r.created + 24 * HOUR <= model.last);
-    expected.reverse();
-    assert_eq!(due, expected);
+    assert_eq!(changes, expected);
 }
 
 proptest! {
@@ -326,17 +489,35 @@ proptest! {
         let world = World::new();
         let mut model = Model::default();
         let mut clock = nanos(start());
-        for (number, (made, fresh)) in calls.iter().enumerate() {
-            match made {
-                Call::Forward(seconds) => clock += i64::try_from(*seconds).unwrap() * 1_000_000_000,
-                Call::Back(seconds) => clock -= i64::try_from(*seconds).unwrap() * 1_000_000_000,
+        // What each version was when it was made.
+        let mut results = BTreeMap::<(u64, i64), Arc<Request>>::new();
+        for (number, made) in calls.iter().enumerate() {
+            match made.0 {
+                Call::Forward(seconds) => clock += i64::try_from(seconds).unwrap() * 1_000_000_000,
+                Call::Back(seconds) => clock -= i64::try_from(seconds).unwrap() * 1_000_000_000,
                 _ => {}
             }
-            let expected = model.call(made, *fresh, clock);
-            prop_assert_eq!(call(&world, made, *fresh), expected, "call {}: {:?}", number, made);
+            let expected = model.call(*made, clock);
+            let result = call(&world, *made);
+            let version = result.as_ref().map(|request| {
+                request.as_ref().map_or(0, |request| request.updated_at.as_nanos())
+            });
+            prop_assert_eq!(version, expected, "call {}: {:?}", number, made);
+            if let Some(Some(request)) = result {
+                let key = (request.id.to_bits(), request.updated_at.as_nanos());
+                // A repeat gives what the first call gave.
+                let first = results.entry(key).or_insert_with(|| request.clone());
+                prop_assert_eq!(&*first, &request);
+            }
             for bits in 1..4 {
                 match (model.requests.get(&bits), world.store.sync().get(id(bits))) {
-                    (Some(remembered), Ok(request)) => remembered.agrees(&request),
+                    (Some(remembered), Ok(request)) => {
+                        remembered.agrees(&request);
+                        for (version, _) in &remembered.versions {
+                            let past = request.as_of(Version::from_nanos(*version));
+                            prop_assert_eq!(past.as_ref(), Some(&*results[&(bits, *version)]));
+                        }
+                    }
                     (None, Err(Error::NotFound { .. })) => {}
                     (remembered, stored) => prop_assert!(false, "{:?} {:?}", remembered, stored),
                 }
@@ -349,8 +530,8 @@ proptest! {
     #[test]
     fn a_record_goes_through_serde_and_back(calls in calls()) {
         let world = World::new();
-        for (made, fresh) in &calls {
-            call(&world, made, *fresh);
+        for made in &calls {
+            call(&world, *made);
         }
         for bits in 1..4 {
             if let Ok(request) = world.store.sync().get(id(bits)) {

@@ -11,12 +11,18 @@ use countersign_request::{
 };
 
 /// The approval rules of the tests: bob and carol for `prod`; alice and bob for `dev`, which is
-/// also approved automatically for alice up to an hour; only alice for `solo`; nobody for others.
+/// also approved automatically for alice up to an hour; only alice for `solo`; one of bob and carol
+/// and one of carol and alice for `pair`, up to two hours, decided within two hours and revoked by
+/// alice; nobody for others.
 pub const RULES: &str = r#"{"version": "1", "rules": [
     {"name": "production", "profiles": ["prod"], "approvers": ["bob", "carol"]},
     {"name": "development", "profiles": ["dev"], "approvers": ["alice", "bob"],
      "auto_approve": {"users": ["alice"], "max_duration": "1h"}},
-    {"name": "lonely", "profiles": ["solo"], "approvers": ["alice"]}]}"#;
+    {"name": "lonely", "profiles": ["solo"], "approvers": ["alice"]},
+    {"name": "pair", "profiles": ["pair"], "groups": [
+        {"name": "one", "approvers": ["bob", "carol"]},
+        {"name": "two", "approvers": ["carol", "alice"]}],
+     "max_duration": "2h", "decide_within": "2h", "revokers": ["alice"]}]}"#;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const NANOSECOND: TimeDelta = TimeDelta::nanoseconds(1);
