@@ -48,7 +48,8 @@ async fn answer(world: &World, query: &Query) -> Answer {
     };
     let (person, profile) = (query.person(), query.profile());
     let mut grants = Vec::new();
-    match world.requests.find_grant(person, profile).await {
+    let requests = world.requests.with_access_policy(policy.digest());
+    match requests.find_grant(person, profile).await {
         Ok(grant) => grants.extend(grant),
         Err(error) => return requests::refused(&error),
     }

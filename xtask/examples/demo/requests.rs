@@ -2,11 +2,11 @@
 
 use countersign_policy::DurationText;
 use countersign_request::{
-    Error, GrantedBy, Page, Person, Refusal, Request, RequestId, Status, Submitted,
+    Error, GrantedBy, OperationId, Page, Person, Refusal, Request, RequestId, Status, Submitted,
 };
 
 use crate::step::{Action, Decide};
-use crate::world::{Answer, Outcome, Tone, World, clock_time, failed, outcome};
+use crate::world::{Answer, Outcome, POLICY, Tone, World, clock_time, failed, outcome};
 
 /// Somebody asks for access.
 pub async fn submit(world: &mut World, action: &Action) -> Outcome {
@@ -28,6 +28,11 @@ pub async fn submit(world: &mut World, action: &Action) -> Outcome {
         Err(error) => return outcome(who, what, refused(&error)),
     };
     draft.ticket.clone_from(ticket);
+    // A rule may end access when this policy changes.
+    match world.cache.load(POLICY).await {
+        Ok(served) => draft.policy = Some(served.policy.digest()),
+        Err(error) => return outcome(who, what, failed(&error)),
+    }
     world.labels.requests.insert(label.clone(), draft.id);
     let answer = match world.requests.submit(&draft).await {
         Ok(submitted) => submitted_answer(&submitted),
@@ -69,12 +74,14 @@ pub async fn decide(
     who: &Person,
     label: &str,
     reason: Option<&str>,
+    operation: Option<&str>,
 ) -> Outcome {
     let verb = match decision {
         Decide::Approve => "approves",
         Decide::Deny => "denies",
         Decide::Cancel => "cancels",
         Decide::Revoke => "revokes",
+        Decide::Release => "releases",
     };
     let what = format!("{verb} [{label}]");
     let Some(id) = id_of(world, label) else {
@@ -84,13 +91,23 @@ pub async fn decide(
             failed(&format_args!("nobody asked for `{label}`")),
         );
     };
+    let requests = match operation {
+        None => world.requests.clone(),
+        Some(label) => world.requests.with_operation(operation_of(label)),
+    };
     let result = match decision {
-        Decide::Approve => world.requests.approve(id, who, reason).await,
-        Decide::Deny => world.requests.deny(id, who, reason).await,
-        Decide::Cancel => world.requests.cancel(id, who, reason).await,
-        Decide::Revoke => world.requests.revoke(id, who, reason).await,
+        Decide::Approve => requests.approve(id, who, reason).await,
+        Decide::Deny => requests.deny(id, who, reason).await,
+        Decide::Cancel => requests.cancel(id, who, reason).await,
+        Decide::Revoke => requests.revoke(id, who, reason).await,
+        Decide::Release => requests.release(id, who, reason).await,
     };
     let answer = match result {
+        Ok(request) if request.status == Status::Pending => {
+            let approvers: Vec<_> = request.approving_people().map(Person::as_str).collect();
+            let why = format!("{} so far, others have to as well", approvers.join(", "));
+            (Tone::Waiting, "approved_in_part".into(), why)
+        }
         Ok(request) => {
             let said = reason
                 .map(|reason| format!("\"{reason}\""))
@@ -143,6 +160,15 @@ pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outco
 
 fn id_of(world: &World, label: &str) -> Option<RequestId> {
     world.labels.requests.get(label).copied()
+}
+
+/// The id behind the label of an operation. A service mints one (`OperationId::random`) before the
+/// first try, and keeps it until it has the answer.
+fn operation_of(label: &str) -> OperationId {
+    let bits = label.bytes().fold(0, |bits: u64, byte| {
+        bits.wrapping_mul(257).wrapping_add(u64::from(byte))
+    });
+    OperationId::from_bits(bits)
 }
 
 fn until(request: &Request) -> String {

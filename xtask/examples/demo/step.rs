@@ -60,6 +60,7 @@ pub enum Action {
         who: Person,
         request: String,
         reason: Option<String>,
+        operation: Option<String>,
     },
     /// Somebody looks at what they may decide.
     Pending { who: Person },
@@ -96,6 +97,7 @@ pub enum Decide {
     Deny,
     Cancel,
     Revoke,
+    Release,
 }
 
 /// What a note is about, by its label.
@@ -106,8 +108,8 @@ pub enum About {
 }
 
 /// The verbs.
-const VERBS: &str = "directory, policy, attempt, request, approve, deny, cancel, revoke, pending, invoke, close, \
-     note or expire";
+const VERBS: &str = "directory, policy, attempt, request, approve, deny, cancel, revoke, release, pending, invoke, \
+     close, note or expire";
 
 /// Reads lines, and remembers what later lines may refer to.
 #[derive(Debug, Default)]
@@ -180,6 +182,7 @@ impl Reader {
             "deny" => ("deny", self.decide(Decide::Deny, fields)?),
             "cancel" => ("cancel", self.decide(Decide::Cancel, fields)?),
             "revoke" => ("revoke", self.decide(Decide::Revoke, fields)?),
+            "release" => ("release", self.decide(Decide::Release, fields)?),
             "pending" => {
                 let who = fields.required("who")?;
                 ("pending", Action::Pending { who })
@@ -217,6 +220,7 @@ impl Reader {
             who: fields.required("who")?,
             request: old_label(fields, "request", &self.requests)?,
             reason: fields.optional("reason")?,
+            operation: fields.optional("operation")?,
         })
     }
 

@@ -172,7 +172,11 @@ impl World {
                 who,
                 request,
                 reason,
-            } => requests::decide(self, *decision, who, request, reason.as_deref()).await,
+                operation,
+            } => {
+                let (reason, operation) = (reason.as_deref(), operation.as_deref());
+                requests::decide(self, *decision, who, request, reason, operation).await
+            }
             Action::Pending { who } => requests::pending(self, who).await,
             Action::Invoke { .. } => emergencies::invoke(self, &step.action).await,
             Action::Close { who, event, reason } => {
