@@ -32,3 +32,7 @@ mod lint {}
 #[cfg(all(doctest, feature = "documents"))]
 #[doc = include_str!("../../docs/documents.md")]
 mod documents {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/requests.md")]
+mod requests {}
