@@ -76,6 +76,28 @@ fn lists_are_newest_first_and_ranks_can_be_turned() {
 }
 
 #[test]
+fn a_scan_goes_on_after_a_place_whether_or_not_a_record_is_there() {
+    let (_, table) = table();
+    let versions = [5, 1, 9, 7].map(|id| put(&table, id, "red"));
+    let after = |place: usize, id: u64| -> Vec<u64> {
+        let rank = Rank::earliest_first(versions[place].time());
+        table.read(|view| {
+            view.scan_after("any", rank, id)
+                .map(|item| item.id)
+                .collect()
+        })
+    };
+    assert_eq!(
+        after(0, 5),
+        [1, 9, 7],
+        "the record at the place itself is past"
+    );
+    assert_eq!(after(1, 0), [1, 9, 7], "a smaller id comes before it");
+    assert_eq!(after(1, 2), [9, 7], "a greater id comes after it");
+    assert_eq!(after(3, 7), [0; 0]);
+}
+
+#[test]
 fn an_update_moves_a_record_between_indexes_in_one_step() {
     let (_, table) = table();
     put(&table, 1, "red");
