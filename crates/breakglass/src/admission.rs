@@ -14,12 +14,16 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 
-use crate::change::Refusal;
+use crate::change::{Change, check_reason};
 use crate::invocation_policy::{InvocationPolicy, InvocationRule};
-use crate::rate_limit_policy::{RateLimitPolicy, RateLimitRule};
+use crate::mfa::ProofId;
+use crate::rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
 use crate::record::{Draft, EventId, earlier, later};
+use crate::refusal::Refusal;
+use crate::review::ReviewOverride;
 
 /// What the rules say about emergencies for one profile.
 ///
@@ -33,6 +37,7 @@ use crate::record::{Draft, EventId, earlier, later};
 ///     {"name": "all", "cooldown": "30m"}]}"#.parse()?;
 /// let draft = Draft {
 ///     id: EventId::from_bits(1),
+///     operation: None,
 ///     invoker: Person::new("alice")?,
 ///     profile: Profile::new("prod")?,
 ///     duration: Duration::from_secs(600),
@@ -40,6 +45,7 @@ use crate::record::{Draft, EventId, earlier, later};
 ///     justification: "the site is down since nine".into(),
 ///     ticket: None,
 ///     request_id: None,
+///     mfa: None,
 /// };
 ///
 /// let admission = Admission::new(&invocation, &limits, &draft.profile);
@@ -56,6 +62,14 @@ pub struct Admission {
     profile: Profile,
     invocation: Option<Arc<InvocationRule>>,
     limits: Option<Arc<RateLimitRule>>,
+    overriding: Option<Overriding>,
+}
+
+/// Who overrides a review that is due, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Overriding {
+    by: Person,
+    reason: Arc<str>,
 }
 
 impl Admission {
@@ -65,7 +79,28 @@ impl Admission {
             profile: profile.clone(),
             invocation: invocation.rule_for(profile).cloned(),
             limits: limits.rule_for(profile).cloned(),
+            overriding: None,
         }
+    }
+
+    /// The same, with the word of `by`, a responder whom the invocation rule names and who is not
+    /// the invoker, that the emergency may begin although an earlier one awaits its review. It
+    /// lifts nothing else, and is looked at and recorded only if such a review is due.
+    #[must_use]
+    pub fn with_review_override(self, by: &Person, reason: &str) -> Self {
+        let overriding = Some(Overriding {
+            by: by.clone(),
+            reason: reason.into(),
+        });
+        Self { overriding, ..self }
+    }
+
+    /// Whether an event with this override came of an admission like this one.
+    pub(crate) fn overrides_as(&self, given: Option<&ReviewOverride>) -> bool {
+        given.is_none_or(|given| {
+            let overriding = self.overriding.as_ref();
+            overriding.is_some_and(|own| own.by == given.by && own.reason == given.reason)
+        })
     }
 
     /// What a store must look at to let `draft` be decided at `at`, the step's time.
@@ -88,6 +123,11 @@ impl Admission {
             last_created_at: rule.is_some_and(|rule| rule.cooldown().is_some()),
             of_person: count(max_per_user.is_some() || escalates, max_per_user),
             of_profile: count(max_per_profile.is_some(), max_per_profile),
+            proof: draft.mfa.as_ref().map(|proof| proof.id.clone()),
+            unreviewed: self
+                .invocation
+                .as_ref()
+                .is_some_and(|rule| rule.after_review()),
         }
     }
 
@@ -98,9 +138,13 @@ impl Admission {
     /// [`Refusal`], the first that holds of: [`OtherProfile`](Refusal::OtherProfile),
     /// [`NoRule`](Refusal::NoRule), [`Person`](Refusal::Person),
     /// [`ReasonCode`](Refusal::ReasonCode), [`Time`](Refusal::Time),
-    /// [`Duration`](Refusal::Duration), [`MfaRequired`](Refusal::MfaRequired);
-    /// [`Active`](Refusal::Active), [`Cooldown`](Refusal::Cooldown),
-    /// [`PersonQuota`](Refusal::PersonQuota), [`ProfileQuota`](Refusal::ProfileQuota).
+    /// [`Duration`](Refusal::Duration), [`MfaRequired`](Refusal::MfaRequired),
+    /// [`MfaProof`](Refusal::MfaProof); [`Active`](Refusal::Active);
+    /// [`ReviewDue`](Refusal::ReviewDue) or, if it is overridden by somebody who may not or without
+    /// saying why, [`OwnOverride`](Refusal::OwnOverride),
+    /// [`NotAnOverrider`](Refusal::NotAnOverrider), [`Reason`](Refusal::Reason);
+    /// [`Cooldown`](Refusal::Cooldown), [`PersonQuota`](Refusal::PersonQuota),
+    /// [`ProfileQuota`](Refusal::ProfileQuota).
     pub fn decide(
         &self,
         draft: &Draft,
@@ -119,6 +163,7 @@ impl Admission {
             });
         };
         invocation.check(draft, at)?;
+        invocation.check_proof(draft, observed.proof_used_by, at)?;
         if let Some(ActiveEvent { id, expires_at }) = observed.active {
             if at < expires_at {
                 return Err(Refusal::Active {
@@ -127,15 +172,54 @@ impl Admission {
                 });
             }
         }
-        match &self.limits {
-            None => Ok(Admitted { escalate: false }),
-            Some(rule) => rule.check(observed, at),
+        let review_override = self.check_review(invocation, draft, observed)?;
+        let escalation = match &self.limits {
+            None => None,
+            Some(rule) => rule.check(observed, at)?,
+        };
+        Ok(Admitted {
+            escalation,
+            review_override,
+            operation: draft.operation,
+        })
+    }
+
+    /// The override by which the event begins, if it takes one.
+    fn check_review(
+        &self,
+        rule: &InvocationRule,
+        draft: &Draft,
+        observed: &Observed,
+    ) -> Result<Option<ReviewOverride>, Refusal> {
+        let Some(unreviewed) = observed.unreviewed.filter(|_| rule.after_review()) else {
+            return Ok(None);
+        };
+        let Some(Overriding { by, reason }) = &self.overriding else {
+            return Err(Refusal::ReviewDue {
+                rule: rule.shared_name(),
+                event: unreviewed.id,
+                ended_at: unreviewed.ended_at,
+            });
+        };
+        let person = by.clone();
+        if person.same_person(&draft.invoker) {
+            return Err(Refusal::OwnOverride { person });
         }
+        if !rule.names_responder(by) {
+            let rule = rule.shared_name();
+            return Err(Refusal::NotAnOverrider { rule, person });
+        }
+        check_reason(reason).map_err(Refusal::Reason)?;
+        Ok(Some(ReviewOverride {
+            by: person,
+            reason: Arc::clone(reason),
+            unreviewed: unreviewed.id,
+        }))
     }
 }
 
 impl RateLimitRule {
-    fn check(&self, observed: &Observed, at: DateTime<Utc>) -> Result<Admitted, Refusal> {
+    fn check(&self, observed: &Observed, at: DateTime<Utc>) -> Result<Option<Escalation>, Refusal> {
         if let (Some(cooldown), Some(last)) = (self.cooldown(), observed.last_created_at) {
             let retry_at = later(last, cooldown);
             if at < retry_at {
@@ -145,6 +229,7 @@ impl RateLimitRule {
                 });
             }
         }
+        let escalation = self.escalation(observed.of_person.count);
         if let Some((count, max, retry_at)) =
             self.exceeded(self.max_per_user(), &observed.of_person, at)
         {
@@ -153,6 +238,7 @@ impl RateLimitRule {
                 count,
                 max,
                 retry_at,
+                escalation,
             });
         }
         if let Some((count, max, retry_at)) =
@@ -163,12 +249,20 @@ impl RateLimitRule {
                 count,
                 max,
                 retry_at,
+                escalation,
             });
         }
-        let count = observed.of_person.count;
-        let threshold = self.escalation_threshold();
-        let escalate = threshold.is_some_and(|least| count >= u64::from(least.get()));
-        Ok(Admitted { escalate })
+        Ok(escalation)
+    }
+
+    fn escalation(&self, count: u64) -> Option<Escalation> {
+        let (threshold, window) = (self.escalation_threshold()?, self.quota_window()?);
+        (count >= u64::from(threshold.get())).then(|| Escalation {
+            rule: self.shared_name(),
+            count,
+            threshold,
+            window,
+        })
     }
 
     /// The count, the maximum and the time to try again, if the maximum is reached.
@@ -219,6 +313,13 @@ pub struct Observation {
     /// Whether [`Observed::of_profile`] is wanted, and which: of this profile, over all people,
     /// whatever the status.
     pub of_profile: Option<CountWanted>,
+    /// The second factor for which [`Observed::proof_used_by`] is wanted: any event of the store
+    /// that was created with a proof of this id.
+    pub proof: Option<ProofId>,
+    /// Whether [`Observed::unreviewed`] is wanted: of this person, over all profiles, the event
+    /// that awaits its review at `at` ([`Event::awaits_review`](crate::Event::awaits_review)) and
+    /// was over first.
+    pub unreviewed: bool,
 }
 
 /// Which events a store is to count.
@@ -257,6 +358,28 @@ pub struct Observed {
     pub of_person: Counted,
     /// Events of the same profile.
     pub of_profile: Counted,
+    /// The event that the second factor was used for, if it was.
+    pub proof_used_by: Option<EventId>,
+    /// The event of the same person that has awaited its review longest, if one does.
+    pub unreviewed: Option<UnreviewedEvent>,
+}
+
+/// An event that awaits its review.
+///
+/// ```
+/// use countersign_breakglass::{EventId, Observed, UnreviewedEvent};
+///
+/// let ended_at = "2026-03-02T10:00:00Z".parse()?;
+/// let unreviewed = UnreviewedEvent { id: EventId::from_bits(1), ended_at };
+/// let observed = Observed { unreviewed: Some(unreviewed), ..Observed::default() };
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreviewedEvent {
+    /// What identifies it.
+    pub id: EventId,
+    /// When it was over ([`Event::ended_at`](crate::Event::ended_at)).
+    pub ended_at: DateTime<Utc>,
 }
 
 /// An event that is active.
@@ -307,13 +430,27 @@ pub struct Counted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Admitted {
-    escalate: bool,
+    escalation: Option<Escalation>,
+    review_override: Option<ReviewOverride>,
+    operation: Option<OperationId>,
 }
 
 impl Admitted {
     /// Whether the invoker had declared so many emergencies before that somebody should be told.
     /// It never stands in the way.
     pub fn escalate(&self) -> bool {
-        self.escalate
+        self.escalation.is_some()
+    }
+
+    /// By which rule somebody should be told, and of how many emergencies.
+    pub fn escalation(&self) -> Option<&Escalation> {
+        self.escalation.as_ref()
+    }
+
+    /// What a store applies to the event that it creates, in the same step and with a version of
+    /// its own: the override by which the event begins, if it takes one.
+    pub fn follow_up(&self) -> Option<Change> {
+        let given = self.review_override.clone()?;
+        Some(Change::override_review(given).carrying(self.operation))
     }
 }

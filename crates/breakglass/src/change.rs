@@ -1,22 +1,23 @@
-//! The rules: what may happen to an event, as one pure function, and why something may not.
+//! The rules: what may happen to an event, as one pure function.
 //!
 //! A [`Change`] says who wants what and carries what the invocation rule says about it;
 //! [`Event::apply`] decides, without looking anywhere else. Every store calls it inside its own
 //! atomic step, so each rule holds under concurrency and on every engine. Whether an event may
-//! begin is [`Admission`](crate::Admission)'s business; its refusals are here too.
+//! begin is [`Admission`](crate::Admission)'s business, and why something may not be is
+//! [`Refusal`]'s.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile, TextError, check_length, check_statement};
 use countersign_core::version::Version;
-use countersign_core::window::{Window, duration};
-use thiserror::Error;
 
-use crate::invocation_policy::{InvocationPolicy, InvocationRule, MfaMethod};
-use crate::record::{Action, Actor, Event, EventId, HistoryEntry, ReasonCode};
+use crate::history::{Action, Actor, HistoryEntry};
+use crate::invocation_policy::{InvocationPolicy, InvocationRule};
+use crate::record::Event;
+use crate::refusal::{Refusal, Rejection};
+use crate::review::{ReviewOutcome, ReviewOverride};
 use crate::transition::Status;
 
 /// The most characters of a reason or a note.
@@ -43,6 +44,7 @@ const MAX_HISTORY_ENTRIES: usize = 1_000;
 pub struct Change {
     wanted: Wanted,
     reason: Option<Arc<str>>,
+    operation: Option<OperationId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,9 @@ enum Wanted {
     Close(Person, Authority),
     Expire,
     Note(Person),
+    Review(Person, ReviewOutcome, Authority),
+    /// Only an admission makes it: it has checked who overrides.
+    Override(ReviewOverride),
 }
 
 /// What the policy says about a profile: the rule that applies to it, if there is one.
@@ -67,19 +72,43 @@ impl Authority {
         }
     }
 
-    /// The invoker can close in any case, and a responder if the rule in force names them.
-    fn check_closer(&self, event: &Event, person: &Person) -> Result<(), Refusal> {
+    fn check_profile(&self, event: &Event) -> Result<(), Refusal> {
         if self.profile != event.profile {
             return Err(Refusal::OtherProfile {
                 made_for: self.profile.clone(),
                 used_for: event.profile.clone(),
             });
         }
+        Ok(())
+    }
+
+    /// The invoker can close in any case, and a responder if the rule in force names them.
+    fn check_closer(&self, event: &Event, person: &Person) -> Result<(), Refusal> {
+        self.check_profile(event)?;
         let rule = self.rule.as_ref();
         if *person != event.invoker && !rule.is_some_and(|rule| rule.names_responder(person)) {
             return Err(Refusal::NotAResponder {
                 person: person.clone(),
                 invoker: event.invoker.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Never the invoker, under any spelling; a reviewer if the rule in force names them.
+    fn check_reviewer(&self, event: &Event, person: &Person) -> Result<(), Refusal> {
+        self.check_profile(event)?;
+        if person.same_person(&event.invoker) {
+            return Err(Refusal::OwnReview {
+                person: person.clone(),
+                invoker: event.invoker.clone(),
+            });
+        }
+        let rule = self.rule.as_ref();
+        if !rule.is_some_and(|rule| rule.names_reviewer(person)) {
+            return Err(Refusal::NotAReviewer {
+                person: person.clone(),
+                profile: event.profile.clone(),
             });
         }
         Ok(())
@@ -106,10 +135,54 @@ impl Change {
         Self::new(Wanted::Note(by.clone()), Some(text))
     }
 
+    /// `by` reviews an event for `profile` that is over: a named reviewer (if the rule names none,
+    /// a responder), never the invoker, once. `text` says what they found; notes remain possible.
+    pub fn review(
+        policy: &InvocationPolicy,
+        profile: &Profile,
+        by: &Person,
+        outcome: ReviewOutcome,
+        text: &str,
+    ) -> Self {
+        let authority = Authority::of(policy, profile);
+        Self::new(Wanted::Review(by.clone(), outcome, authority), Some(text))
+    }
+
+    pub(crate) fn override_review(given: ReviewOverride) -> Self {
+        let reason = given.reason.to_string();
+        Self::new(Wanted::Override(given), Some(&reason))
+    }
+
+    /// The same change as one operation of the caller's, so that a repeat of it is known for a
+    /// repeat: a store that has made it answers with its first result.
+    ///
+    /// ```
+    /// use countersign_breakglass::{Change, OperationId, OsRandom, Person};
+    ///
+    /// let operation = OperationId::random(&OsRandom)?;
+    /// let change = Change::note(&Person::new("bob")?, "called the vendor").with_operation(operation);
+    /// assert_eq!(change.operation(), Some(operation));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_operation(self, operation: OperationId) -> Self {
+        self.carrying(Some(operation))
+    }
+
+    pub(crate) fn carrying(self, operation: Option<OperationId>) -> Self {
+        Self { operation, ..self }
+    }
+
+    /// The caller's operation that the change is, if they named it.
+    pub fn operation(&self) -> Option<OperationId> {
+        self.operation
+    }
+
     fn new(wanted: Wanted, reason: Option<&str>) -> Self {
         Self {
             wanted,
             reason: reason.map(Arc::from),
+            operation: None,
         }
     }
 
@@ -118,8 +191,27 @@ impl Change {
         match self.wanted {
             Wanted::Close(..) => Some(Status::Closed),
             Wanted::Expire => Some(Status::Expired),
-            Wanted::Note(_) => None,
+            Wanted::Note(_) | Wanted::Review(..) | Wanted::Override(_) => None,
         }
+    }
+
+    /// What the history says of the change once it is made.
+    fn action(&self) -> (Action, Actor) {
+        match &self.wanted {
+            Wanted::Close(by, _) => (Action::Closed, Actor::Person(by.clone())),
+            Wanted::Expire => (Action::Expired, Actor::Time),
+            Wanted::Note(by) => (Action::Noted, Actor::Person(by.clone())),
+            Wanted::Review(by, outcome, _) => {
+                (Action::Reviewed(*outcome), Actor::Person(by.clone()))
+            }
+            Wanted::Override(given) => (Action::Overridden, Actor::Person(given.by.clone())),
+        }
+    }
+
+    /// Whether the entry tells of this same change: action, actor and reason.
+    pub(crate) fn is_recorded_by(&self, entry: &HistoryEntry) -> bool {
+        (&entry.action, &entry.actor) == (&self.action().0, &self.action().1)
+            && entry.reason == self.reason
     }
 }
 
@@ -141,29 +233,29 @@ impl Event {
         let reason = change.reason.as_deref();
         let checked = match (&change.wanted, reason) {
             (_, None) => Ok(()),
-            (Wanted::Close(..), Some(reason)) => check_statement(reason, 1, MAX_REASON_CHARACTERS),
+            (Wanted::Close(..) | Wanted::Review(..), Some(reason)) => check_reason(reason),
             (_, Some(reason)) => check_length(reason, 1, MAX_REASON_CHARACTERS),
         };
         checked.map_err(Refusal::Reason)?;
-        let (action, actor) = self.permit(&change.wanted, at.time())?;
+        self.permit(&change.wanted, at.time())?;
+        let (action, actor) = change.action();
         let mut after = self.clone();
-        match change.target() {
-            Some(status) => after.status = status,
-            None => after.note = change.reason.clone(),
+        if let Wanted::Override(given) = &change.wanted {
+            after.review_override = Some(given.clone());
         }
-        after.updated_at = at;
-        after.history.push(Arc::new(HistoryEntry {
+        after.take(Arc::new(HistoryEntry {
             action,
             actor,
             reason: change.reason.clone(),
+            operation: change.operation,
             from: Some(self.updated_at),
             to: at,
         }));
         Ok(after)
     }
 
-    /// Who does what, if the rules permit it at `now`.
-    fn permit(&self, wanted: &Wanted, now: DateTime<Utc>) -> Result<(Action, Actor), Refusal> {
+    /// Whether the rules permit it at `now`.
+    fn permit(&self, wanted: &Wanted, now: DateTime<Utc>) -> Result<(), Refusal> {
         let expires_at = self.expires_at;
         match wanted {
             Wanted::Close(by, authority) => {
@@ -171,239 +263,38 @@ impl Event {
                 if now >= expires_at {
                     return Err(Refusal::AccessOver { expires_at });
                 }
-                Ok((Action::Closed, Actor::Person(by.clone())))
             }
             Wanted::Expire => {
                 if now < expires_at {
                     return Err(Refusal::NotDue { expires_at });
                 }
-                Ok((Action::Expired, Actor::Time))
             }
-            Wanted::Note(by) => {
+            Wanted::Note(_) => {
                 if self.history.len() >= MAX_HISTORY_ENTRIES {
                     return Err(Refusal::HistoryFull {
                         entries: self.history.len(),
                     });
                 }
-                Ok((Action::Noted, Actor::Person(by.clone())))
             }
+            Wanted::Review(by, _, authority) => {
+                authority.check_reviewer(self, by)?;
+                if let Some(review) = &self.review {
+                    return Err(Refusal::ReviewedAlready {
+                        by: review.by.clone(),
+                        at: review.at,
+                    });
+                }
+                if self.is_active(now) {
+                    return Err(Refusal::NotDue { expires_at });
+                }
+            }
+            Wanted::Override(_) => {}
         }
+        Ok(())
     }
 }
 
-/// Why a change was not made; [`Event::apply`] gives it.
-///
-/// ```
-/// use countersign_breakglass::{Rejection, Status};
-///
-/// let rejection = Rejection::InvalidTransition { from: Status::Closed, to: Status::Expired };
-/// assert_eq!(rejection.to_string(), "an event that is closed cannot become expired");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// The status does not lead to the one asked for.
-    #[error("an event that is {from} cannot become {to}")]
-    InvalidTransition {
-        /// The status it has.
-        from: Status,
-        /// The status it was to get.
-        to: Status,
-    },
-    /// A rule forbids it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
-/// The rule that forbids an event or a change, and what would be needed. Trying again without
-/// changing anything gives the same answer, except where a time is named.
-///
-/// ```
-/// use countersign_breakglass::{Profile, Refusal};
-///
-/// let refusal = Refusal::NoRule { profile: Profile::new("prod")? };
-/// assert!(refusal.to_string().starts_with("no invocation rule is for `prod`"));
-/// assert_eq!(refusal.retry_at(), None, "waiting does not help");
-/// # Ok::<(), countersign_breakglass::NameError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// No invocation rule is for the profile.
-    #[error(
-        "no invocation rule is for `{profile}`: add one if it may be opened in an emergency, or submit a request"
-    )]
-    NoRule {
-        /// What was asked for.
-        profile: Profile,
-    },
-    /// The rule does not name this person.
-    #[error("rule `{rule}` does not let `{person}` declare an emergency: ask one whom it names")]
-    Person {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// Who tried.
-        person: Person,
-    },
-    /// The rule does not allow this reason.
-    #[error("rule `{rule}` does not allow the reason `{reason_code}`: submit a request instead")]
-    ReasonCode {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// What was given.
-        reason_code: ReasonCode,
-    },
-    /// The rule's window is not open.
-    #[error("rule `{rule}` is open at `{window}` only, and it is `{at}`: try again then")]
-    Time {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// When it was tried.
-        at: DateTime<Utc>,
-        /// When the rule is open.
-        window: Window,
-    },
-    /// The rule allows shorter access only.
-    #[error("rule `{rule}` allows at most `{}`, not `{}`: ask for less", duration::format(*.most), duration::format(*.given))]
-    Duration {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// What was asked for.
-        given: Duration,
-        /// The most that may be.
-        most: Duration,
-    },
-    /// The rule demands a second factor, and none was shown.
-    #[error("rule `{rule}` demands a second factor: show one by {}", listed(.methods))]
-    MfaRequired {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// The methods that will do.
-        methods: Vec<MfaMethod>,
-    },
-    /// The same person has an active event for the same profile.
-    #[error("event `{id}` is active until `{retry_at}`: use it, or close it first")]
-    Active {
-        /// The event.
-        id: EventId,
-        /// The first moment at which it no longer stands in the way.
-        retry_at: DateTime<Utc>,
-    },
-    /// The last event of the same person for the same profile is not long enough ago.
-    #[error("rule `{rule}` demands a pause since the last event: try again at `{retry_at}`")]
-    Cooldown {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// The first moment at which the pause is over.
-        retry_at: DateTime<Utc>,
-    },
-    /// The same person has had too many events, over all profiles.
-    #[error(
-        "rule `{rule}` allows a person {max} events in its window and there are {count}: try again at `{retry_at}`"
-    )]
-    PersonQuota {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// How many there are.
-        count: u64,
-        /// How many may be.
-        max: NonZeroU32,
-        /// The first moment at which there are fewer.
-        retry_at: DateTime<Utc>,
-    },
-    /// The same profile has had too many events, over all people.
-    #[error(
-        "rule `{rule}` allows a profile {max} events in its window and there are {count}: try again at `{retry_at}`"
-    )]
-    ProfileQuota {
-        /// The rule that applies.
-        rule: Arc<str>,
-        /// How many there are.
-        count: u64,
-        /// How many may be.
-        max: NonZeroU32,
-        /// The first moment at which there are fewer.
-        retry_at: DateTime<Utc>,
-    },
-    /// Only the invoker or a named responder closes an event.
-    #[error(
-        "`{person}` did not declare this and no rule names them as a responder: `{invoker}` or a responder can close it"
-    )]
-    NotAResponder {
-        /// Who tried.
-        person: Person,
-        /// Who declared it.
-        invoker: Person,
-    },
-    /// There is nothing left to close.
-    #[error("the access ended at `{expires_at}`: there is nothing to close")]
-    AccessOver {
-        /// The first moment at which access was over.
-        expires_at: DateTime<Utc>,
-    },
-    /// Access is not over.
-    #[error("the access lasts until `{expires_at}`: it expires then")]
-    NotDue {
-        /// The first moment at which it expires.
-        expires_at: DateTime<Utc>,
-    },
-    /// The admission or change was made for another profile than the event is for.
-    #[error(
-        "made for `{made_for}`, and the event is for `{used_for}`: make it for the event's profile"
-    )]
-    OtherProfile {
-        /// The profile of the admission or change.
-        made_for: Profile,
-        /// The profile of the event.
-        used_for: Profile,
-    },
-    /// The reason or note is empty, too long, or says nothing.
-    #[error("the reason or note: {0}")]
-    Reason(TextError),
-    /// Notes have filled the history. Changes of status remain possible.
-    #[error(
-        "the history has {entries} entries, and no note is added to it: write it in the ticket"
-    )]
-    HistoryFull {
-        /// How many it has.
-        entries: usize,
-    },
-}
-
-impl Refusal {
-    /// The first moment at which this refusal no longer holds, if time alone lifts it. Another
-    /// may hold then.
-    ///
-    /// ```
-    /// use countersign_breakglass::{EventId, Refusal};
-    ///
-    /// let retry_at = "2026-03-02T10:00:00Z".parse()?;
-    /// let refusal = Refusal::Active { id: EventId::from_bits(1), retry_at };
-    /// assert_eq!(refusal.retry_at(), Some(retry_at));
-    /// # Ok::<(), chrono::ParseError>(())
-    /// ```
-    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
-        match self {
-            Refusal::Active { retry_at, .. }
-            | Refusal::Cooldown { retry_at, .. }
-            | Refusal::PersonQuota { retry_at, .. }
-            | Refusal::ProfileQuota { retry_at, .. } => Some(*retry_at),
-            Refusal::NotDue { expires_at } => Some(*expires_at),
-            Refusal::NoRule { .. }
-            | Refusal::Person { .. }
-            | Refusal::ReasonCode { .. }
-            | Refusal::Time { .. }
-            | Refusal::Duration { .. }
-            | Refusal::MfaRequired { .. }
-            | Refusal::NotAResponder { .. }
-            | Refusal::AccessOver { .. }
-            | Refusal::OtherProfile { .. }
-            | Refusal::Reason(_)
-            | Refusal::HistoryFull { .. } => None,
-        }
-    }
-}
-
-/// Methods for a message: `totp or sms`.
-fn listed(methods: &[MfaMethod]) -> String {
-    let names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
-    names.join(" or ")
+/// What a reason must be that somebody will read to judge by: it says something.
+pub(crate) fn check_reason(reason: &str) -> Result<(), TextError> {
+    check_statement(reason, 1, MAX_REASON_CHARACTERS)
 }

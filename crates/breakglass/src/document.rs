@@ -153,6 +153,25 @@ pub struct InvocationRuleDocument {
         schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub responders: Option<Vec<String>>,
+    /// Who reviews an emergency that is over, never their own; the responders if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::reviewers",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<schema::Name>", length(min = 1))
+    )]
+    pub reviewers: Option<Vec<String>>,
+    /// Whether the invoker's earlier emergencies must be reviewed first; they need not if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::after_review",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "bool"))]
+    pub after_review: Option<bool>,
 }
 
 /// What an invocation rule says of a second factor.
@@ -186,6 +205,14 @@ pub struct MfaDocument {
         schemars(with = "Vec<crate::MfaMethod>", length(min = 1))
     )]
     pub methods: Option<Vec<String>>,
+    /// How old it may be when the emergency begins; 5 minutes if absent.
+    #[serde(
+        default,
+        deserialize_with = "read::max_age",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
+    pub max_age: Option<DurationText>,
 }
 
 /// The document of rate-limit rules, version `1`.
@@ -313,7 +340,8 @@ pub struct RateLimitRuleDocument {
 mod read {
     countersign_core::field_readers! {
         required: version name required;
-        optional: profiles users allowed_reason_codes time max_duration mfa responders methods
+        optional: profiles users allowed_reason_codes time max_duration mfa responders reviewers
+            after_review methods max_age
             cooldown max_per_user max_per_profile quota_window escalation_threshold;
     }
 }

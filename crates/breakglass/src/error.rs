@@ -1,12 +1,12 @@
 //! What can go wrong with a store of events.
 
-use countersign_core::id::RandomError;
+use countersign_core::id::{OperationId, RandomError};
 use countersign_core::version::{Conflict, VersionError};
 use thiserror::Error;
 
-use crate::change::{Refusal, Rejection};
 use crate::limits::ValidationError;
 use crate::record::EventId;
+use crate::refusal::{Refusal, Rejection};
 use crate::transition::Status;
 
 /// Why a store did not do what it was asked. Unless [`Error::Backend`] says otherwise nothing was
@@ -25,6 +25,17 @@ pub enum Error {
     #[error("event `{id}` exists already: mint another id")]
     AlreadyExists {
         /// The id.
+        id: EventId,
+    },
+    /// The operation has made another change. Name each operation anew, and repeat it as it was.
+    #[error(
+        "operation `{operation}` has made another change, of event `{id}`: mint another id for \
+         another operation"
+    )]
+    OperationReused {
+        /// The operation.
+        operation: OperationId,
+        /// The event that it changed.
         id: EventId,
     },
     /// There is no such event. Check the id; it may have been deleted.

@@ -42,7 +42,8 @@ use crate::admission::Admission;
 use crate::change::Change;
 use crate::error::{Error, Outcome};
 use crate::record::{Draft, Event, EventId};
-use crate::store::{Filter, Store};
+use crate::retention::Retention;
+use crate::store::{Changed, Filter, Store};
 use crate::{Listing, Page};
 
 /// A method of [`Store`].
@@ -62,11 +63,17 @@ pub enum Method {
     FindActive,
     /// [`Store::due`].
     Due,
+    /// [`Store::awaiting_review`].
+    AwaitingReview,
+    /// [`Store::ended`].
+    Ended,
+    /// [`Store::changes_since`].
+    ChangesSince,
 }
 
 impl Method {
     /// All of them, in the order of the trait.
-    pub const ALL: [Method; 7] = [
+    pub const ALL: [Method; 10] = [
         Method::Create,
         Method::Get,
         Method::Update,
@@ -74,6 +81,9 @@ impl Method {
         Method::List,
         Method::FindActive,
         Method::Due,
+        Method::AwaitingReview,
+        Method::Ended,
+        Method::ChangesSince,
     ];
 }
 
@@ -179,6 +189,9 @@ pub struct Instrumented<S> {
     list: Gauge,
     find_active: Gauge,
     due: Gauge,
+    awaiting_review: Gauge,
+    ended: Gauge,
+    changes_since: Gauge,
 }
 
 impl<S> Instrumented<S> {
@@ -195,6 +208,9 @@ impl<S> Instrumented<S> {
             list: Gauge::default(),
             find_active: Gauge::default(),
             due: Gauge::default(),
+            awaiting_review: Gauge::default(),
+            ended: Gauge::default(),
+            changes_since: Gauge::default(),
         }
     }
 
@@ -247,6 +263,9 @@ impl<S> Instrumented<S> {
             Method::List => &self.list,
             Method::FindActive => &self.find_active,
             Method::Due => &self.due,
+            Method::AwaitingReview => &self.awaiting_review,
+            Method::Ended => &self.ended,
+            Method::ChangesSince => &self.changes_since,
         }
     }
 
@@ -309,8 +328,15 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move { self.measure(Method::Delete, self.store.delete(id)).await })
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Delete, self.store.delete(id, retention))
+                .await
+        })
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -341,5 +367,38 @@ impl<S: Store> Store for Instrumented<S> {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         Box::pin(async move { self.measure(Method::Due, self.store.due(at, limit)).await })
+    }
+
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move {
+            let call = self.store.awaiting_review(at, page);
+            self.measure(Method::AwaitingReview, call).await
+        })
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move {
+            self.measure(Method::Ended, self.store.ended(before, limit))
+                .await
+        })
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin(async move {
+            let call = self.store.changes_since(after, limit);
+            self.measure(Method::ChangesSince, call).await
+        })
     }
 }

@@ -3,7 +3,6 @@
 //! An [`InvocationPolicy`] is checked and resolved once; asking it parses nothing, allocates
 //! nothing and cannot fail. The first rule for the profile decides, and no rule means no.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,13 @@ use countersign_core::names::{Person, Profile};
 use countersign_core::window::Window;
 use serde::{Deserialize, Serialize};
 
-use crate::change::Refusal;
 use crate::document::{
-    DocumentError, Fault, InvocationDocument, InvocationRuleDocument, MfaDocument, Problem,
-    compile_length, compile_list, compile_rules, compile_window, parse_json, shown,
+    DocumentError, Fault, InvocationDocument, InvocationRuleDocument, Problem, compile_length,
+    compile_list, compile_rules, compile_window, parse_json,
 };
+use crate::mfa::MfaMethod;
 use crate::record::{Draft, ReasonCode};
+use crate::refusal::Refusal;
 
 /// The rules of who may declare an emergency.
 ///
@@ -61,6 +61,13 @@ impl InvocationPolicy {
     /// The rules, in order.
     pub fn rules(&self) -> &[Arc<InvocationRule>] {
         &self.rules
+    }
+
+    /// The longest that any rule takes a second factor for: while it is younger, the event that it
+    /// was used for must be remembered.
+    pub fn longest_proof_age(&self) -> Duration {
+        let ages = self.rules.iter().map(|rule| rule.max_proof_age);
+        ages.max().unwrap_or_default()
     }
 }
 
@@ -115,8 +122,14 @@ pub struct InvocationRule {
     max_duration: Option<Duration>,
     requires_mfa: bool,
     methods: Vec<MfaMethod>,
+    max_proof_age: Duration,
     responders: Vec<Person>,
+    reviewers: Option<Vec<Person>>,
+    after_review: bool,
 }
+
+/// How old a second factor may be where the rule does not say.
+const DEFAULT_PROOF_AGE: Duration = Duration::from_secs(5 * 60);
 
 impl InvocationRule {
     /// What the rule is called; no other rule of its policy is called so.
@@ -167,6 +180,17 @@ impl InvocationRule {
         self.methods.contains(&method)
     }
 
+    /// The ways of showing a second factor that will do: all, if the rule names none.
+    pub fn methods(&self) -> &[MfaMethod] {
+        &self.methods
+    }
+
+    /// How old a second factor may be when the emergency begins: 5 minutes, unless the rule says
+    /// otherwise.
+    pub fn max_proof_age(&self) -> Duration {
+        self.max_proof_age
+    }
+
     /// Who may close an emergency besides the person who declared it.
     pub fn responders(&self) -> &[Person] {
         &self.responders
@@ -175,6 +199,25 @@ impl InvocationRule {
     /// Whether the rule names this person, exactly so spelt, as a responder.
     pub fn names_responder(&self, person: &Person) -> bool {
         self.responders.contains(person)
+    }
+
+    /// Who may review an emergency when it is over: those whom the rule names as reviewers or, if
+    /// it names none, its responders. If there are neither, nobody may, and what has begun awaits
+    /// its review until the rule in force names somebody.
+    pub fn reviewers(&self) -> &[Person] {
+        self.reviewers.as_deref().unwrap_or(&self.responders)
+    }
+
+    /// Whether the rule names this person, exactly so spelt, as a reviewer. Whoever declared the
+    /// emergency does not review it all the same.
+    pub fn names_reviewer(&self, person: &Person) -> bool {
+        self.reviewers().contains(person)
+    }
+
+    /// Whether nobody may declare an emergency while an earlier one of theirs, for any profile,
+    /// awaits its review.
+    pub fn after_review(&self) -> bool {
+        self.after_review
     }
 
     /// Whether the rule lets this draft become an emergency at `at`.
@@ -210,7 +253,7 @@ impl InvocationRule {
                 most,
             });
         }
-        if self.requires_mfa {
+        if self.requires_mfa && draft.mfa.is_none() {
             return Err(Refusal::MfaRequired {
                 rule: rule(),
                 methods: self.methods.clone(),
@@ -229,6 +272,8 @@ impl InvocationRule {
             max_duration,
             mfa,
             responders,
+            reviewers,
+            after_review,
         } = document;
         let restricts = profiles.is_some()
             || users.is_some()
@@ -240,7 +285,21 @@ impl InvocationRule {
             let fix = "state users, profiles, allowed_reason_codes, time, max_duration or mfa";
             return Err(Fault::new("users", Problem::Missing { fix }));
         }
-        let (requires_mfa, methods) = compile_mfa(mfa.as_ref())?;
+        let responders = compile_list("responders", responders, Person::new)?.unwrap_or_default();
+        let reviewers = compile_list("reviewers", reviewers, Person::new)?;
+        let after_review = after_review.unwrap_or_default();
+        if after_review && reviewers.is_none() && responders.is_empty() {
+            let fix = "name who reviews, in reviewers or responders";
+            return Err(Fault::new("reviewers", Problem::Missing { fix }));
+        }
+        let mfa = mfa.as_ref();
+        let (methods, max_age) = match mfa {
+            None => (None, None),
+            Some(mfa) => (
+                compile_list("mfa.methods", &mfa.methods, str::parse)?,
+                compile_length("mfa.max_age", &mfa.max_age)?,
+            ),
+        };
         Ok(Self {
             name: name.as_str().into(),
             profiles: compile_list("profiles", profiles, Profile::new)?,
@@ -248,71 +307,12 @@ impl InvocationRule {
             reason_codes: compile_list("allowed_reason_codes", allowed_reason_codes, str::parse)?,
             time: time.as_ref().map(compile_window).transpose()?,
             max_duration: compile_length("max_duration", max_duration)?,
-            requires_mfa,
-            methods,
-            responders: compile_list("responders", responders, Person::new)?.unwrap_or_default(),
+            requires_mfa: mfa.is_some_and(|mfa| mfa.required),
+            methods: methods.unwrap_or(MfaMethod::ALL.to_vec()),
+            max_proof_age: max_age.unwrap_or(DEFAULT_PROOF_AGE),
+            responders,
+            reviewers,
+            after_review,
         })
-    }
-}
-
-fn compile_mfa(mfa: Option<&MfaDocument>) -> Result<(bool, Vec<MfaMethod>), Fault> {
-    let required = mfa.is_some_and(|mfa| mfa.required);
-    let methods = match mfa {
-        None => None,
-        Some(mfa) => compile_list("mfa.methods", &mfa.methods, str::parse)?,
-    };
-    Ok((required, methods.unwrap_or(MfaMethod::ALL.to_vec())))
-}
-
-/// A way of showing a second factor.
-///
-/// ```
-/// use countersign_breakglass::MfaMethod;
-///
-/// assert_eq!("totp".parse(), Ok(MfaMethod::Totp));
-/// assert!("TOTP".parse::<MfaMethod>().is_err());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "schema",
-    schemars(description = "A way of showing a second factor.")
-)]
-#[serde(rename_all = "snake_case")]
-pub enum MfaMethod {
-    /// A code that the person's own device makes from the time.
-    Totp,
-    /// A code sent to the person's telephone.
-    Sms,
-}
-
-impl MfaMethod {
-    /// Every method, in the order of their declaration.
-    pub const ALL: [MfaMethod; 2] = [MfaMethod::Totp, MfaMethod::Sms];
-
-    /// The method as documents write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            MfaMethod::Totp => "totp",
-            MfaMethod::Sms => "sms",
-        }
-    }
-}
-
-impl fmt::Display for MfaMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for MfaMethod {
-    type Err = Problem;
-
-    /// Reads the method as documents write it; [`Problem::UnknownMethod`] otherwise.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut methods = MfaMethod::ALL.into_iter();
-        methods
-            .find(|method| method.as_str() == text)
-            .ok_or_else(|| Problem::UnknownMethod { value: shown(text) })
     }
 }

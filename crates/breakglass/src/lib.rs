@@ -9,16 +9,22 @@
 //! - A refusal changes nothing, and says which rule, the counts, and when to try again.
 //! - Access ends on time whether or not anybody marks it so, and what is over still counts.
 //! - Who declared what, for how long and why never changes; every change is part of the record's
-//!   history, written in the same step.
+//!   history, written in the same step, and can be followed in the order of its making.
+//! - What is over awaits a review by somebody else, once. A rule may demand it before the next
+//!   emergency of the same person; only a responder who is somebody else overrides that, and it is
+//!   recorded.
+//! - A second factor that a rule demands is the invoker's, for this one event, fresh, and used once.
+//! - A call repeated under its [`OperationId`] is made once and answered alike.
+//! - Nothing is deleted that a rule may still look back at ([`Retention`]) or that awaits review.
 //!
 //! What it costs: each rule is a pure function that the store calls inside its own atomic step;
 //! [`InMemory`] creates in about ten microseconds, and in some 0.2 ms where a quota counts ten
 //! thousand events; it makes any other step in a few, and reads under a shared lock.
 //!
-//! What it does not do: ask for a second factor (a rule that demands one refuses), notify anybody,
-//! or authenticate; names are taken as the host's identity provider gives them. Nothing is deleted
-//! by itself; deleting what is younger than [`RateLimitPolicy::longest_look_back`] would let quotas
-//! and pauses forget it.
+//! What it does not do: verify a second factor (the host does, and vouches for it with an
+//! [`MfaProof`]), notify anybody (an [`Escalation`] says that somebody should be told), or
+//! authenticate; names are taken as the host's identity provider gives them. Nothing is deleted by
+//! itself.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -48,39 +54,51 @@ mod admission;
 mod change;
 mod document;
 mod error;
+mod history;
 #[cfg(feature = "test-util")]
 pub mod instrumented;
 mod invocation_policy;
 mod limits;
 mod memory;
+mod mfa;
 mod rate_limit_policy;
 mod record;
+mod refusal;
+mod retention;
+mod review;
 mod store;
 mod transition;
 mod workflow;
 
 pub use admission::{
-    ActiveEvent, Admission, Admitted, CountWanted, Counted, Observation, Observed,
+    ActiveEvent, Admission, Admitted, CountWanted, Counted, Observation, Observed, UnreviewedEvent,
 };
-pub use change::{Change, Refusal, Rejection};
+pub use change::Change;
 pub use document::{
     DocumentError, InvocationDocument, InvocationRuleDocument, MfaDocument, Problem,
     RateLimitDocument, RateLimitRuleDocument, RuleError,
 };
 pub use error::{Error, Outcome};
-pub use invocation_policy::{InvocationPolicy, InvocationRule, MfaMethod};
+pub use history::{Action, Actor, HistoryEntry};
+pub use invocation_policy::{InvocationPolicy, InvocationRule};
 pub use limits::{Limits, ValidationError};
 pub use memory::{InMemory, InMemorySync};
-pub use rate_limit_policy::{RateLimitPolicy, RateLimitRule};
-pub use record::{Action, Actor, Draft, Event, EventId, HistoryEntry, ReasonCode};
-pub use store::{Filter, Store, StoreExt};
+pub use mfa::{MfaMethod, MfaProof, ProofId, ProofProblem};
+pub use rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
+pub use record::{Draft, Event, EventId, ReasonCode};
+pub use refusal::{Refusal, Rejection};
+pub use retention::Retention;
+pub use review::{Review, ReviewOutcome, ReviewOverride};
+pub use store::{Changed, Filter, Store, StoreExt};
 pub use transition::Status;
 pub use workflow::Workflow;
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
-pub use countersign_core::id::{OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom};
+pub use countersign_core::id::{
+    OperationId, OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom,
+};
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
 pub use countersign_core::version::{Conflict, Version, VersionError};

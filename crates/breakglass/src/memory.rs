@@ -8,18 +8,23 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
+use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::table::{LockError, Rank, Record, Table, View};
 use countersign_core::version::Version;
 
-use crate::admission::{ActiveEvent, Admission, CountWanted, Counted, Observation, Observed};
+use crate::admission::{
+    ActiveEvent, Admission, CountWanted, Counted, Observation, Observed, UnreviewedEvent,
+};
 use crate::change::Change;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::mfa::ProofId;
 use crate::record::{Draft, Event, EventId};
-use crate::store::{Filter, Store};
+use crate::retention::Retention;
+use crate::store::{Changed, Filter, Store};
 use crate::transition::Status;
-use crate::{Listing, Page};
+use crate::{Cursor, Listing, Page};
 
 /// What events are looked up by. A person whose events are counted is in the spelling that all
 /// names of the same person share.
@@ -39,6 +44,16 @@ pub enum Key {
     Access(Person, Profile),
     /// Marked active; those whose access is over soonest first.
     Deadline,
+    /// Not reviewed; what is over soonest first.
+    Unreviewed,
+    /// Not reviewed, under any spelling; what is over soonest first.
+    UnreviewedOf(Person),
+    /// Marked as over, and reviewed; what was over soonest first.
+    Ended,
+    /// Began with this second factor.
+    Proof(ProofId),
+    /// Knows this operation.
+    Operation(OperationId),
 }
 
 impl Record for Event {
@@ -63,9 +78,26 @@ impl Record for Event {
         let key = Key::SamePersonAndProfile(person.clone(), self.profile.clone());
         entry(key, created);
         if self.status == Status::Active {
-            let key = Key::Access(person, self.profile.clone());
+            let key = Key::Access(person.clone(), self.profile.clone());
             entry(key, Rank::latest_first(self.expires_at));
             entry(Key::Deadline, Rank::earliest_first(self.expires_at));
+        }
+        let ended = Rank::earliest_first(self.ended_at());
+        if self.review.is_none() {
+            entry(Key::Unreviewed, ended);
+            entry(Key::UnreviewedOf(person), ended);
+        } else if self.is_terminal() {
+            entry(Key::Ended, ended);
+        }
+        if let Some(proof) = &self.mfa {
+            entry(Key::Proof(proof.id.clone()), created);
+        }
+        let mut last = None;
+        for operation in self.history.iter().filter_map(|change| change.operation) {
+            // A creation that was overridden made two entries.
+            if last.replace(operation) != Some(operation) {
+                entry(Key::Operation(operation), created);
+            }
         }
     }
 
@@ -89,6 +121,8 @@ fn observe(view: &View<Event>, observation: &Observation) -> Observed {
         last_created_at,
         of_person,
         of_profile,
+        proof,
+        unreviewed,
     } = observation;
     let access = Key::Access(person.clone(), profile.clone());
     let active = view.scan_above(access, Rank::latest_first(*at)).next();
@@ -100,7 +134,17 @@ fn observe(view: &View<Event>, observation: &Observation) -> Observed {
         None => Counted::default(),
         Some(wanted) => count(view, &key(), wanted),
     };
+    let used_by = |proof: &ProofId| view.scan(Key::Proof(proof.clone())).next();
+    let unreviewed = unreviewed.then(|| {
+        let mut events = view.scan(Key::UnreviewedOf(person.clone()));
+        events.next().filter(|event| event.awaits_review(*at))
+    });
     Observed {
+        proof_used_by: proof.as_ref().and_then(used_by).map(|event| event.id),
+        unreviewed: unreviewed.flatten().map(|event| UnreviewedEvent {
+            id: event.id,
+            ended_at: event.ended_at(),
+        }),
         active: active.map(|event| ActiveEvent {
             id: event.id,
             expires_at: event.expires_at,
@@ -139,6 +183,7 @@ fn count(view: &View<Event>, key: &Key, wanted: CountWanted) -> Counted {
 /// let event = store.sync().create(
 ///     &Draft {
 ///         id: EventId::from_bits(1),
+///         operation: None,
 ///         invoker: Person::new("alice")?,
 ///         profile: prod,
 ///         duration: Duration::from_secs(600),
@@ -146,6 +191,7 @@ fn count(view: &View<Event>, key: &Key, wanted: CountWanted) -> Counted {
 ///         justification: "the site is down since nine".into(),
 ///         ticket: None,
 ///         request_id: None,
+///         mfa: None,
 ///     },
 ///     &admission,
 /// )?;
@@ -210,6 +256,9 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
         self.store.table.write(|step| {
+            if let Some(found) = done_before(step, draft.operation) {
+                return Ok(Arc::new(admission.first_result(draft, found)?));
+            }
             if step.get(&draft.id).is_some() {
                 return Err(Error::AlreadyExists { id: draft.id });
             }
@@ -217,7 +266,10 @@ impl InMemorySync<'_> {
             let at = step.stamp()?;
             let observed = observe(step, &admission.observation(draft, at.time()));
             let admitted = admission.decide(draft, &observed, at.time())?;
-            let event = Event::create(draft, &admitted, &self.store.limits, at)?;
+            let mut event = Event::create(draft, &admitted, &self.store.limits, at)?;
+            if let Some(change) = admitted.follow_up() {
+                event = event.apply(&change, step.stamp()?)?;
+            }
             let key = Key::Access(draft.invoker.case_folded(), draft.profile.clone());
             let replaced: Vec<Arc<Event>> = step.scan(key).cloned().collect();
             for event in replaced {
@@ -247,6 +299,9 @@ impl InMemorySync<'_> {
         change: &Change,
     ) -> Result<Arc<Event>, Error> {
         self.store.table.write(|step| {
+            if let Some(found) = done_before(step, change.operation()) {
+                return Ok(Arc::new(change.first_result(id, found)?));
+            }
             let current = step.current(&id, expected).map_err(|error| match error {
                 LockError::NotFound => Error::NotFound { id },
                 LockError::Conflict(conflict) => Error::Conflict(conflict),
@@ -260,17 +315,14 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn delete(&self, id: EventId) -> Result<(), Error> {
+    pub fn delete(&self, id: EventId, retention: &Retention) -> Result<bool, Error> {
         self.store.table.write(|step| {
             let Some(event) = step.get(&id).cloned() else {
-                return Ok(());
+                return Ok(false);
             };
-            if !event.is_terminal() {
-                let status = event.status;
-                return Err(Error::NotTerminal { id, status });
-            }
+            retention.check(&event, step.stamp()?.time())?;
             step.remove(id);
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -320,6 +372,77 @@ impl InMemorySync<'_> {
                 .collect()
         }))
     }
+
+    /// See [`Store::awaiting_review`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn awaiting_review(&self, at: DateTime<Utc>, page: Page) -> Result<Listing, Error> {
+        // The first page begins before every event.
+        let (time, id) = match page.after {
+            Some(cursor) => (cursor.time, cursor.id),
+            None => (DateTime::<Utc>::MIN_UTC, EventId::MIN),
+        };
+        let limit = page.effective_limit();
+        Ok(self.store.table.read(|view| {
+            let mut items: Vec<Arc<Event>> = view
+                .scan_after(Key::Unreviewed, Rank::earliest_first(time), id)
+                .filter(|event| event.awaits_review(at))
+                .take(limit + 1)
+                .cloned()
+                .collect();
+            let more = items.len() > limit;
+            items.truncate(limit);
+            let last = items.last().filter(|_| more);
+            let next = last.map(|event| Cursor {
+                time: event.ended_at(),
+                id: event.id,
+            });
+            Listing { items, next }
+        }))
+    }
+
+    /// See [`Store::ended`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ended(&self, before: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+        let limit = Page::first(limit).effective_limit();
+        Ok(self.store.table.read(|view| {
+            view.scan(Key::Ended)
+                .take_while(|event| event.ended_at() < before)
+                .take(limit)
+                .cloned()
+                .collect()
+        }))
+    }
+
+    /// See [`Store::changes_since`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<Changed>, Error> {
+        let limit = Page::first(limit).effective_limit();
+        Ok(self.store.table.read(|view| {
+            let changes = view.changes_after(after).filter_map(|(version, event)| {
+                Some(Changed {
+                    version,
+                    entry: Arc::clone(event.entry_at(version)?),
+                    event: Arc::clone(event),
+                })
+            });
+            changes.take(limit).collect()
+        }))
+    }
+}
+
+/// The event in whose history the operation is, if there is one.
+fn done_before(view: &View<Event>, operation: Option<OperationId>) -> Option<&Arc<Event>> {
+    view.scan(Key::Operation(operation?)).next()
 }
 
 impl Store for InMemory {
@@ -344,8 +467,12 @@ impl Store for InMemory {
         Box::pin(async move { self.sync().update(id, expected, change) })
     }
 
-    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move { self.sync().delete(id) })
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move { self.sync().delete(id, retention) })
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -367,5 +494,29 @@ impl Store for InMemory {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         Box::pin(async move { self.sync().due(at, limit) })
+    }
+
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move { self.sync().awaiting_review(at, page) })
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { self.sync().ended(before, limit) })
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin(async move { self.sync().changes_since(after, limit) })
     }
 }

@@ -4,12 +4,14 @@
 //! compared with, and in which order, is [`Admission`](crate::Admission)'s business. The first
 //! rule for the profile applies, and no rule means no limits.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::names::Profile;
+use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
@@ -242,4 +244,50 @@ fn compile_count(field: &str, count: &Option<Number>) -> Result<Option<NonZeroU3
         })
     };
     count.as_ref().map(parse).transpose()
+}
+
+/// That a person has declared so many emergencies that somebody should be told. Whom to tell, and
+/// how, is the host's business; nothing is blocked by it.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_breakglass::Escalation;
+///
+/// let escalation = Escalation {
+///     rule: "daily".into(),
+///     count: 3,
+///     threshold: 2.try_into()?,
+///     window: Duration::from_secs(24 * 3600),
+/// };
+/// assert_eq!(escalation.to_string(), "rule `daily`: 3 emergencies before within 24h, 2 are many");
+/// # Ok::<(), std::num::TryFromIntError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Escalation {
+    /// The rate-limit rule whose threshold was reached.
+    pub rule: Arc<str>,
+    /// How many emergencies of the same person, over all profiles, there were in the window
+    /// before.
+    pub count: u64,
+    /// From how many on somebody is to be told.
+    pub threshold: NonZeroU32,
+    /// The time over which they were counted.
+    #[serde(with = "duration")]
+    pub window: Duration,
+}
+
+impl fmt::Display for Escalation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rule,
+            count,
+            threshold,
+            window,
+        } = self;
+        let window = duration::format(*window);
+        write!(
+            f,
+            "rule `{rule}`: {count} emergencies before within {window}, {threshold} are many"
+        )
+    }
 }

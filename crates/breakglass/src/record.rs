@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy};
+use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::version::Version;
 use countersign_core::window::duration;
@@ -18,7 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::Admitted;
 use crate::document::{Problem, shown};
+use crate::history::{Action, Actor, HistoryEntry};
 use crate::limits::{Limits, ValidationError};
+use crate::mfa::MfaProof;
+use crate::rate_limit_policy::Escalation;
+use crate::review::{Review, ReviewOverride};
 use crate::transition::Status;
 
 countersign_core::define_id! {
@@ -37,9 +42,10 @@ countersign_core::define_id! {
 /// One person's emergency access to one profile.
 ///
 /// Invariants that every store keeps: `id`, `invoker`, `profile`, `duration`, `reason_code`,
-/// `justification`, `ticket`, `request_id`, `escalate`, `created_at` and `expires_at` never change;
-/// the status of a closed or expired event never changes; `updated_at` grows with every change;
-/// `history` begins with the creation and gains one entry a change.
+/// `justification`, `ticket`, `request_id`, `mfa`, `escalate`, `escalation`, `review_override`,
+/// `created_at` and `expires_at` never change; the status of a closed or expired event never
+/// changes, nor does a review; `updated_at` grows with every change; `history` begins with the
+/// creation and gains one entry a change.
 ///
 /// ```
 /// use countersign_breakglass::{Event, Status};
@@ -77,8 +83,18 @@ pub struct Event {
     /// The request for access that came before, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Arc<str>>,
+    /// The second factor that was shown, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa: Option<MfaProof>,
     /// Whether the invoker had declared so many emergencies before that somebody should be told.
     pub escalate: bool,
+    /// Of which rule, and how many they were. There if and only if `escalate` is set, but for
+    /// events that were stored before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<Escalation>,
+    /// The word of a responder by which it began although an earlier event awaited its review.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_override: Option<ReviewOverride>,
     /// When it was created: the version that it had then, as a time.
     pub created_at: DateTime<Utc>,
     /// The first moment at which access is over.
@@ -88,6 +104,9 @@ pub struct Event {
     /// The last note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Arc<str>>,
+    /// What somebody else found when it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
     /// The version: when it was last changed, made unique by the store.
     pub updated_at: Version,
     /// Everything that happened to it, oldest first.
@@ -96,7 +115,8 @@ pub struct Event {
 
 impl Event {
     /// The event that an admitted `draft` becomes when a store creates it at `at`: active, until
-    /// its duration is over. For implementations of [`Store`](crate::Store).
+    /// its duration is over. For implementations of [`Store`](crate::Store), which also apply
+    /// [`Admitted::follow_up`] before they write it.
     ///
     /// # Errors
     /// [`ValidationError`] if a field of the draft is outside its limits.
@@ -111,6 +131,7 @@ impl Event {
             action: Action::Created,
             actor: Actor::Person(draft.invoker.clone()),
             reason: None,
+            operation: draft.operation,
             from: None,
             to: at,
         };
@@ -123,11 +144,15 @@ impl Event {
             justification: draft.justification.as_str().into(),
             ticket: draft.ticket.as_deref().map(Arc::from),
             request_id: draft.request_id.as_deref().map(Arc::from),
+            mfa: draft.mfa.clone(),
             escalate: admitted.escalate(),
+            escalation: admitted.escalation().cloned(),
+            review_override: None,
             created_at: at.time(),
             expires_at: later(at.time(), draft.duration),
             status: Status::Active,
             note: None,
+            review: None,
             updated_at: at,
             history: vec![Arc::new(created)],
         })
@@ -193,6 +218,41 @@ impl Event {
     }
 }
 
+/// One line for a log: who, for what, when, why, and whatever is out of the ordinary.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            id,
+            status,
+            invoker,
+            profile,
+            reason_code,
+            justification,
+            ..
+        } = self;
+        let (from, until) = (self.created_at, self.ended_at());
+        write!(
+            f,
+            "event {id} ({status}): {invoker} on {profile} from {from} until {until}, {reason_code}: {justification:?}"
+        )?;
+        if let Some(proof) = &self.mfa {
+            write!(f, "; second factor: {proof}")?;
+        }
+        match &self.escalation {
+            Some(escalation) => write!(f, "; ESCALATED: {escalation}")?,
+            None if self.escalate => f.write_str("; ESCALATED")?,
+            None => {}
+        }
+        if let Some(given) = &self.review_override {
+            write!(f, "; {given}")?;
+        }
+        if let Some(review) = &self.review {
+            write!(f, "; {review}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Adds a length to a time; stops at the latest time there is.
 pub(crate) fn later(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
     chrono::TimeDelta::from_std(length)
@@ -217,6 +277,7 @@ pub(crate) fn earlier(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
 ///
 /// let draft = Draft {
 ///     id: EventId::random(&OsRandom)?,
+///     operation: None,
 ///     invoker: Person::new("alice")?,
 ///     profile: Profile::new("prod")?,
 ///     duration: Duration::from_secs(3600),
@@ -224,6 +285,7 @@ pub(crate) fn earlier(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
 ///     justification: "the orders database does not accept writes".into(),
 ///     ticket: Some("INC-4711".into()),
 ///     request_id: None,
+///     mfa: None,
 /// };
 /// assert_eq!(draft.ticket.as_deref(), Some("INC-4711"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -232,6 +294,8 @@ pub(crate) fn earlier(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
 pub struct Draft {
     /// The id it shall have: minted first, so that the caller knows it whatever happens.
     pub id: EventId,
+    /// What the caller calls this operation, so that a repeat of it is known for a repeat.
+    pub operation: Option<OperationId>,
     /// Who declares it.
     pub invoker: Person,
     /// What for.
@@ -246,6 +310,8 @@ pub struct Draft {
     pub ticket: Option<String>,
     /// The request for access that came before, if there was one: 1 to 128 characters.
     pub request_id: Option<String>,
+    /// The second factor that was shown, if one was. What is shown is checked, demanded or not.
+    pub mfa: Option<MfaProof>,
 }
 
 /// What kind of emergency it is.
@@ -313,82 +379,5 @@ impl FromStr for ReasonCode {
         codes
             .find(|code| code.as_str() == text)
             .ok_or_else(|| Problem::UnknownReasonCode { value: shown(text) })
-    }
-}
-
-/// One change of an event.
-///
-/// ```
-/// use countersign_breakglass::{Action, Actor, HistoryEntry, Version};
-///
-/// let expired = HistoryEntry {
-///     action: Action::Expired,
-///     actor: Actor::Time,
-///     reason: None,
-///     from: Some(Version::from_nanos(1)),
-///     to: Version::from_nanos(2),
-/// };
-/// assert_eq!(expired.actor.to_string(), "time");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct HistoryEntry {
-    /// What was done.
-    pub action: Action,
-    /// Who or what did it.
-    pub actor: Actor,
-    /// Why, as the actor put it; the text of a note.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Arc<str>>,
-    /// The version before; none at creation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Version>,
-    /// The version after, which is also when.
-    pub to: Version,
-}
-
-/// What was done to an event.
-///
-/// ```
-/// use countersign_breakglass::Action;
-///
-/// assert_eq!(serde_json::to_string(&Action::Noted)?, "\"noted\"");
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// It was declared.
-    Created,
-    /// Its invoker or a responder closed it.
-    Closed,
-    /// Its time was over.
-    Expired,
-    /// Somebody wrote a note.
-    Noted,
-}
-
-/// Who or what changed an event.
-///
-/// ```
-/// use countersign_breakglass::{Actor, Person};
-///
-/// assert_eq!(Actor::Person(Person::new("carol")?).to_string(), "carol");
-/// # Ok::<(), countersign_breakglass::NameError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// A person.
-    Person(Person),
-    /// Time: the event's was over.
-    Time,
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Actor::Person(person) => write!(f, "{person}"),
-            Actor::Time => f.write_str("time"),
-        }
     }
 }

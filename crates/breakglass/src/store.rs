@@ -15,7 +15,9 @@ use countersign_core::version::Version;
 use crate::admission::Admission;
 use crate::change::Change;
 use crate::error::Error;
+use crate::history::HistoryEntry;
 use crate::record::{Draft, Event, EventId};
+use crate::retention::Retention;
 use crate::transition::Status;
 use crate::{Listing, Page};
 
@@ -30,6 +32,12 @@ use crate::{Listing, Page};
 /// - Versions are issued inside the step as `max(clock, last + 1 ns)`, where `last` is the last
 ///   version issued by the whole store; the rules see that same time.
 /// - Records that are returned are snapshots: nothing changes them.
+/// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
+///   the histories of all events, in the step and before anything else: if it is there, the answer
+///   is what [`Admission::first_result`] or [`Change::first_result`] gives, and nothing is changed.
+///   So two calls of one operation make one change and get one result, at the same time or one
+///   after the other. A call that failed leaves no trace of its operation, and a deleted event
+///   takes its operations with it.
 /// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
 ///   engine fails.
 ///
@@ -49,8 +57,11 @@ pub trait Store: Send + Sync {
     ///   `expires_at`.
     /// - An event of the same person and profile whose time is over but that is still marked
     ///   active is marked expired in this same step, with a version of its own.
-    /// - The errors, in this order: [`Error::AlreadyExists`] if the id is taken, whatever the rest
-    ///   of the draft says; [`Error::Invalid`] if a field of the draft is outside the store's
+    /// - The event may begin by an override ([`Admitted::follow_up`](crate::Admitted::follow_up)):
+    ///   it is applied in this same step too, with a version of its own, so that the event that is
+    ///   returned is at its second version.
+    /// - The errors, in this order: [`Error::OperationReused`]; [`Error::AlreadyExists`] if the id
+    ///   is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the draft is outside the store's
     ///   limits; [`Error::Refused`]. None of them changes anything.
     fn create<'a>(
         &'a self,
@@ -67,7 +78,8 @@ pub trait Store: Send + Sync {
     ///
     /// - Of several calls with the same `expected` the first wins; the others get
     ///   [`Error::Conflict`] with the version that it made.
-    /// - The errors, in this order: [`Error::NotFound`]; [`Error::Conflict`];
+    /// - The errors, in this order: [`Error::OperationReused`]; [`Error::NotFound`];
+    ///   [`Error::Conflict`];
     ///   [`Error::InvalidTransition`]; [`Error::Refused`].
     fn update<'a>(
         &'a self,
@@ -76,11 +88,20 @@ pub trait Store: Send + Sync {
         change: &'a Change,
     ) -> BoxFuture<'a, Result<Arc<Event>, Error>>;
 
-    /// Deletes an event that is over ([`Event::is_terminal`]).
+    /// Deletes an event that is over, reviewed, and that no rule looks back at any more
+    /// ([`Retention::check`]).
     ///
+    /// - With it go its history, its place in quotas, the second factor that it used, its operations
+    ///   and its changes in [`Store::changes_since`].
+    /// - Says whether it was there.
     /// - It is no error if there is none with this id.
-    /// - [`Error::NotTerminal`] if it is not over.
-    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>>;
+    /// - [`Error::NotTerminal`] if it is not over, or not marked so; [`Error::Refused`] if it must
+    ///   be kept.
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>>;
 
     /// Lists events, newest first by `created_at`, then smallest id first.
     ///
@@ -104,6 +125,57 @@ pub trait Store: Send + Sync {
     /// `limit`, as in [`Store::list`].
     fn due(&self, at: DateTime<Utc>, limit: usize)
     -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
+
+    /// Events that await their review at `at` ([`Event::awaits_review`]), marked as over or not:
+    /// first what was over first ([`Event::ended_at`]), then smallest id.
+    ///
+    /// - Limits are as in [`Store::list`]; a cursor of this list holds the time at which an event
+    ///   was over, and is of no use in others. What is over later comes later, so whoever follows
+    ///   the cursors misses nothing.
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>>;
+
+    /// Events that were over before `before`, are marked so and have been reviewed: first what was
+    /// over first; at most `limit`, as in [`Store::list`]. What a retention period may remove.
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
+
+    /// The changes after version `after`, from the first if there is none, in the order in which
+    /// they were made; at most `limit`, as in [`Store::list`].
+    ///
+    /// - Every creation and change is there once, none is left out: a reader who asks again with
+    ///   the last version that it got sees each exactly once, over restarts too.
+    /// - What is deleted takes its changes with it. Keep records longer than readers lag.
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>>;
+}
+
+/// One change of one event, as [`Store::changes_since`] gives it.
+///
+/// ```
+/// use countersign_breakglass::{Action, Changed};
+///
+/// fn ends_sessions(changed: &Changed) -> bool {
+///     matches!(changed.entry.action, Action::Closed | Action::Expired)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The version that the change made: where to continue from.
+    pub version: Version,
+    /// Who did what, when and why.
+    pub entry: Arc<HistoryEntry>,
+    /// The event as it is now; as it was then is [`Event::as_of`] the version.
+    pub event: Arc<Event>,
 }
 
 /// Which events a list is of. Names match exactly.

@@ -1,25 +1,31 @@
-//! What a host calls: invoke, close, note, expire what is due, find a grant, how much of it is
-//! left.
+//! What a host calls: invoke, close, review, note, expire what is due, find a grant, how much of it
+//! is left, what awaits review, delete what is no longer needed.
 //!
 //! A [`Workflow`] holds a store, the rules in force and a clock, and adds no rule of its own: what
 //! is refused, the store's step refuses.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::grant::Grant;
-use countersign_core::id::{OsRandom, RandomSource};
+use countersign_core::id::{OperationId, OsRandom, RandomSource};
 use countersign_core::names::{Person, Profile};
 use countersign_core::retry::Retry;
 
 use crate::admission::Admission;
-use crate::change::{Change, Refusal};
+use crate::change::Change;
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
 use crate::record::{Draft, Event, EventId, ReasonCode};
+use crate::refusal::Refusal;
+use crate::retention::Retention;
+use crate::review::ReviewOutcome;
 use crate::store::{Store, StoreExt};
+use crate::{Listing, Page};
 
 /// Emergencies under one [`InvocationPolicy`] and one [`RateLimitPolicy`]. Cheap to clone.
 ///
@@ -58,6 +64,7 @@ pub struct Workflow {
     clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
     retry: Retry,
+    operation: Option<OperationId>,
 }
 
 impl Workflow {
@@ -75,6 +82,7 @@ impl Workflow {
             clock,
             random: Arc::new(OsRandom),
             retry: Retry::default(),
+            operation: None,
         }
     }
 
@@ -114,6 +122,32 @@ impl Workflow {
         }
     }
 
+    /// The same workflow for one operation of the caller's, named before the first try: made
+    /// again after a lost answer, the same call gets its first result and changes nothing. For one
+    /// call; another one of the same name is refused with [`Error::OperationReused`].
+    ///
+    /// [`Workflow::expire_due`] and [`Workflow::delete_ended_before`] make many changes and no
+    /// operation; repeating them does no harm.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # async fn example(workflow: &Workflow, id: EventId, alice: &Person) -> Result<(), Error> {
+    /// let operation = OperationId::random(&OsRandom)?;
+    /// let closing = workflow.with_operation(operation);
+    /// let first = closing.close(id, alice, "the primary is back").await?;
+    /// let again = closing.close(id, alice, "the primary is back").await?;
+    /// assert_eq!(first, again);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_operation(&self, operation: OperationId) -> Self {
+        Self {
+            operation: Some(operation),
+            ..self.clone()
+        }
+    }
+
     /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -129,7 +163,8 @@ impl Workflow {
         &self.rate_limits
     }
 
-    /// A draft with a new id. Nothing is stored; a ticket and a request's id can be added to it.
+    /// A draft with a new id. Nothing is stored; a ticket, a request's id and the second factor,
+    /// which is shown for that id, can be added to it.
     ///
     /// # Errors
     /// [`Error::Random`] if no id can be minted.
@@ -143,6 +178,7 @@ impl Workflow {
     ) -> Result<Draft, Error> {
         Ok(Draft {
             id: EventId::random(&*self.random)?,
+            operation: self.operation,
             invoker: invoker.clone(),
             profile: profile.clone(),
             duration,
@@ -150,6 +186,7 @@ impl Workflow {
             justification: justification.to_owned(),
             ticket: None,
             request_id: None,
+            mfa: None,
         })
     }
 
@@ -161,8 +198,39 @@ impl Workflow {
     /// Those of [`Store::create`]. [`Refusal::retry_at`](crate::Refusal::retry_at) says when to
     /// try again, where waiting helps.
     pub async fn invoke(&self, draft: &Draft) -> Result<Arc<Event>, Error> {
-        let admission = Admission::new(&self.policy, &self.rate_limits, &draft.profile);
-        self.store.create(draft, &admission).await
+        self.create(draft, self.admission(draft)).await
+    }
+
+    /// Declares an emergency although an earlier one of the same person awaits its review: `by`,
+    /// a responder whom the rule names and who is not the invoker, says why. It is recorded on the
+    /// event ([`Event::review_override`](crate::Event)) and in its history; if no review is due,
+    /// nothing of it is.
+    ///
+    /// # Errors
+    /// Those of [`Store::create`].
+    pub async fn invoke_overriding(
+        &self,
+        draft: &Draft,
+        by: &Person,
+        reason: &str,
+    ) -> Result<Arc<Event>, Error> {
+        let admission = self.admission(draft).with_review_override(by, reason);
+        self.create(draft, admission).await
+    }
+
+    fn admission(&self, draft: &Draft) -> Admission {
+        Admission::new(&self.policy, &self.rate_limits, &draft.profile)
+    }
+
+    async fn create(&self, draft: &Draft, admission: Admission) -> Result<Arc<Event>, Error> {
+        let draft = match (draft.operation, self.operation) {
+            (None, Some(_)) => Cow::Owned(Draft {
+                operation: self.operation,
+                ..draft.clone()
+            }),
+            _ => Cow::Borrowed(draft),
+        };
+        self.store.create(&draft, &admission).await
     }
 
     /// Closes an event, and ends its access at once; its invoker or a responder named by the rule
@@ -176,6 +244,33 @@ impl Workflow {
             Change::close(&self.policy, &event.profile, by, reason)
         })
         .await
+    }
+
+    /// Reviews an event that is over; a reviewer named by the rule in force for its profile can
+    /// (if it names none, a responder), who is not its invoker under any spelling, once.
+    ///
+    /// # Errors
+    /// As [`Workflow::close`]. Of several people who review at once all but the first get
+    /// [`Refusal::ReviewedAlready`].
+    pub async fn review(
+        &self,
+        id: EventId,
+        by: &Person,
+        outcome: ReviewOutcome,
+        text: &str,
+    ) -> Result<Arc<Event>, Error> {
+        self.change(id, |event| {
+            Change::review(&self.policy, &event.profile, by, outcome, text)
+        })
+        .await
+    }
+
+    /// Events that are over, marked so or not, and await their review: first what was over first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn awaiting_review(&self, page: Page) -> Result<Listing, Error> {
+        self.store.awaiting_review(self.clock.now(), page).await
     }
 
     /// Writes a note on an event, whatever its status. The history keeps every note.
@@ -210,6 +305,31 @@ impl Workflow {
         Ok(expired)
     }
 
+    /// Deletes events that were over before `time`, first what was over first, at most `limit` (0
+    /// means 100, more than 1,000 means 1,000), and says how many are gone. It keeps what awaits
+    /// its review, is not marked as over, or what the rules in force may still look back at
+    /// ([`Retention`]).
+    ///
+    /// # Errors
+    /// Those of the store; what was deleted before stays deleted.
+    pub async fn delete_ended_before(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<usize, Error> {
+        let retention = Retention::new(&self.policy, &self.rate_limits);
+        let mut gone = 0;
+        for event in self.store.ended(time, limit).await? {
+            match self.store.delete(event.id, &retention).await {
+                Ok(was_there) => gone += usize::from(was_there),
+                // What was over later is kept still longer.
+                Err(Error::Refused(Refusal::Kept { .. })) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(gone)
+    }
+
     /// The access that this person has to this profile now by an emergency, if any.
     ///
     /// # Errors
@@ -241,7 +361,9 @@ impl Workflow {
         change: impl Fn(&Event) -> Change + Send + Sync,
     ) -> Result<Arc<Event>, Error> {
         self.store
-            .update_with(id, &self.retry, |event| Ok(change(event)))
+            .update_with(id, &self.retry, |event| {
+                Ok(change(event).carrying(self.operation))
+            })
             .await
     }
 }

@@ -244,12 +244,14 @@ fn quotas_are_full_at_their_maximum_and_say_when_they_are_not() {
                 count,
                 max,
                 retry_at,
+                escalation: None,
             }),
             Err(Refusal::ProfileQuota {
                 rule: rule.into(),
                 count,
                 max,
                 retry_at,
+                escalation: None,
             }),
         ];
         assert_eq!(decisions, expected, "{count}");
@@ -322,6 +324,8 @@ fn refusals_come_in_their_order() {
         last_created_at: Some(tuesday),
         of_person: full,
         of_profile: full,
+        proof_used_by: None,
+        unreviewed: None,
     };
     let mut draft = draft(1, "bob", "prod");
     draft.reason_code = ReasonCode::Other;
@@ -395,6 +399,8 @@ fn only_what_the_rule_needs_is_observed() {
             last_created_at,
             of_person,
             of_profile,
+            proof: None,
+            unreviewed: false,
         };
         assert_eq!(observation, expected);
     }
@@ -425,12 +431,14 @@ fn every_refusal_says_whether_waiting_helps_and_ends_without_a_full_stop() {
             count: 3,
             max,
             retry_at,
+            escalation: None,
         },
         Refusal::ProfileQuota {
             rule: rule(),
             count: 3,
             max,
             retry_at,
+            escalation: None,
         },
     ];
     for refusal in waiting {

@@ -102,6 +102,7 @@ fn the_invoker_or_a_named_responder_closes_with_a_reason() {
             action: Action::Closed,
             actor: Actor::Person(person(closer)),
             reason: Some("it is over".into()),
+            operation: None,
             from: Some(before.updated_at),
             to: expected.updated_at,
         }));
@@ -256,25 +257,25 @@ fn notes_fill_the_history_to_1000_entries_and_status_changes_go_on() {
 fn only_terminal_events_are_deleted_and_absent_is_fine() {
     let bench = Bench::default();
     let store = bench.store.sync();
-    store.delete(id(1)).unwrap();
+    let retention = retention(&RateLimitPolicy::unlimited());
+    assert!(!store.delete(id(1), &retention).unwrap());
     let expires_at = bench.begin(1, "alice", "prod").expires_at;
     for now in [start(), expires_at, expires_at + TimeDelta::days(365)] {
         bench.clock.set(now);
-        let error = store.delete(id(1)).unwrap_err();
+        let error = store.delete(id(1), &retention).unwrap_err();
         assert!(
             matches!(error, Error::NotTerminal { id: kept, status: Status::Active } if kept == id(1)),
             "{error}"
         );
     }
     bench.update(1, &Change::expire()).unwrap();
-    store.delete(id(1)).unwrap();
+    bench.delete(1);
     assert!(matches!(store.get(id(1)), Err(Error::NotFound { .. })));
-    store.delete(id(1)).unwrap();
+    assert!(!store.delete(id(1), &retention).unwrap());
 
     bench.begin(2, "alice", "prod");
     bench.update(2, &close("alice")).unwrap();
-    store.delete(id(2)).unwrap();
-    bench.store.audit().unwrap();
+    bench.delete(2);
     let all = store
         .list(&Filter::Invoker(person("alice")), Page::default())
         .unwrap();
@@ -286,8 +287,8 @@ fn an_id_can_be_used_again_after_its_event_is_deleted_and_versions_go_on() {
     let bench = Bench::default();
     bench.begin(1, "alice", "prod");
     let closed = bench.update(1, &close("alice")).unwrap();
-    bench.store.sync().delete(id(1)).unwrap();
-    bench.clock.step_back(HOUR);
+    bench.delete(1);
+    bench.clock.step_back(2 * HOUR);
     let again = bench.begin(1, "alice", "prod");
     assert!(again.updated_at > closed.updated_at);
     let stale = bench

@@ -21,6 +21,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::{admission, anybody, draft, id, limits, person, profile, refusal, start};
@@ -170,8 +171,36 @@ impl Store for Gated {
         self.store.update(id, expected, change)
     }
 
-    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>> {
-        self.store.delete(id)
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        self.store.delete(id, retention)
+    }
+
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.store.awaiting_review(at, page)
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.ended(before, limit)
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        self.store.changes_since(after, limit)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -540,9 +569,11 @@ fn race_detection() {
         let ground = Ground::new();
         let created = Arc::new(AtomicU64::new(0));
         let closed = Arc::new(AtomicU64::new(0));
+        let reviewed = Arc::new(AtomicU64::new(0));
         let tasks = (0..30).map(|task| {
             let store = ground.store.clone();
             let (created, closed) = (created.clone(), closed.clone());
+            let (reviewed, clock) = (reviewed.clone(), ground.clock.clone());
             async move {
                 for round in 0..10 {
                     let bits = (task + round) % 3;
@@ -584,8 +615,43 @@ fn race_detection() {
                     assert!(found.is_none_or(|event| event.status == Status::Active));
                     let due = store.due(start() + common::HOUR * 48, 0).await.unwrap();
                     assert!(due.iter().all(|event| event.status == Status::Active));
-                    match store.delete(id(bits)).await {
-                        Ok(()) | Err(Error::NotTerminal { .. }) => {}
+                    let waiting = store.awaiting_review(start(), Page::default()).await;
+                    for event in waiting.unwrap().items {
+                        assert!(event.awaits_review(start()));
+                    }
+                    let ended = store.ended(start() + common::HOUR, 0).await.unwrap();
+                    assert!(ended.iter().all(|event| event.review.is_some()));
+                    let changes = store.changes_since(None, 0).await.unwrap();
+                    let versions: Vec<_> = changes.iter().map(|changed| changed.version).collect();
+                    assert!(versions.is_sorted());
+                    let review = common::review("carol", &wanted);
+                    match store.get(id(bits)).await {
+                        Ok(read) => {
+                            let result = store.update(id(bits), read.updated_at, &review).await;
+                            match result {
+                                Ok(_)
+                                | Err(
+                                    Error::Conflict(_)
+                                    | Error::NotFound { .. }
+                                    | Error::Refused(
+                                        Refusal::NotDue { .. } | Refusal::ReviewedAlready { .. },
+                                    ),
+                                ) => {
+                                    reviewed.fetch_add(u64::from(result.is_ok()), Ordering::SeqCst)
+                                }
+                                Err(error) => panic!("{error}"),
+                            };
+                        }
+                        Err(Error::NotFound { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    clock.advance(Duration::from_secs(1));
+                    match store.delete(id(bits), &common::shortest_retention()).await {
+                        Ok(_)
+                        | Err(
+                            Error::NotTerminal { .. }
+                            | Error::Refused(Refusal::Unreviewed { .. } | Refusal::Kept { .. }),
+                        ) => {}
                         Err(error) => panic!("{error}"),
                     }
                 }
@@ -594,10 +660,10 @@ fn race_detection() {
         suite.together(tasks).await;
         let reads = ground.counts(Method::Get);
         for method in Method::ALL {
-            let expected = if method == Method::Update {
-                reads.succeeded
-            } else {
-                300
+            let expected = match method {
+                Method::Update => reads.succeeded,
+                Method::Get => 600,
+                _ => 300,
             };
             assert_eq!(ground.store.calls(method), expected, "{method:?}");
         }
@@ -606,7 +672,9 @@ fn race_detection() {
             closed.load(Ordering::SeqCst),
         );
         assert_eq!(ground.counts(Method::Create).succeeded, created);
-        assert_eq!(ground.counts(Method::Update).succeeded, closed);
+        let reviewed = reviewed.load(Ordering::SeqCst);
+        assert_eq!(ground.counts(Method::Update).succeeded, closed + reviewed);
+        assert!(reviewed <= closed, "an event was reviewed twice");
         // Of what was created, each one was closed at most once; what was not is still active.
         assert_eq!(created, closed + ground.listed(Status::Active).len() as u64);
         ground.sound();

@@ -130,6 +130,8 @@ fn null_is_never_the_same_as_absent() {
         "max_duration",
         "mfa",
         "responders",
+        "reviewers",
+        "after_review",
     ] {
         let named = format!("`{field}`: ");
         let result = read_invocation(&invocation_with(field, Value::Null));
@@ -167,6 +169,9 @@ fn a_value_of_the_wrong_type_names_its_field() {
         ("mfa", json!(true)),
         ("mfa", json!({"required": "yes"})),
         ("mfa", json!({"methods": ["totp"]})),
+        ("mfa", json!({"required": true, "max_age": ["5m"]})),
+        ("reviewers", json!("dave")),
+        ("after_review", json!("true")),
         ("time", json!("monday")),
     ] {
         let named = format!("`{field}`: ");

@@ -61,8 +61,8 @@ fn a_document_with_every_field_means_what_it_says() {
         "allowed_reason_codes": ["incident", "recovery"],
         "time": {"days": ["monday"], "hours": {"start": "09:00", "end": "17:00"},
                  "timezone": "Europe/London"},
-        "max_duration": "1h30m", "mfa": {"required": true, "methods": ["sms"]},
-        "responders": ["carol"],
+        "max_duration": "1h30m", "mfa": {"required": true, "methods": ["sms"], "max_age": "90s"},
+        "responders": ["carol"], "reviewers": ["dave"], "after_review": true,
     }]}))
     .unwrap();
     let rule = policy.rule_for(&profile("prod")).unwrap();
@@ -76,6 +76,10 @@ fn a_document_with_every_field_means_what_it_says() {
     assert_eq!(MfaMethod::ALL.map(|m| rule.allows_method(m)), [false, true]);
     assert_eq!(rule.responders(), [person("carol")]);
     assert!(rule.names_responder(&person("carol")) && !rule.names_responder(&person("Carol")));
+    assert_eq!(rule.max_proof_age(), Duration::from_secs(90));
+    assert_eq!(rule.reviewers(), [person("dave")]);
+    assert!(rule.names_reviewer(&person("dave")) && !rule.names_reviewer(&person("carol")));
+    assert!(rule.after_review());
     assert!(policy.rule_for(&profile("PROD")).is_none());
 
     let policy = read_limits(&json!({"version": "1", "rules": [{
@@ -108,9 +112,33 @@ fn what_is_absent_restricts_nothing() {
     );
     assert_eq!((rule.time(), rule.max_duration()), (None, None));
     assert!(!rule.requires_mfa() && rule.allows_method(MfaMethod::Sms));
-    assert!(rule.responders().is_empty());
+    assert!(rule.responders().is_empty() && rule.reviewers().is_empty());
+    assert!(!rule.after_review());
+    assert_eq!(rule.max_proof_age(), Duration::from_secs(300));
     let policy = limits(r#""cooldown": "1s""#);
     assert!(policy.rules()[0].applies_to(&profile("anything")));
+}
+
+#[test]
+fn responders_review_where_no_reviewers_are_named() {
+    let policy = invocation(r#""profiles": ["prod"], "responders": ["carol"]"#);
+    assert_eq!(policy.rules()[0].reviewers(), [person("carol")]);
+}
+
+#[test]
+fn who_demands_a_review_says_who_reviews() {
+    let error = invocation_fault("after_review", json!(true));
+    assert_eq!(error.field, "reviewers");
+    assert_eq!(
+        error.problem.to_string(),
+        "it is missing: name who reviews, in reviewers or responders"
+    );
+    for who in ["reviewers", "responders"] {
+        invocation(&format!(
+            r#""users": ["alice"], "after_review": true, "{who}": ["carol"]"#
+        ));
+    }
+    invocation(r#""users": ["alice"], "after_review": false"#);
 }
 
 #[test]
@@ -145,7 +173,13 @@ fn a_policy_is_written_as_it_was_read() {
 
 #[test]
 fn an_empty_list_is_an_error_and_means_neither_everyone_nor_nobody() {
-    for field in ["profiles", "users", "allowed_reason_codes", "responders"] {
+    for field in [
+        "profiles",
+        "users",
+        "allowed_reason_codes",
+        "responders",
+        "reviewers",
+    ] {
         let error = invocation_fault(field, json!([]));
         assert_eq!(error.field, field);
         assert!(matches!(error.problem, Problem::Empty { .. }), "{error}");
@@ -162,7 +196,7 @@ fn an_empty_list_is_an_error_and_means_neither_everyone_nor_nobody() {
 
 #[test]
 fn names_in_lists_are_checked_one_by_one() {
-    for field in ["profiles", "users", "responders"] {
+    for field in ["profiles", "users", "responders", "reviewers"] {
         for bad in ["", " ", "alice ", "\talice", "a\0b", "a\nb"] {
             let error = invocation_fault(field, json!(["alice", bad]));
             assert_eq!(error.field, format!("{field}[1]"), "{bad:?}");

@@ -142,8 +142,36 @@ impl Store for Slow {
         self.0.update(id, expected, change)
     }
 
-    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>> {
-        self.0.delete(id)
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        self.0.delete(id, retention)
+    }
+
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.0.awaiting_review(at, page)
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.0.ended(before, limit)
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        self.0.changes_since(after, limit)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {

@@ -77,7 +77,7 @@ fn pages_meet_whatever_happens_in_between() {
         "it is over",
     );
     bench.update(5, &closing).unwrap();
-    store.delete(id(5)).unwrap();
+    bench.delete(5);
     bench.begin(8, "alice", "prod-8");
     let second = store
         .list(&filter, Page::after(text.parse().unwrap(), 3))

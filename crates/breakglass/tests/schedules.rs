@@ -17,8 +17,12 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use common::{HOUR, admission, anybody, draft, id, limits, person, profile, refusal, start};
+use common::{
+    HOUR, admission, anybody, draft, id, limits, person, profile, refusal, review,
+    shortest_retention, start,
+};
 use countersign_breakglass::*;
 use countersign_core::sync::schedule::{Schedule, pause, together};
 
@@ -43,6 +47,7 @@ struct Cast {
     /// Drafts of one person's, under three spellings.
     alice: Vec<Draft>,
     notes: Vec<Change>,
+    retention: Retention,
     retry: Retry,
 }
 
@@ -62,6 +67,7 @@ impl Cast {
             own: (0..120).map(own).collect(),
             alice: (0..60).map(alice).collect(),
             notes: (0..100).map(note).collect(),
+            retention: shortest_retention(),
             retry: Retry::default()
                 .with_tries(100.try_into().unwrap())
                 .with_sleep(Arc::new(NoSleep))
@@ -432,8 +438,36 @@ fn breakglass_race_detection() {
             );
             let due = store.due(start() + HOUR * 48, 0).unwrap();
             assert!(due.iter().all(|event| event.status == Status::Active));
-            match store.delete(draft.id) {
-                Ok(()) | Err(Error::NotTerminal { .. }) => {}
+            let waiting = store.awaiting_review(start(), Page::default()).unwrap();
+            assert!(
+                waiting
+                    .items
+                    .iter()
+                    .all(|event| event.awaits_review(start()))
+            );
+            let ended = store.ended(start() + HOUR, 0).unwrap();
+            assert!(ended.iter().all(|event| event.review.is_some()));
+            let changes = store.changes_since(None, 0).unwrap();
+            let versions: Vec<_> = changes.iter().map(|changed| changed.version).collect();
+            assert!(versions.is_sorted());
+            if let Ok(read) = store.get(draft.id) {
+                match store.update(draft.id, read.updated_at, &review("carol", "prod")) {
+                    Ok(_)
+                    | Err(
+                        Error::Conflict(_)
+                        | Error::NotFound { .. }
+                        | Error::Refused(Refusal::NotDue { .. } | Refusal::ReviewedAlready { .. }),
+                    ) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            one.clock.advance(Duration::from_secs(1));
+            match store.delete(draft.id, &one.cast.retention) {
+                Ok(_)
+                | Err(
+                    Error::NotTerminal { .. }
+                    | Error::Refused(Refusal::Unreviewed { .. } | Refusal::Kept { .. }),
+                ) => {}
                 Err(error) => panic!("{error}"),
             }
             books

@@ -35,6 +35,7 @@ fn an_event_begins_active_at_its_creation_with_derived_times() {
         action: Action::Created,
         actor: Actor::Person(person("alice")),
         reason: None,
+        operation: None,
         from: None,
         to: at,
     };
@@ -47,11 +48,15 @@ fn an_event_begins_active_at_its_creation_with_derived_times() {
         justification: JUSTIFICATION.into(),
         ticket: Some("INC-4711".into()),
         request_id: Some("0c495841982c3107".into()),
+        mfa: None,
         escalate: false,
+        escalation: None,
+        review_override: None,
         created_at: start(),
         expires_at: start() + TimeDelta::hours(1),
         status: Status::Active,
         note: None,
+        review: None,
         updated_at: at,
         history: vec![Arc::new(created)],
     };
@@ -312,11 +317,22 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
             .len(),
         1
     );
-    store
+    let closed = store
         .update(id(1), event.updated_at, &close("alice"))
         .await
         .unwrap();
-    store.delete(id(1)).await.unwrap();
+    let waiting = store.awaiting_review(start(), Page::default());
+    assert_eq!(waiting.await.unwrap().items, std::slice::from_ref(&closed));
+    store
+        .update(id(1), closed.updated_at, &review("carol", "prod"))
+        .await
+        .unwrap();
+    bench.clock.advance(HOUR);
+    let later = bench.clock.now();
+    assert_eq!(store.ended(later, 0).await.unwrap().len(), 1);
+    assert_eq!(store.changes_since(None, 0).await.unwrap().len(), 3);
+    let retention = retention(&RateLimitPolicy::unlimited());
+    assert!(store.delete(id(1), &retention).await.unwrap());
     assert!(store.get(id(1)).await.is_err());
 }
 

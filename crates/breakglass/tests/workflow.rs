@@ -239,7 +239,8 @@ async fn a_person_quota_counts_all_profiles_and_opens_again_to_the_nanosecond() 
             rule,
             count,
             max,
-            retry_at
+            retry_at,
+            escalation: None,
         }
     );
     assert!(
@@ -387,8 +388,36 @@ impl Store for Contended {
         self.store.update(id, expected, change)
     }
 
-    fn delete(&self, id: EventId) -> BoxFuture<'_, Result<(), Error>> {
-        self.store.delete(id)
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        self.store.delete(id, retention)
+    }
+
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.store.awaiting_review(at, page)
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.ended(before, limit)
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        self.store.changes_since(after, limit)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {

@@ -40,6 +40,7 @@ pub fn id(bits: u64) -> EventId {
 pub fn draft(bits: u64, invoker: &str, wanted: &str) -> Draft {
     Draft {
         id: id(bits),
+        operation: None,
         invoker: person(invoker),
         profile: profile(wanted),
         duration: HOUR,
@@ -47,6 +48,7 @@ pub fn draft(bits: u64, invoker: &str, wanted: &str) -> Draft {
         justification: JUSTIFICATION.to_owned(),
         ticket: None,
         request_id: None,
+        mfa: None,
     }
 }
 
@@ -121,6 +123,18 @@ impl Bench {
         result
     }
 
+    /// Has an event that is over reviewed, waits as long as a second factor is good, and deletes it.
+    pub fn delete(&self, bits: u64) {
+        let wanted = self.get(bits).profile.clone();
+        self.update(bits, &review("carol", wanted.as_str()))
+            .unwrap();
+        self.clock.advance(HOUR);
+        let retention = retention(&RateLimitPolicy::unlimited());
+        let gone = self.store.sync().delete(id(bits), &retention);
+        assert!(gone.unwrap(), "it was there");
+        self.store.audit().unwrap();
+    }
+
     pub fn workflow(&self, policy: InvocationPolicy, limits: RateLimitPolicy) -> Workflow {
         let store: Arc<dyn Store> = self.store.clone();
         Workflow::new(
@@ -129,6 +143,40 @@ impl Bench {
             Arc::new(limits),
             self.clock.clone(),
         )
+    }
+}
+
+/// What these rate limits let be deleted where anybody may declare an emergency.
+pub fn retention(limits: &RateLimitPolicy) -> Retention {
+    Retention::new(&anybody(), limits)
+}
+
+/// Lets what has been over for a second be deleted: the shortest that there is.
+pub fn shortest_retention() -> Retention {
+    let policy = invocation(r#""mfa": {"required": false, "max_age": "1s"}"#);
+    Retention::new(&policy, &RateLimitPolicy::unlimited())
+}
+
+/// A review of an event for this profile by `by`.
+pub fn review(by: &str, wanted: &str) -> Change {
+    let (by, wanted) = (person(by), profile(wanted));
+    Change::review(
+        &anybody(),
+        &wanted,
+        &by,
+        ReviewOutcome::Justified,
+        "it was called for",
+    )
+}
+
+/// A second factor of this person for the event with these bits, verified now.
+pub fn proof(name: &str, of: &str, bits: u64, verified_at: DateTime<Utc>) -> MfaProof {
+    MfaProof {
+        id: ProofId::new(name).unwrap(),
+        method: MfaMethod::Totp,
+        person: person(of),
+        event: id(bits),
+        verified_at,
     }
 }
 

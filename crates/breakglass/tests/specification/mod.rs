@@ -92,10 +92,11 @@ pub enum Wish {
     Close,
     Expire,
     Note,
+    Review,
 }
 
 impl Wish {
-    pub const ALL: [Wish; 3] = [Wish::Close, Wish::Expire, Wish::Note];
+    pub const ALL: [Wish; 4] = [Wish::Close, Wish::Expire, Wish::Note, Wish::Review];
 }
 
 impl Call {
@@ -128,6 +129,8 @@ pub enum Answer {
     Event(Arc<Event>),
     Found(Vec<Arc<Event>>),
     Done,
+    /// Whether it was there.
+    Deleted(bool),
     Exists,
     NotFound,
     Conflict(Conflict),
@@ -169,14 +172,15 @@ struct Cast {
     draft: Draft,
     admission: Admission,
     close: Change,
+    review: Change,
     note: Change,
 }
 
+const INVOCATION: &str = r#"{"version": "1", "rules": [
+    {"name": "on-call", "allowed_reason_codes": ["incident"], "reviewers": ["zoe"]}]}"#;
+
 static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
-    let invocation: InvocationPolicy =
-        r#"{"version": "1", "rules": [{"name": "on-call", "allowed_reason_codes": ["incident"]}]}"#
-            .parse()
-            .unwrap();
+    let invocation: InvocationPolicy = INVOCATION.parse().unwrap();
     let limits: RateLimitPolicy = RULES.parse().unwrap();
     let cast = |id| {
         let (invoker, profile) = invoker_and_profile(id);
@@ -187,9 +191,17 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
         let cast = Cast {
             admission: Admission::new(&invocation, &limits, &profile),
             close: Change::close(&invocation, &profile, &invoker, "it is over"),
+            review: Change::review(
+                &invocation,
+                &profile,
+                &Person::new("zoe").unwrap(),
+                ReviewOutcome::Justified,
+                "it was called for",
+            ),
             note: Change::note(&invoker, "one"),
             draft: Draft {
                 id: EventId::from_bits(id),
+                operation: None,
                 invoker,
                 profile,
                 duration: HOUR,
@@ -197,6 +209,7 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
                 justification: "the site is down since nine".into(),
                 ticket: None,
                 request_id: None,
+                mfa: None,
             },
         };
         (id, cast)
@@ -205,6 +218,11 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
 });
 
 static EXPIRE: LazyLock<Change> = LazyLock::new(Change::expire);
+/// What is over is kept for five minutes, as long as a second factor is good.
+static RETENTION: LazyLock<Retention> = LazyLock::new(|| {
+    let invocation = INVOCATION.parse().unwrap();
+    Retention::new(&invocation, &RateLimitPolicy::unlimited())
+});
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
 fn cast(id: u64) -> &'static Cast {
@@ -215,6 +233,7 @@ fn change(id: u64, wish: Wish) -> &'static Change {
     match wish {
         Wish::Close => &cast(id).close,
         Wish::Expire => &EXPIRE,
+        Wish::Review => &cast(id).review,
         Wish::Note => &cast(id).note,
     }
 }
@@ -271,8 +290,8 @@ impl<S: Store> Harness<S> {
                 answered(store.update(EventId::from_bits(id), version, change).await)
             }
             Call::Delete(id) => {
-                let deleted = store.delete(EventId::from_bits(id)).await;
-                deleted.map_or_else(Answer::from, |()| Answer::Done)
+                let deleted = store.delete(EventId::from_bits(id), &RETENTION).await;
+                deleted.map_or_else(Answer::from, Answer::Deleted)
             }
             Call::Get(id) => answered(store.get(EventId::from_bits(id)).await),
             Call::FindActive(id, hours) => {
@@ -383,6 +402,8 @@ impl Naive {
             last_created_at: last_created_at.filter(|_| wanted.last_created_at),
             of_person: self.count(wanted.of_person, of_person),
             of_profile: self.count(wanted.of_profile, of_profile),
+            proof_used_by: None,
+            unreviewed: None,
         };
         let admitted = match admission.decide(draft, &observed, at.time()) {
             Ok(admitted) => admitted,
@@ -416,13 +437,18 @@ impl Naive {
             Call::Invoke(id) => self.invoke(id),
             Call::Change(id, wish) => self.update(id, wish, None),
             Call::ChangeAt(id, version, wish) => self.update(id, wish, Some(version)),
-            Call::Delete(id) => match self.events.get(&id).map(|event| event.status) {
-                Some(Status::Active) => Answer::NotTerminal(Status::Active),
-                _ => {
-                    self.events.remove(&id);
-                    Answer::Done
+            Call::Delete(id) => {
+                let Some(event) = self.events.get(&id) else {
+                    return Answer::Deleted(false);
+                };
+                let at = self.stamp();
+                if let Err(error) = RETENTION.check(event, at.time()) {
+                    return error.into();
                 }
-            },
+                self.last = Some(at.as_nanos());
+                self.events.remove(&id);
+                Answer::Deleted(true)
+            }
             Call::Get(id) => match self.events.get(&id) {
                 Some(event) => Answer::Event(Arc::clone(event)),
                 None => Answer::NotFound,

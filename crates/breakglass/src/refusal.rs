@@ -1,0 +1,322 @@
+//! Why something may not be: each rule that can refuse an event, a change or a deletion, and what
+//! would be needed instead.
+//!
+//! Refusals are data. They are made in `admission.rs`, `mfa.rs`, `change.rs` and `retention.rs`;
+//! nothing here decides.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use countersign_core::names::{Person, Profile, TextError};
+use countersign_core::window::{Window, duration};
+use thiserror::Error;
+
+use crate::mfa::{MfaMethod, ProofProblem, listed};
+use crate::rate_limit_policy::Escalation;
+use crate::record::{EventId, ReasonCode};
+use crate::transition::Status;
+
+/// Why a change was not made; [`Event::apply`](crate::Event::apply) gives it.
+///
+/// ```
+/// use countersign_breakglass::{Rejection, Status};
+///
+/// let rejection = Rejection::InvalidTransition { from: Status::Closed, to: Status::Expired };
+/// assert_eq!(rejection.to_string(), "an event that is closed cannot become expired");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// The status does not lead to the one asked for.
+    #[error("an event that is {from} cannot become {to}")]
+    InvalidTransition {
+        /// The status it has.
+        from: Status,
+        /// The status it was to get.
+        to: Status,
+    },
+    /// A rule forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// The rule that forbids an event, a change or a deletion, and what would be needed. Trying again without
+/// changing anything gives the same answer, except where a time is named.
+///
+/// ```
+/// use countersign_breakglass::{Profile, Refusal};
+///
+/// let refusal = Refusal::NoRule { profile: Profile::new("prod")? };
+/// assert!(refusal.to_string().starts_with("no invocation rule is for `prod`"));
+/// assert_eq!(refusal.retry_at(), None, "waiting does not help");
+/// # Ok::<(), countersign_breakglass::NameError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// No invocation rule is for the profile.
+    #[error(
+        "no invocation rule is for `{profile}`: add one if it may be opened in an emergency, or submit a request"
+    )]
+    NoRule {
+        /// What was asked for.
+        profile: Profile,
+    },
+    /// The rule does not name this person.
+    #[error("rule `{rule}` does not let `{person}` declare an emergency: ask one whom it names")]
+    Person {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// Who tried.
+        person: Person,
+    },
+    /// The rule does not allow this reason.
+    #[error("rule `{rule}` does not allow the reason `{reason_code}`: submit a request instead")]
+    ReasonCode {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// What was given.
+        reason_code: ReasonCode,
+    },
+    /// The rule's window is not open.
+    #[error("rule `{rule}` is open at `{window}` only, and it is `{at}`: try again then")]
+    Time {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// When it was tried.
+        at: DateTime<Utc>,
+        /// When the rule is open.
+        window: Window,
+    },
+    /// The rule allows shorter access only.
+    #[error("rule `{rule}` allows at most `{}`, not `{}`: ask for less", duration::format(*.most), duration::format(*.given))]
+    Duration {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// What was asked for.
+        given: Duration,
+        /// The most that may be.
+        most: Duration,
+    },
+    /// The rule demands a second factor, and none was shown.
+    #[error("rule `{rule}` demands a second factor: show one by {}", listed(.methods))]
+    MfaRequired {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// The methods that will do.
+        methods: Vec<MfaMethod>,
+    },
+    /// The second factor that was shown will not do.
+    #[error("rule `{rule}` does not take the second factor: {problem}")]
+    MfaProof {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// What is wrong with it.
+        problem: ProofProblem,
+    },
+    /// The same person has an active event for the same profile.
+    #[error("event `{id}` is active until `{retry_at}`: use it, or close it first")]
+    Active {
+        /// The event.
+        id: EventId,
+        /// The first moment at which it no longer stands in the way.
+        retry_at: DateTime<Utc>,
+    },
+    /// The rule demands that the same person's earlier events, over all profiles, be reviewed
+    /// first, and one is not.
+    #[error(
+        "rule `{rule}` demands a review first: event `{event}` of the same person, over since `{ended_at}`, awaits one: have it reviewed, or a responder of the rule override"
+    )]
+    ReviewDue {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// The event that has awaited its review longest.
+        event: EventId,
+        /// When that event was over.
+        ended_at: DateTime<Utc>,
+    },
+    /// Nobody overrides for themselves, under any spelling.
+    #[error(
+        "`{person}` is the one who declares this: a responder who is somebody else can override"
+    )]
+    OwnOverride {
+        /// Who tried.
+        person: Person,
+    },
+    /// Only a responder whom the rule names overrides.
+    #[error("rule `{rule}` does not name `{person}` as a responder: a responder can override")]
+    NotAnOverrider {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// Who tried.
+        person: Person,
+    },
+    /// The last event of the same person for the same profile is not long enough ago.
+    #[error("rule `{rule}` demands a pause since the last event: try again at `{retry_at}`")]
+    Cooldown {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// The first moment at which the pause is over.
+        retry_at: DateTime<Utc>,
+    },
+    /// The same person has had too many events, over all profiles.
+    #[error(
+        "rule `{rule}` allows a person {max} events in its window and there are {count}: try again at `{retry_at}`"
+    )]
+    PersonQuota {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// How many there are.
+        count: u64,
+        /// How many may be.
+        max: NonZeroU32,
+        /// The first moment at which there are fewer.
+        retry_at: DateTime<Utc>,
+        /// Whom to tell is the host's business: that the threshold was reached, if it was.
+        escalation: Option<Escalation>,
+    },
+    /// The same profile has had too many events, over all people.
+    #[error(
+        "rule `{rule}` allows a profile {max} events in its window and there are {count}: try again at `{retry_at}`"
+    )]
+    ProfileQuota {
+        /// The rule that applies.
+        rule: Arc<str>,
+        /// How many there are.
+        count: u64,
+        /// How many may be.
+        max: NonZeroU32,
+        /// The first moment at which there are fewer.
+        retry_at: DateTime<Utc>,
+        /// As in [`Refusal::PersonQuota`]: the person's own events decide.
+        escalation: Option<Escalation>,
+    },
+    /// Only the invoker or a named responder closes an event.
+    #[error(
+        "`{person}` did not declare this and no rule names them as a responder: `{invoker}` or a responder can close it"
+    )]
+    NotAResponder {
+        /// Who tried.
+        person: Person,
+        /// Who declared it.
+        invoker: Person,
+    },
+    /// There is nothing left to close.
+    #[error("the access ended at `{expires_at}`: there is nothing to close")]
+    AccessOver {
+        /// The first moment at which access was over.
+        expires_at: DateTime<Utc>,
+    },
+    /// Access is not over, and what is not over neither expires nor is reviewed.
+    #[error("the access lasts until `{expires_at}`: it is not over before, unless it is closed")]
+    NotDue {
+        /// The first moment at which it expires.
+        expires_at: DateTime<Utc>,
+    },
+    /// Nobody reviews their own emergency, under any spelling.
+    #[error(
+        "`{invoker}` declared this, and `{person}` is the same person: somebody else must review it"
+    )]
+    OwnReview {
+        /// Who tried.
+        person: Person,
+        /// Who declared it.
+        invoker: Person,
+    },
+    /// Only those review whom the rule in force for the profile names.
+    #[error(
+        "no rule for `{profile}` names `{person}` as a reviewer: a reviewer must, or name one in the rule"
+    )]
+    NotAReviewer {
+        /// Who tried.
+        person: Person,
+        /// The profile of the event.
+        profile: Profile,
+    },
+    /// An event is reviewed once.
+    #[error("`{by}` reviewed it at `{at}`: write a note if there is more to say")]
+    ReviewedAlready {
+        /// Who reviewed it.
+        by: Person,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// An event that awaits its review is not deleted.
+    #[error("event `{id}` awaits its review: have it reviewed before deleting it")]
+    Unreviewed {
+        /// The event.
+        id: EventId,
+    },
+    /// A rule may still look back at the event: without it, quotas and pauses would forget it.
+    #[error("event `{id}` is kept until `{until}`, because rules look back at it: delete it then")]
+    Kept {
+        /// The event.
+        id: EventId,
+        /// The first moment at which it can be deleted.
+        until: DateTime<Utc>,
+    },
+    /// The admission or change was made for another profile than the event is for.
+    #[error(
+        "made for `{made_for}`, and the event is for `{used_for}`: make it for the event's profile"
+    )]
+    OtherProfile {
+        /// The profile of the admission or change.
+        made_for: Profile,
+        /// The profile of the event.
+        used_for: Profile,
+    },
+    /// The reason or note is empty, too long, or says nothing.
+    #[error("the reason or note: {0}")]
+    Reason(TextError),
+    /// Notes have filled the history. Changes of status remain possible.
+    #[error(
+        "the history has {entries} entries, and no note is added to it: write it in the ticket"
+    )]
+    HistoryFull {
+        /// How many it has.
+        entries: usize,
+    },
+}
+
+impl Refusal {
+    /// The first moment at which this refusal no longer holds, if time alone lifts it. Another
+    /// may hold then.
+    ///
+    /// ```
+    /// use countersign_breakglass::{EventId, Refusal};
+    ///
+    /// let retry_at = "2026-03-02T10:00:00Z".parse()?;
+    /// let refusal = Refusal::Active { id: EventId::from_bits(1), retry_at };
+    /// assert_eq!(refusal.retry_at(), Some(retry_at));
+    /// # Ok::<(), chrono::ParseError>(())
+    /// ```
+    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Refusal::Active { retry_at, .. }
+            | Refusal::Cooldown { retry_at, .. }
+            | Refusal::PersonQuota { retry_at, .. }
+            | Refusal::ProfileQuota { retry_at, .. } => Some(*retry_at),
+            Refusal::NotDue { expires_at } => Some(*expires_at),
+            Refusal::Kept { until, .. } => Some(*until),
+            Refusal::MfaProof { problem, .. } => problem.retry_at(),
+            Refusal::NoRule { .. }
+            | Refusal::Person { .. }
+            | Refusal::ReasonCode { .. }
+            | Refusal::Time { .. }
+            | Refusal::Duration { .. }
+            | Refusal::MfaRequired { .. }
+            | Refusal::ReviewDue { .. }
+            | Refusal::OwnOverride { .. }
+            | Refusal::NotAnOverrider { .. }
+            | Refusal::OwnReview { .. }
+            | Refusal::NotAReviewer { .. }
+            | Refusal::ReviewedAlready { .. }
+            | Refusal::Unreviewed { .. }
+            | Refusal::NotAResponder { .. }
+            | Refusal::AccessOver { .. }
+            | Refusal::OtherProfile { .. }
+            | Refusal::Reason(_)
+            | Refusal::HistoryFull { .. } => None,
+        }
+    }
+}
