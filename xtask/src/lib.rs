@@ -36,3 +36,7 @@ mod documents {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/requests.md")]
 mod requests {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/breakglass.md")]
+mod breakglass {}

@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for InvocationDocument {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(description = "One invocation rule. It states at least one thing besides its name and responders.", extend("anyOf" = [{"required": ["profiles"]}, {"required": ["users"]}, {"required": ["allowed_reason_codes"]}, {"required": ["time"]}, {"required": ["max_duration"]}, {"required": ["mfa"]}])))]
+#[cfg_attr(feature = "schema", schemars(description = "One invocation rule. It states something besides its name, who responds and who reviews.", extend("anyOf" = [{"required": ["profiles"]}, {"required": ["users"]}, {"required": ["allowed_reason_codes"]}, {"required": ["time"]}, {"required": ["max_duration"]}, {"required": ["mfa"]}])))]
 #[serde(deny_unknown_fields)]
 pub struct InvocationRuleDocument {
     /// What the rule is called: unique, 1 to 256 characters.
