@@ -1,13 +1,17 @@
-//! Emergencies: declared, closed, noted; and what the crate says when it refuses.
+//! Emergencies: declared, closed, reviewed, noted, deleted; and what the crate says when it refuses.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_breakglass::{Draft, Error, Event, EventId, Person, Refusal};
+use countersign_breakglass::{
+    Draft, Error, Event, EventId, MfaMethod, MfaProof, Page, Person, ProofId, Refusal,
+    ReviewOutcome,
+};
 use countersign_policy::{Clock, DurationText};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::fields::{Field, Problem};
 use crate::step::Action;
 use crate::world::{Answer, Outcome, Tone, World, clock_time, failed, outcome};
 
@@ -21,6 +25,9 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
         reason_code,
         why,
         ticket,
+        proof,
+        override_by,
+        override_reason,
     } = action
     else {
         return outcome("", "", failed(&"not an emergency"));
@@ -41,12 +48,17 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
         {
             Ok(mut draft) => {
                 draft.ticket.clone_from(ticket);
+                match verified(&draft, proof.as_deref(), now) {
+                    Ok(mfa) => draft.mfa = mfa,
+                    Err(answer) => return outcome(actor, what, answer),
+                }
                 drafts.push(draft);
             }
             Err(error) => return outcome(actor, what, refused(&error, now)),
         }
     }
-    let mut calls = at_once(world, drafts).await;
+    let overriding = override_by.clone().zip(override_reason.clone());
+    let mut calls = at_once(world, drafts, overriding).await;
     for (draft, result) in &calls {
         let label = if who.len() == 1 {
             label.clone()
@@ -72,15 +84,41 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
     outcome(actor, what, answer)
 }
 
+/// What a service says that has verified a code from the invoker's device just now.
+fn verified(
+    draft: &Draft,
+    proof: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Option<MfaProof>, Answer> {
+    let Some(proof) = proof else {
+        return Ok(None);
+    };
+    Ok(Some(MfaProof {
+        id: ProofId::new(proof).map_err(|error| failed(&error))?,
+        method: MfaMethod::Totp,
+        person: draft.invoker.clone(),
+        event: draft.id,
+        verified_at: now,
+    }))
+}
+
 /// Makes every call at the same moment, each on a task of its own.
-async fn at_once(world: &World, drafts: Vec<Draft>) -> Vec<(Draft, Result<Arc<Event>, Error>)> {
+async fn at_once(
+    world: &World,
+    drafts: Vec<Draft>,
+    overriding: Option<(Person, String)>,
+) -> Vec<(Draft, Result<Arc<Event>, Error>)> {
     let barrier = Arc::new(Barrier::new(drafts.len()));
     let mut tasks = JoinSet::new();
     for draft in drafts {
         let (barrier, emergencies) = (Arc::clone(&barrier), world.emergencies.clone());
+        let overriding = overriding.clone();
         tasks.spawn(async move {
             barrier.wait().await;
-            let result = emergencies.invoke(&draft).await;
+            let result = match &overriding {
+                None => emergencies.invoke(&draft).await,
+                Some((by, why)) => emergencies.invoke_overriding(&draft, by, why).await,
+            };
             (draft, result)
         });
     }
@@ -119,13 +157,13 @@ fn summed(mut calls: Vec<(Draft, Result<Arc<Event>, Error>)>, now: DateTime<Utc>
 
 fn active(event: &Event) -> Answer {
     let until = clock_time(event.expires_at, event.created_at);
-    let (kind, remark) = if event.escalate {
-        (
-            "active_escalated",
-            ", and somebody is told: there were others before",
-        )
-    } else {
-        ("active", "")
+    let (kind, remark) = match (&event.review_override, &event.escalation) {
+        (Some(given), _) => ("active_overridden", format!(", {given}")),
+        (None, Some(escalation)) => {
+            let remark = format!(", and somebody is told: {escalation}");
+            ("active_escalated", remark)
+        }
+        (None, None) => ("active", String::new()),
     };
     (
         Tone::Yes,
@@ -150,6 +188,73 @@ pub async fn close(world: &World, who: &Person, label: &str, reason: &str) -> Ou
         Err(error) => refused(&error, now),
     };
     outcome(who, what, answer)
+}
+
+/// Somebody reviews an emergency that is over.
+pub async fn review(
+    world: &World,
+    who: &Person,
+    label: &str,
+    found: ReviewOutcome,
+    text: &str,
+) -> Outcome {
+    let what = format!("reviews [{label}]");
+    let Some(id) = id_of(world, label) else {
+        let answer = failed(&format_args!("nobody declared `{label}`"));
+        return outcome(who, what, answer);
+    };
+    let answer = match world.emergencies.review(id, who, found, text).await {
+        Ok(_) => {
+            let why = format!("{found}: \"{text}\"");
+            (Tone::Yes, "reviewed".into(), why)
+        }
+        Err(error) => refused(&error, world.clock.now()),
+    };
+    outcome(who, what, answer)
+}
+
+/// Somebody looks at what awaits review.
+pub async fn to_review(world: &World) -> Outcome {
+    let what = "lists what awaits review";
+    let answer = match world.emergencies.awaiting_review(Page::default()).await {
+        Ok(listing) if listing.items.is_empty() => {
+            (Tone::Plain, "nothing_waits".into(), String::new())
+        }
+        Ok(listing) => {
+            let of = |event: &Arc<Event>| format!("{} on {}", event.invoker, event.profile);
+            let waiting: Vec<String> = listing.items.iter().map(of).collect();
+            (Tone::Waiting, "waiting".into(), waiting.join("; "))
+        }
+        Err(error) => refused(&error, world.clock.now()),
+    };
+    outcome("service", what, answer)
+}
+
+/// The operator deletes what is no longer needed.
+pub async fn delete(world: &World, before: DateTime<Utc>) -> Outcome {
+    let now = world.clock.now();
+    let what = format!("deletes what was over before {}", clock_time(before, now));
+    let answer = match world.emergencies.delete_ended_before(before, 0).await {
+        Ok(0) => {
+            let why = "it awaits review, or a rule looks back at it";
+            (Tone::Plain, "nothing_deleted".into(), why.into())
+        }
+        Ok(gone) => (
+            Tone::Plain,
+            "deleted".into(),
+            format!("emergencies: {gone}"),
+        ),
+        Err(error) => refused(&error, now),
+    };
+    outcome("operator", what, answer)
+}
+
+impl Field for ReviewOutcome {
+    const EXPECTED: &'static str = "justified, not_justified or needs_follow_up";
+
+    fn read(value: &serde_json::Value) -> Result<Self, Problem> {
+        serde_json::from_value(value.clone()).map_err(|_| Problem::Kind)
+    }
 }
 
 /// Somebody writes a note.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_breakglass::ReasonCode;
+use countersign_breakglass::{ReasonCode, ReviewOutcome};
 use countersign_policy::{Group, Mode, Person, Profile};
 
 use crate::fields::Fields;
@@ -73,7 +73,23 @@ pub enum Action {
         reason_code: ReasonCode,
         why: String,
         ticket: Option<String>,
+        /// What the host calls the second factor that it has verified just now.
+        proof: Option<String>,
+        /// Who overrides a due review, and why.
+        override_by: Option<Person>,
+        override_reason: Option<String>,
     },
+    /// Somebody reviews an emergency that is over.
+    Review {
+        who: Person,
+        event: String,
+        outcome: ReviewOutcome,
+        text: String,
+    },
+    /// Somebody looks at what awaits review.
+    ToReview,
+    /// The operator deletes emergencies that were over before a time.
+    Delete { before: DateTime<Utc> },
     /// Somebody closes an emergency.
     Close {
         who: Person,
@@ -109,7 +125,7 @@ pub enum About {
 
 /// The verbs.
 const VERBS: &str = "directory, policy, attempt, request, approve, deny, cancel, revoke, release, pending, invoke, \
-     close, note or expire";
+     close, review, to_review, delete, note or expire";
 
 /// Reads lines, and remembers what later lines may refer to.
 #[derive(Debug, Default)]
@@ -188,6 +204,20 @@ impl Reader {
                 ("pending", Action::Pending { who })
             }
             "invoke" => ("invoke", self.invoke(fields)?),
+            "review" => {
+                let review = Action::Review {
+                    who: fields.required("who")?,
+                    event: old_label(fields, "event", &self.events)?,
+                    outcome: fields.required("outcome")?,
+                    text: fields.required("text")?,
+                };
+                ("review", review)
+            }
+            "to_review" => ("to_review", Action::ToReview),
+            "delete" => {
+                let before = fields.required("before")?;
+                ("delete", Action::Delete { before })
+            }
             "close" => {
                 let close = Action::Close {
                     who: fields.required("who")?,
@@ -241,6 +271,9 @@ impl Reader {
             reason_code: fields.required("reason_code")?,
             why: fields.required("why")?,
             ticket: fields.optional("ticket")?,
+            proof: fields.optional("proof")?,
+            override_by: fields.optional("override_by")?,
+            override_reason: fields.optional("override_reason")?,
             label: new_label(fields, &mut self.events)?,
         })
     }

@@ -182,6 +182,14 @@ impl World {
             Action::Close { who, event, reason } => {
                 emergencies::close(self, who, event, reason).await
             }
+            Action::Review {
+                who,
+                event,
+                outcome,
+                text,
+            } => emergencies::review(self, who, event, *outcome, text).await,
+            Action::ToReview => emergencies::to_review(self).await,
+            Action::Delete { before } => emergencies::delete(self, *before).await,
             Action::Note {
                 who,
                 about: About::Request(label),
