@@ -114,3 +114,33 @@ fn breakglass_invoke_2x2() {
     ];
     model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[]));
 }
+
+#[test]
+fn breakglass_ended_2x2() {
+    let model = Model {
+        name: "breakglass_ended_2x2",
+        claim: "two threads with two calls each beside an event that is over: it is reviewed once, \
+                deleted only when it is reviewed, and what begins under its id is not deleted in \
+                its place",
+        at_least: 10_688,
+        ..ACTIVE
+    };
+    let alphabet = [
+        Call::Change(ALICE, Wish::Review),
+        Call::Change(ALICE, Wish::Note),
+        Call::Delete(ALICE),
+        Call::Invoke(ALICE),
+    ];
+    let setup = [
+        Call::Invoke(ALICE),
+        Call::Change(ALICE, Wish::Close),
+        Call::Pass(1),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
+    let reviewed = [
+        &setup[..],
+        &[Call::Change(ALICE, Wish::Review), Call::Pass(1)],
+    ]
+    .concat();
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&reviewed));
+}
