@@ -5,6 +5,7 @@
 
 mod dependencies;
 mod edges;
+mod evidence;
 mod fences;
 mod heads;
 mod length;
@@ -77,6 +78,7 @@ pub fn problems(workspace: &Workspace, files: &[File]) -> Vec<Problem> {
     problems.extend(heads::problems(files));
     problems.extend(length::problems(files));
     problems.extend(fences::problems(files));
+    problems.extend(evidence::problems(files));
     problems.extend(words::problems(files));
     problems.extend(workflows::problems(files));
     problems

@@ -365,6 +365,52 @@ fn a_grant_of_another_person_another_profile_or_spent() {
     let grant = request.grant(before).unwrap();
     assert!(!grant.covers(&person("mallory"), &profile("prod"), before));
     assert!(!grant.covers(&person("alice"), &profile("prod"), until));
+    world.change(1, &world.revoke("carol")).unwrap();
+    assert_eq!(find("alice", "prod", before), None, "taken back");
+}
+
+#[test]
+fn ending_one_of_several_overlapping_grants() {
+    // Alice has three that overlap, and one more that she only asked for. Whatever ends one of
+    // them, whoever does it and in whatever order, ends that one and gives back no other.
+    let alice = person("alice");
+    let ends: [fn(&World) -> Change; 2] = [
+        |world| world.revoke("carol"),
+        |_| Change::release(&person("alice"), None),
+    ];
+    for (order, end) in [[1, 2, 3], [3, 2, 1], [2, 3, 1]]
+        .into_iter()
+        .zip(ends.iter().cycle())
+    {
+        let world = World::new();
+        for (bits, hours) in [(1, 1), (2, 2), (3, 3)] {
+            world.create(&Draft {
+                duration: HOUR * hours,
+                ..draft(bits)
+            });
+            world.change(bits, &world.approve("bob")).unwrap();
+        }
+        world.create(&draft(4));
+        world.change(4, &Change::cancel(&alice, None)).unwrap();
+        let mut remaining = vec![1, 2, 3];
+        for bits in order {
+            let others = |left: &[u64]| -> Vec<Arc<Request>> {
+                left.iter()
+                    .filter(|other| **other != bits)
+                    .map(|other| world.get(*other))
+                    .collect()
+            };
+            let before = others(&remaining);
+            world.change(bits, &end(&world)).unwrap();
+            assert_eq!(others(&remaining), before, "ending {bits} changed another");
+            remaining.retain(|other| *other != bits);
+            let now = world.get(bits).updated_at.time();
+            let found = world.store.sync();
+            let found = found.find_grant(&alice, &profile("prod"), None, now);
+            let found = found.unwrap().map(|request| request.id);
+            assert_eq!(found, remaining.last().map(|bits| id(*bits)));
+        }
+    }
 }
 
 #[tokio::test]
