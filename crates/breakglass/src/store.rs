@@ -38,6 +38,8 @@ use crate::{Listing, Page};
 ///   So two calls of one operation make one change and get one result, at the same time or one
 ///   after the other. A call that failed leaves no trace of its operation, and a deleted event
 ///   takes its operations with it.
+/// - So an event remembers one operation for each entry of its history at most: 1,000 with notes, its
+///   end and its review. Nothing else remembers operations.
 /// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
 ///   engine fails.
 ///

@@ -124,7 +124,8 @@ impl Workflow {
 
     /// The same workflow for one operation of the caller's, named before the first try: made
     /// again after a lost answer, the same call gets its first result and changes nothing. For one
-    /// call; another one of the same name is refused with [`Error::OperationReused`].
+    /// call; another one of the same name is refused with [`Error::OperationReused`]. It is
+    /// remembered as long as its event, and by nothing else.
     ///
     /// [`Workflow::expire_due`] and [`Workflow::delete_ended_before`] make many changes and no
     /// operation; repeating them does no harm.

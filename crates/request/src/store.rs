@@ -39,6 +39,8 @@ use crate::{Listing, Page};
 ///   changed. So two calls of one operation make one change and get one result, at the same time
 ///   or one after the other. A call that failed leaves no trace of its operation, and a deleted
 ///   request takes its operations with it.
+/// - So a request remembers one operation for each entry of its history at most: 1,000 with notes, and
+///   one for each approval and change of status. Nothing else remembers operations.
 /// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
 ///   engine fails.
 pub trait Store: Send + Sync {

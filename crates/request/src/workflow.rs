@@ -87,6 +87,8 @@ impl Workflow {
     /// changes nothing and gets the first result, the record as it was then; the same id for
     /// anything else is refused with [`Error::OperationReused`].
     ///
+    /// An operation is remembered as long as its request, and by nothing else.
+    ///
     /// Marking what is due and deleting carry no operation: repeating them does no harm.
     ///
     /// ```
