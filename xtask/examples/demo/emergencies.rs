@@ -1,10 +1,10 @@
-//! Emergencies: declared, closed, reviewed, noted, deleted; and what the crate says when it refuses.
+//! Emergencies: declared, closed, reviewed, noted; and what the crate says when it refuses.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass::{
-    Draft, Error, Event, EventId, MfaMethod, MfaProof, Page, Person, ProofId, Refusal,
+    Draft, Error, Escalation, Event, EventId, MfaMethod, MfaProof, Page, Person, ProofId, Refusal,
     ReviewOutcome,
 };
 use countersign_policy::{Clock, DurationText};
@@ -159,10 +159,7 @@ fn active(event: &Event) -> Answer {
     let until = clock_time(event.expires_at, event.created_at);
     let (kind, remark) = match (&event.review_override, &event.escalation) {
         (Some(given), _) => ("active_overridden", format!(", {given}")),
-        (None, Some(escalation)) => {
-            let remark = format!(", and somebody is told: {escalation}");
-            ("active_escalated", remark)
-        }
+        (None, Some(escalation)) => ("active_escalated", told(escalation)),
         (None, None) => ("active", String::new()),
     };
     (
@@ -170,6 +167,10 @@ fn active(event: &Event) -> Answer {
         kind.into(),
         format!("has access until {until}{remark}"),
     )
+}
+
+fn told(escalation: &Escalation) -> String {
+    format!(", and somebody is told: {escalation}")
 }
 
 /// Somebody closes an emergency.
@@ -228,25 +229,6 @@ pub async fn to_review(world: &World) -> Outcome {
         Err(error) => refused(&error, world.clock.now()),
     };
     outcome("service", what, answer)
-}
-
-/// The operator deletes what is no longer needed.
-pub async fn delete(world: &World, before: DateTime<Utc>) -> Outcome {
-    let now = world.clock.now();
-    let what = format!("deletes what was over before {}", clock_time(before, now));
-    let answer = match world.emergencies.delete_ended_before(before, 0).await {
-        Ok(0) => {
-            let why = "it awaits review, or a rule looks back at it";
-            (Tone::Plain, "nothing_deleted".into(), why.into())
-        }
-        Ok(gone) => (
-            Tone::Plain,
-            "deleted".into(),
-            format!("emergencies: {gone}"),
-        ),
-        Err(error) => refused(&error, now),
-    };
-    outcome("operator", what, answer)
 }
 
 impl Field for ReviewOutcome {
@@ -315,11 +297,27 @@ pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
     };
     let why = match error {
         // Of two emergencies at the same moment one is a nanosecond younger; nobody wants to know.
+        Error::Refused(Refusal::Cooldown { rule, retry_at }) => {
+            format!("rule `{rule}`: try again at {}", clock_time(*retry_at, now))
+        }
         Error::Refused(
-            Refusal::Cooldown { rule, retry_at }
-            | Refusal::PersonQuota { rule, retry_at, .. }
-            | Refusal::ProfileQuota { rule, retry_at, .. },
-        ) => format!("rule `{rule}`: try again at {}", clock_time(*retry_at, now)),
+            Refusal::PersonQuota {
+                rule,
+                retry_at,
+                escalation,
+                ..
+            }
+            | Refusal::ProfileQuota {
+                rule,
+                retry_at,
+                escalation,
+                ..
+            },
+        ) => {
+            let told = escalation.as_ref().map(told).unwrap_or_default();
+            let at = clock_time(*retry_at, now);
+            format!("rule `{rule}`: try again at {at}{told}")
+        }
         error => error.to_string(),
     };
     (Tone::No, kind.into(), why)

@@ -5,7 +5,8 @@
 //! - [`step`]: one line of `day.jsonl`; [`fields`] reads its fields strictly, and [`place`] finds the
 //!   line of a field in a document.
 //! - [`world`]: the three crates wired together, and each step played on them; [`attempts`],
-//!   [`requests`] and [`emergencies`] say what each crate answered.
+//!   [`requests`] and [`emergencies`] say what each crate answered, and [`upkeep`] is what a service
+//!   does by itself.
 //! - [`report`]: the lines, and the table at the end.
 //!
 //! The clock is set to each step's time and ids come from a sequence, so the same files always give
@@ -22,6 +23,7 @@ mod requests;
 mod step;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod world;
 
 use std::ffi::OsString;

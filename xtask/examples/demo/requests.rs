@@ -1,6 +1,6 @@
 //! Requests: submitted, decided, withdrawn, taken back; and what the crate says when it refuses.
 
-use countersign_policy::DurationText;
+use countersign_policy::{Clock, DurationText};
 use countersign_request::{
     Error, GrantedBy, OperationId, Page, Person, Refusal, Request, RequestId, Status, Submitted,
 };
@@ -135,6 +135,30 @@ pub async fn pending(world: &World, who: &Person) -> Outcome {
             let line = |request: &Request| format!("{} for {}", request.requester, request.profile);
             let lines: Vec<String> = listing.items.iter().map(|request| line(request)).collect();
             (Tone::Plain, "waiting".into(), lines.join(", "))
+        }
+        Err(error) => refused(&error),
+    };
+    outcome(who, what, answer)
+}
+
+/// Somebody looks at what they have open: what waits for a decision, and access that is not over.
+pub async fn open(world: &World, who: &Person) -> Outcome {
+    let what = "looks at what they have open";
+    let now = world.clock.now();
+    let line = |request: &Request| match request.access_until {
+        Some(until) => format!("{} until {}", request.profile, clock_time(until, now)),
+        None => {
+            let deadline = clock_time(request.decide_by, now);
+            format!("{}, to be decided until {deadline}", request.profile)
+        }
+    };
+    let answer = match world.requests.open_for(who, Page::default()).await {
+        Ok(listing) if listing.items.is_empty() => {
+            (Tone::Plain, "nothing_open".into(), String::new())
+        }
+        Ok(listing) => {
+            let lines: Vec<String> = listing.items.iter().map(|request| line(request)).collect();
+            (Tone::Plain, "open".into(), lines.join("; "))
         }
         Err(error) => refused(&error),
     };

@@ -64,6 +64,8 @@ pub enum Action {
     },
     /// Somebody looks at what they may decide.
     Pending { who: Person },
+    /// Somebody looks at what they have open.
+    Open { who: Person },
     /// One person declares an emergency, or several do at the same moment.
     Invoke {
         label: String,
@@ -88,7 +90,7 @@ pub enum Action {
     },
     /// Somebody looks at what awaits review.
     ToReview,
-    /// The operator deletes emergencies that were over before a time.
+    /// The operator deletes what was over before a time.
     Delete { before: DateTime<Utc> },
     /// Somebody closes an emergency.
     Close {
@@ -104,6 +106,8 @@ pub enum Action {
     },
     /// The service marks what is over as expired.
     Expire,
+    /// The service deals with the changes since it last did.
+    Follow,
 }
 
 /// What somebody does to a request.
@@ -124,8 +128,8 @@ pub enum About {
 }
 
 /// The verbs.
-const VERBS: &str = "directory, policy, attempt, request, approve, deny, cancel, revoke, release, pending, invoke, \
-     close, review, to_review, delete, note or expire";
+const VERBS: &str = "directory, policy, attempt, request, approve, deny, cancel, revoke, release, pending, open, \
+     invoke, close, review, to_review, delete, note, expire or follow";
 
 /// Reads lines, and remembers what later lines may refer to.
 #[derive(Debug, Default)]
@@ -203,6 +207,10 @@ impl Reader {
                 let who = fields.required("who")?;
                 ("pending", Action::Pending { who })
             }
+            "open" => {
+                let who = fields.required("who")?;
+                ("open", Action::Open { who })
+            }
             "invoke" => ("invoke", self.invoke(fields)?),
             "review" => {
                 let review = Action::Review {
@@ -240,6 +248,7 @@ impl Reader {
                 ("note", note)
             }
             "expire" => ("expire", Action::Expire),
+            "follow" => ("follow", Action::Follow),
             _ => return Err(format!("`do` is `{verb}`: write {VERBS}")),
         })
     }

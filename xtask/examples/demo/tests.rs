@@ -442,3 +442,39 @@ fn what_a_file_says_stays_on_its_line() {
         }
     }
 }
+
+#[test]
+fn shipped_day_has_every_verb_and_outcome_that_its_page_tells_it_shows() {
+    let shipped = arguments::shipped();
+    let page = fs::read_to_string(shipped.parent().unwrap().join("demo.md")).unwrap();
+    let day = fs::read_to_string(shipped.join("day.jsonl")).unwrap();
+    let (verbs, shown) = page.split_once("## What the day shows").unwrap();
+    // Each verb of the table of steps is played.
+    let rows = verbs.split_once("| `do` | fields | outcomes |").unwrap().1;
+    let cells = rows.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut count = 0;
+    for cell in cells.filter_map(|row| row.split(" | ").next()) {
+        for verb in format!("`{cell}")
+            .split(", ")
+            .map(|verb| verb.trim_matches('`'))
+        {
+            let played = format!("\"do\": \"{verb}\"");
+            assert!(day.contains(&played), "{verb} is not played");
+            count += 1;
+        }
+    }
+    assert!(count >= 19, "{count} verbs are told");
+    // Each name in the last column is of the day: a verb, a label, a profile or an operation.
+    let mut count = 0;
+    for row in shown.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let places = row.rsplit(" | ").next().unwrap();
+        for name in places.split('`').skip(1).step_by(2) {
+            assert!(
+                day.contains(&format!("\"{name}\"")),
+                "{name} is not of the day"
+            );
+            count += 1;
+        }
+    }
+    assert!(count >= 30, "{count} places are told");
+}

@@ -18,7 +18,8 @@ use countersign_request as request;
 
 use crate::data::Rules;
 use crate::step::{About, Action, Step};
-use crate::{attempts, emergencies, requests};
+use crate::upkeep::Read;
+use crate::{attempts, emergencies, requests, upkeep};
 
 /// The name under which the policy is kept.
 pub const POLICY: &str = "main";
@@ -68,6 +69,8 @@ pub struct World {
     pub labels: Labels,
     /// What the identity provider says.
     pub directory: Directory,
+    /// How far the changes have been dealt with.
+    pub read: Read,
     later: BTreeMap<String, Arc<Policy>>,
     first: Option<Arc<Policy>>,
 }
@@ -130,6 +133,7 @@ impl World {
             emergencies: emergencies.with_random(ids()),
             labels: Labels::default(),
             directory: Directory::default(),
+            read: Read::default(),
             later: rules.later,
             first: Some(rules.policy),
         }
@@ -178,6 +182,7 @@ impl World {
                 requests::decide(self, *decision, who, request, reason, operation).await
             }
             Action::Pending { who } => requests::pending(self, who).await,
+            Action::Open { who } => requests::open(self, who).await,
             Action::Invoke { .. } => emergencies::invoke(self, &step.action).await,
             Action::Close { who, event, reason } => {
                 emergencies::close(self, who, event, reason).await
@@ -189,7 +194,7 @@ impl World {
                 text,
             } => emergencies::review(self, who, event, *outcome, text).await,
             Action::ToReview => emergencies::to_review(self).await,
-            Action::Delete { before } => emergencies::delete(self, *before).await,
+            Action::Delete { before } => upkeep::delete(self, *before).await,
             Action::Note {
                 who,
                 about: About::Request(label),
@@ -200,7 +205,8 @@ impl World {
                 about: About::Event(label),
                 text,
             } => emergencies::note(self, who, label, text).await,
-            Action::Expire => self.expire().await,
+            Action::Expire => upkeep::expire(self).await,
+            Action::Follow => upkeep::follow(self).await,
         }
     }
 
@@ -234,33 +240,6 @@ impl World {
         // its time to live is over.
         self.cache.invalidate(POLICY);
         Ok(stored)
-    }
-
-    /// What a service does every minute or so. Nothing depends on it: what is over gives no access,
-    /// marked or not.
-    async fn expire(&self) -> Outcome {
-        let what = "marks what is over";
-        let requests = match self.requests.expire_due(0).await {
-            Ok(requests) => requests.len(),
-            Err(error) => return outcome("service", what, requests::refused(&error)),
-        };
-        let events = match self.emergencies.expire_due(0).await {
-            Ok(events) => events.len(),
-            Err(error) => {
-                return outcome(
-                    "service",
-                    what,
-                    emergencies::refused(&error, self.clock.now()),
-                );
-            }
-        };
-        let kind = if requests + events == 0 {
-            "nothing_due"
-        } else {
-            "expired"
-        };
-        let why = format!("requests: {requests}, emergencies: {events}");
-        outcome("service", what, (Tone::Plain, kind.into(), why))
     }
 }
 
