@@ -20,6 +20,10 @@
 //! What it does not do: decide who may ask (that is `countersign-policy`), notify anybody, or
 //! authenticate; names are taken as the host's identity provider gives them.
 //!
+//! Features, none of which is on by default: `schema` (`JsonSchema` for the documents), `test-util`
+//! (`instrumented`: counts, latencies and faults around a store of one's own) and `conformance` (the
+//! tests that a store of one's own must pass).
+//!
 //! ```
 //! use std::{sync::Arc, time::Duration};
 //! use countersign_request::*;
@@ -43,6 +47,8 @@
 
 mod approval_policy;
 mod change;
+#[cfg(all(feature = "conformance", not(countersign_loom)))]
+pub mod conformance;
 mod document;
 mod error;
 mod history;

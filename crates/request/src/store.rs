@@ -1,8 +1,9 @@
 //! What a store of requests promises: [`Store`], the least that an engine must do, and
 //! [`StoreExt`], what can be built on that.
 //!
-//! The doc comments are the contract. Rules are not written again by each engine: a store reads,
-//! calls [`Request::create`] or [`Request::apply`], and writes, all inside one atomic step.
+//! The doc comments are the contract, and the feature `conformance` has tests of it that every
+//! store must pass. Rules are not written again by each engine: a store reads, calls
+//! [`Request::create`] or [`Request::apply`], and writes, all inside one atomic step.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -109,17 +110,18 @@ pub trait Store: Send + Sync {
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>>;
 
-    /// Pending requests whose `decide_by` is `at` or earlier, earliest first; at most `limit`, as
-    /// in [`Store::list`].
+    /// Pending requests whose `decide_by` is `at` or earlier, earliest first, then smallest id
+    /// first; at most `limit`, as in [`Store::list`].
     fn due(
         &self,
         at: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
 
-    /// Pending requests for any of `profiles`, or for all profiles if none are given, oldest first
-    /// by `created_at`, then smallest id first.
+    /// Pending requests for any of `profiles`, or for all profiles if there is no such set, oldest
+    /// first by `created_at`, then smallest id first.
     ///
+    /// - For an empty set there are none.
     /// - Limits and cursors are those of [`Store::list`].
     /// - Requests past their deadline that nobody has marked are among them.
     fn waiting<'a>(
@@ -141,8 +143,8 @@ pub trait Store: Send + Sync {
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// Requests that ended before `time` ([`Request::ended_at`]), earliest first; at most `limit`,
-    /// as in [`Store::list`].
+    /// Requests that ended before `time` ([`Request::ended_at`]), earliest first, then smallest id
+    /// first; at most `limit`, as in [`Store::list`].
     fn ended(
         &self,
         time: DateTime<Utc>,
