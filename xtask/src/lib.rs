@@ -22,6 +22,10 @@ mod demo {}
 mod policy {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/policy-tool.md")]
+mod policy_tool {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/concurrency.md")]
 mod concurrency {}
 
