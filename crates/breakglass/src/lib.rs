@@ -52,6 +52,11 @@
 
 mod admission;
 mod change;
+#[cfg(all(
+    feature = "conformance",
+    not(any(countersign_loom, countersign_shuttle))
+))]
+pub mod conformance;
 mod document;
 mod error;
 mod history;

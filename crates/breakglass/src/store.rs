@@ -2,7 +2,8 @@
 //! [`StoreExt`], what can be built on that.
 //!
 //! The doc comments are the contract. Rules are not written again by each engine: a store reads,
-//! calls [`Event::create`] or [`Event::apply`], and writes, all inside one atomic step.
+//! calls [`Event::create`] or [`Event::apply`], and writes, all inside one atomic step. The feature
+//! `conformance` has the contract as cases, to be run on any store.
 
 use std::sync::Arc;
 

@@ -1,0 +1,387 @@
+//! What the cases share: a store with its clock, drafts and rules, and everything that can be seen
+//! of a store at once.
+
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_core::clock::ManualClock;
+use countersign_core::future::BoxFuture;
+use countersign_core::id::OperationId;
+use countersign_core::names::{Person, Profile};
+use countersign_core::sync::suite::Suite;
+use countersign_core::version::Version;
+
+use super::Subject;
+use crate::admission::Admission;
+use crate::change::Change;
+use crate::error::Error;
+use crate::invocation_policy::InvocationPolicy;
+use crate::mfa::{MfaMethod, MfaProof, ProofId};
+use crate::rate_limit_policy::RateLimitPolicy;
+use crate::record::{Draft, Event, EventId, ReasonCode};
+use crate::refusal::Refusal;
+use crate::retention::Retention;
+use crate::review::ReviewOutcome;
+use crate::store::{Changed, Filter, Store};
+use crate::transition::Status;
+use crate::{Cursor, Listing, Page};
+
+/// An hour, the duration of most events here.
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+/// The least that a time can differ by.
+pub(super) const NANO: Duration = Duration::from_nanos(1);
+
+/// When every case begins.
+pub(super) fn start() -> DateTime<Utc> {
+    time("2026-03-02T09:00:00.123456789Z")
+}
+
+pub(super) fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+pub(super) fn nanos(count: i64) -> TimeDelta {
+    TimeDelta::nanoseconds(count)
+}
+
+pub(super) fn person(name: &str) -> Person {
+    Person::new(name).unwrap()
+}
+
+pub(super) fn profile(name: &str) -> Profile {
+    Profile::new(name).unwrap()
+}
+
+pub(super) fn id(bits: u64) -> EventId {
+    EventId::from_bits(bits)
+}
+
+pub(super) fn operation(bits: u64) -> OperationId {
+    OperationId::from_bits(bits)
+}
+
+/// A draft of an hour that [`anybody`] admits.
+pub(super) fn draft(bits: u64, invoker: &str, wanted: &str) -> Draft {
+    Draft {
+        id: id(bits),
+        operation: None,
+        invoker: person(invoker),
+        profile: profile(wanted),
+        duration: HOUR,
+        reason_code: ReasonCode::Incident,
+        justification: "the orders db is off".to_owned(),
+        ticket: None,
+        request_id: None,
+        mfa: None,
+    }
+}
+
+/// Invocation rules of one rule with these fields.
+pub(super) fn invocation(rule: &str) -> InvocationPolicy {
+    let json = format!(r#"{{"version": "1", "rules": [{{"name": "rule", {rule}}}]}}"#);
+    json.parse().unwrap()
+}
+
+/// Anybody may, for any profile; `carol` is a responder.
+pub(super) fn anybody() -> InvocationPolicy {
+    invocation(r#""max_duration": "24h", "responders": ["carol"]"#)
+}
+
+/// As [`anybody`], but nobody whose earlier event awaits its review.
+pub(super) fn reviewed_first() -> InvocationPolicy {
+    invocation(r#""max_duration": "24h", "responders": ["carol"], "after_review": true"#)
+}
+
+/// Rate limits of one rule for every profile.
+pub(super) fn limits(rule: &str) -> RateLimitPolicy {
+    let json = format!(r#"{{"version": "1", "rules": [{{"name": "limit", {rule}}}]}}"#);
+    json.parse().unwrap()
+}
+
+pub(super) fn unlimited() -> RateLimitPolicy {
+    RateLimitPolicy::unlimited()
+}
+
+/// Lets what has been over for a second be deleted: the shortest that there is.
+pub(super) fn shortest_retention() -> Retention {
+    let policy = invocation(r#""mfa": {"required": false, "max_age": "1s"}"#);
+    Retention::new(&policy, &unlimited())
+}
+
+pub(super) fn close(by: &str, wanted: &str) -> Change {
+    Change::close(&anybody(), &profile(wanted), &person(by), "it is over")
+}
+
+pub(super) fn note(by: &str, text: &str) -> Change {
+    Change::note(&person(by), text)
+}
+
+pub(super) fn review(by: &str, wanted: &str) -> Change {
+    let outcome = ReviewOutcome::Justified;
+    let text = "it was called for";
+    Change::review(&anybody(), &profile(wanted), &person(by), outcome, text)
+}
+
+/// A second factor of this person for the event with these bits.
+pub(super) fn proof(name: &str, of: &str, bits: u64, verified_at: DateTime<Utc>) -> MfaProof {
+    MfaProof {
+        id: ProofId::new(name).unwrap(),
+        method: MfaMethod::Totp,
+        person: person(of),
+        event: id(bits),
+        verified_at,
+    }
+}
+
+/// The refusal in an answer that must be one.
+#[track_caller]
+pub(super) fn refusal<T: Debug>(result: Result<T, Error>, rule: &str) -> Refusal {
+    match result {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("{rule}: it must be refused, and the answer was {other:?}"),
+    }
+}
+
+pub(super) fn bits(events: &[Arc<Event>]) -> Vec<u64> {
+    events.iter().map(|event| event.id.to_bits()).collect()
+}
+
+/// Lets other tasks run.
+pub(super) async fn give_way() {
+    let mut given = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What can be seen of a store, but for single lookups.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub(super) changes: Vec<Changed>,
+    lists: Vec<Arc<Event>>,
+    due: Vec<Arc<Event>>,
+    awaiting: Vec<Arc<Event>>,
+    ended: Vec<Arc<Event>>,
+}
+
+/// A subject whose type the cases need not know.
+trait Opened: Send {
+    fn store(&self) -> Arc<dyn Store>;
+    fn reopen(self: Box<Self>) -> BoxFuture<'static, Box<dyn Opened>>;
+}
+
+impl<S: Subject> Opened for S {
+    fn store(&self) -> Arc<dyn Store> {
+        Subject::store(self)
+    }
+
+    fn reopen(self: Box<Self>) -> BoxFuture<'static, Box<dyn Opened>> {
+        Box::pin(async move { Box::new(Subject::reopen(*self).await) as Box<dyn Opened> })
+    }
+}
+
+/// A store whose clock the case holds.
+pub(super) struct Bench {
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) suite: Suite,
+    pub(super) store: Arc<dyn Store>,
+    subject: Box<dyn Opened>,
+}
+
+impl Bench {
+    pub(super) async fn open<S: Subject>(suite: Suite) -> Self {
+        let clock = Arc::new(ManualClock::at(start()));
+        let subject: Box<dyn Opened> = Box::new(S::open(Arc::clone(&clock)).await);
+        Self {
+            clock,
+            suite,
+            store: subject.store(),
+            subject,
+        }
+    }
+
+    /// As after a restart of the process.
+    pub(super) async fn reopen(self) -> Self {
+        let Self {
+            clock,
+            suite,
+            store,
+            subject,
+        } = self;
+        drop(store);
+        let subject = subject.reopen().await;
+        Self {
+            clock,
+            suite,
+            store: subject.store(),
+            subject,
+        }
+    }
+
+    /// Creates where anybody may, under these limits.
+    pub(super) async fn create(
+        &self,
+        draft: &Draft,
+        limits: &RateLimitPolicy,
+    ) -> Result<Arc<Event>, Error> {
+        let admission = Admission::new(&anybody(), limits, &draft.profile);
+        self.store.create(draft, &admission).await
+    }
+
+    /// Creates by these invocation rules, without limits.
+    pub(super) async fn invoke(
+        &self,
+        draft: &Draft,
+        rules: &InvocationPolicy,
+    ) -> Result<Arc<Event>, Error> {
+        let admission = Admission::new(rules, &unlimited(), &draft.profile);
+        self.store.create(draft, &admission).await
+    }
+
+    /// Creates without limits.
+    pub(super) async fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
+        let draft = draft(bits, invoker, wanted);
+        let created = self.create(&draft, &unlimited()).await;
+        created.expect("what no rule forbids is created")
+    }
+
+    /// Creates an event that is over after a nanosecond, and lets it pass.
+    pub(super) async fn begin_short(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
+        let mut draft = draft(bits, invoker, wanted);
+        draft.duration = NANO;
+        let created = self.create(&draft, &unlimited()).await;
+        let event = created.expect("what no rule forbids is created");
+        self.clock.set(event.expires_at);
+        event
+    }
+
+    /// Creates an event, and closes and reviews it.
+    pub(super) async fn begin_reviewed(
+        &self,
+        bits: u64,
+        invoker: &str,
+        wanted: &str,
+    ) -> Arc<Event> {
+        self.begin(bits, invoker, wanted).await;
+        self.made(bits, &close(invoker, wanted)).await;
+        self.made(bits, &review("carol", wanted)).await
+    }
+
+    pub(super) async fn get(&self, bits: u64) -> Arc<Event> {
+        let got = self.store.get(id(bits)).await;
+        got.expect("an event that was created is there")
+    }
+
+    /// Changes the event from its present version.
+    pub(super) async fn change(&self, bits: u64, change: &Change) -> Result<Arc<Event>, Error> {
+        let version = self.get(bits).await.updated_at;
+        self.store.update(id(bits), version, change).await
+    }
+
+    /// Makes a change that no rule forbids.
+    pub(super) async fn made(&self, bits: u64, change: &Change) -> Arc<Event> {
+        let changed = self.change(bits, change).await;
+        changed.expect("a change that no rule forbids is made")
+    }
+
+    /// Lets time pass and deletes an event that is over and reviewed.
+    pub(super) async fn delete(&self, bits: u64) {
+        self.clock.advance(Duration::from_secs(2));
+        let retention = shortest_retention();
+        let deleted = self.store.delete(id(bits), &retention).await;
+        assert!(
+            matches!(deleted, Ok(true)),
+            "what is over, reviewed and old enough is deleted: {deleted:?}"
+        );
+    }
+
+    pub(super) async fn list(&self, filter: impl Into<Filter>, page: Page) -> Listing {
+        let listing = self.store.list(&filter.into(), page).await;
+        listing.expect("a list is given")
+    }
+
+    pub(super) async fn list_bits(&self, filter: impl Into<Filter>) -> Vec<u64> {
+        bits(&self.list(filter, Page::default()).await.items)
+    }
+
+    pub(super) async fn awaiting(&self, at: DateTime<Utc>) -> Vec<u64> {
+        let listing = self.store.awaiting_review(at, Page::default()).await;
+        bits(&listing.expect("a list is given").items)
+    }
+
+    pub(super) async fn due(&self, at: DateTime<Utc>) -> Vec<u64> {
+        bits(&self.store.due(at, 0).await.expect("a list is given"))
+    }
+
+    pub(super) async fn ended(&self, before: DateTime<Utc>) -> Vec<u64> {
+        bits(&self.store.ended(before, 0).await.expect("a list is given"))
+    }
+
+    pub(super) async fn active(
+        &self,
+        who: &str,
+        wanted: &str,
+        at: DateTime<Utc>,
+    ) -> Option<Arc<Event>> {
+        let (person, profile) = (person(who), profile(wanted));
+        let found = self.store.find_active(&person, &profile, at).await;
+        found.expect("the active event is looked for")
+    }
+
+    pub(super) async fn changes(&self, after: Option<Version>) -> Vec<Changed> {
+        let changes = self.store.changes_since(after, 1_000).await;
+        changes.expect("the changes are given")
+    }
+
+    /// Every page of a list.
+    pub(super) async fn pages(&self, filter: &Filter, limit: usize) -> Vec<Vec<u64>> {
+        let mut pages = Vec::new();
+        let mut after: Option<Cursor> = None;
+        loop {
+            let page = Page { limit, after };
+            let listing = self
+                .store
+                .list(filter, page)
+                .await
+                .expect("a page is given");
+            pages.push(bits(&listing.items));
+            after = listing.next;
+            if after.is_none() {
+                return pages;
+            }
+            assert!(pages.len() < 100, "the pages of a list never end");
+        }
+    }
+
+    /// All that can be seen.
+    pub(super) async fn contents(&self) -> Contents {
+        let far = time("2200-01-01T00:00:00Z");
+        let mut lists = Vec::new();
+        for status in Status::ALL {
+            lists.extend(self.list(status, Page::first(1_000)).await.items);
+        }
+        let awaiting = self.store.awaiting_review(far, Page::first(1_000)).await;
+        Contents {
+            changes: self.changes(None).await,
+            lists,
+            due: self.store.due(far, 1_000).await.expect("a list is given"),
+            awaiting: awaiting.expect("a list is given").items,
+            ended: self.store.ended(far, 1_000).await.expect("a list is given"),
+        }
+    }
+
+    /// Nothing that can be seen has changed since `before` by `call`.
+    pub(super) async fn assert_unchanged(&self, before: &Contents, call: &str) {
+        let after = self.contents().await;
+        assert_eq!(after, *before, "{call} changed something");
+    }
+}

@@ -1,0 +1,260 @@
+//! What is looked for: lists by invoker, profile and status, the active event, what is due, what
+//! awaits review, what ended.
+
+use super::bench::*;
+use crate::Page;
+use crate::change::Change;
+use crate::store::Filter;
+use crate::transition::Status;
+
+/// Lists are newest first by creation, whatever was changed last and whatever the ids are.
+pub(super) async fn lists_are_newest_first(bench: Bench) {
+    for (bits, who, wanted) in [
+        (5, "alice", "prod"),
+        (1, "bob", "prod"),
+        (9, "alice", "dev"),
+        (u64::MAX, "dave", "ops"),
+        (3, "dave", "prod"),
+    ] {
+        bench.begin(bits, who, wanted).await;
+    }
+    bench.made(1, &note("bob", "touched")).await;
+    bench.made(5, &close("alice", "prod")).await;
+    assert_eq!(
+        bench.list_bits(person("alice")).await,
+        [9, 5],
+        "by creation, not by change"
+    );
+    assert_eq!(bench.list_bits(profile("prod")).await, [3, 1, 5]);
+    assert_eq!(bench.list_bits(Status::Active).await, [3, u64::MAX, 9, 1]);
+    assert_eq!(bench.list_bits(Status::Closed).await, [5]);
+    assert_eq!(bench.list_bits(Status::Expired).await, [0; 0]);
+}
+
+/// Names of a filter match exactly.
+pub(super) async fn filters_match_names_exactly(bench: Bench) {
+    bench.begin(1, "Alice", "Prod").await;
+    bench.begin(2, "alice", "prod").await;
+    assert_eq!(bench.list_bits(person("alice")).await, [2]);
+    assert_eq!(bench.list_bits(person("Alice")).await, [1]);
+    assert_eq!(bench.list_bits(profile("prod")).await, [2]);
+    assert_eq!(bench.list_bits(profile("Prod")).await, [1]);
+    assert_eq!(bench.list_bits(person("alic")).await, [0; 0]);
+    assert_eq!(bench.list_bits(person("alice%")).await, [0; 0]);
+    assert_eq!(
+        bench.list_bits(profile("alice")).await,
+        [0; 0],
+        "a profile is no person"
+    );
+}
+
+/// A list gives events whole, as `get` gives them.
+pub(super) async fn lists_give_events_whole(bench: Bench) {
+    bench.begin(1, "alice", "prod").await;
+    bench.made(1, &note("bob", "a note")).await;
+    let events = [bench.get(1).await];
+    for filter in [
+        Filter::from(events[0].invoker.clone()),
+        Filter::from(events[0].profile.clone()),
+        Filter::from(Status::Active),
+    ] {
+        let listing = bench.list(filter, Page::default()).await;
+        assert_eq!(listing.items, events, "with history and all");
+        assert_eq!(listing.next, None, "there is no further page");
+    }
+    let far = events[0].expires_at;
+    assert_eq!(bench.store.due(far, 0).await.unwrap(), events);
+    let awaiting = bench
+        .store
+        .awaiting_review(far, Page::default())
+        .await
+        .unwrap();
+    assert_eq!(awaiting.items, events);
+}
+
+/// A limit counts what the filter lets through, not what there is.
+pub(super) async fn a_limit_counts_what_is_wanted(bench: Bench) {
+    for bits in 1..=4 {
+        bench.begin_short(bits, "alice", "prod").await;
+        bench.made(bits, &Change::expire()).await;
+        bench.begin(bits + 10, "bob", &format!("dev-{bits}")).await;
+        bench.begin_reviewed(bits + 20, "dave", "ops").await;
+    }
+    let far = time("2200-01-01T00:00:00Z");
+    let of_alice = bench.list(person("alice"), Page::first(3)).await;
+    assert_eq!(bits(&of_alice.items), [4, 3, 2], "of one person");
+    let of_prod = bench.list(profile("prod"), Page::first(3)).await;
+    assert_eq!(bits(&of_prod.items), [4, 3, 2], "of one profile");
+    let expired = bench.list(Status::Expired, Page::first(3)).await;
+    assert_eq!(bits(&expired.items), [4, 3, 2], "of one status");
+    assert_eq!(
+        bits(&bench.store.due(far, 3).await.unwrap()),
+        [11, 12, 13],
+        "due"
+    );
+    let awaiting = bench
+        .store
+        .awaiting_review(far, Page::first(3))
+        .await
+        .unwrap();
+    assert_eq!(bits(&awaiting.items), [1, 2, 3], "awaiting review");
+    assert_eq!(
+        bits(&bench.store.ended(far, 3).await.unwrap()),
+        [21, 22, 23],
+        "ended"
+    );
+}
+
+/// An event is active until the nanosecond at which it is over, marked so or not.
+pub(super) async fn an_event_is_active_until_its_nanosecond(bench: Bench) {
+    let event = bench.begin(1, "alice", "prod").await;
+    let last = event.expires_at - nanos(1);
+    assert_eq!(
+        bench.active("alice", "prod", start()).await,
+        Some(event.clone())
+    );
+    assert_eq!(
+        bench.active("alice", "prod", last).await,
+        Some(event.clone())
+    );
+    assert_eq!(
+        bench.active("alice", "prod", event.expires_at).await,
+        None,
+        "its time is over"
+    );
+    bench.clock.set(event.expires_at);
+    bench.made(1, &Change::expire()).await;
+    assert_eq!(
+        bench.active("alice", "prod", last).await,
+        None,
+        "it is marked over"
+    );
+}
+
+/// The active event is found for exactly its person and profile, and not when it is closed.
+pub(super) async fn the_active_event_is_found_by_exact_names(bench: Bench) {
+    let event = bench.begin(1, "Alice", "prod").await;
+    for (who, wanted) in [
+        ("alice", "prod"),
+        ("Alice", "Prod"),
+        ("bob", "prod"),
+        ("Alice", "dev"),
+    ] {
+        let found = bench.active(who, wanted, start()).await;
+        assert_eq!(found, None, "`{who}` has nothing on `{wanted}`");
+    }
+    assert_eq!(bench.active("Alice", "prod", start()).await, Some(event));
+    bench.made(1, &close("Alice", "prod")).await;
+    assert_eq!(
+        bench.active("Alice", "prod", start()).await,
+        None,
+        "it is closed"
+    );
+}
+
+/// Of several events of a person and profile the one that is not over is found.
+pub(super) async fn the_active_event_is_found_among_older_ones(bench: Bench) {
+    bench.begin_reviewed(9, "alice", "prod").await;
+    bench.begin_short(8, "alice", "prod").await;
+    let now = bench.begin(1, "alice", "prod").await;
+    assert_eq!(
+        bench.active("alice", "prod", now.created_at).await,
+        Some(now.clone())
+    );
+    bench.clock.set(now.expires_at);
+    let next = bench.begin(5, "alice", "prod").await;
+    assert_eq!(
+        bench.active("alice", "prod", next.created_at).await,
+        Some(next)
+    );
+}
+
+/// What is due comes earliest first, from the nanosecond on at which it is over, until it is marked.
+pub(super) async fn what_is_due_comes_earliest_first(bench: Bench) {
+    for (bits, hours) in [(1, 3), (2, 1), (3, 2)] {
+        let mut draft = draft(bits, "alice", &format!("prod-{bits}"));
+        draft.duration = hours * HOUR;
+        bench.create(&draft, &unlimited()).await.unwrap();
+    }
+    bench.begin_reviewed(4, "alice", "prod").await;
+    let ends = bench.get(3).await.expires_at;
+    assert_eq!(bench.due(start()).await, [0; 0], "nothing is over");
+    assert_eq!(bench.due(ends - nanos(1)).await, [2]);
+    assert_eq!(bench.due(ends).await, [2, 3], "to the nanosecond");
+    assert_eq!(bench.due(start() + 9 * HOUR).await, [2, 3, 1]);
+    bench.clock.set(ends);
+    bench.made(2, &Change::expire()).await;
+    assert_eq!(bench.due(ends).await, [3], "it is marked");
+}
+
+/// What awaits review comes in the order in which it was over, from that nanosecond on, marked or
+/// not, until it is reviewed.
+pub(super) async fn what_awaits_review_comes_in_the_order_of_ending(bench: Bench) {
+    for (bits, hours) in [(7, 3), (2, 1), (3, 2)] {
+        let mut draft = draft(bits, "alice", &format!("prod-{bits}"));
+        draft.duration = hours * HOUR;
+        bench.create(&draft, &unlimited()).await.unwrap();
+    }
+    bench.begin(9, "bob", "prod").await;
+    bench.clock.advance(HOUR / 2);
+    let closed = bench.made(9, &close("bob", "prod")).await.ended_at();
+    assert_eq!(
+        bench.awaiting(start()).await,
+        [9],
+        "closed: over, whenever it is asked"
+    );
+    let ends = bench.get(3).await.expires_at;
+    assert_eq!(bench.awaiting(closed).await, [9], "closed before its time");
+    assert_eq!(bench.awaiting(ends - nanos(1)).await, [9, 2]);
+    assert_eq!(bench.awaiting(ends).await, [9, 2, 3], "to the nanosecond");
+    assert_eq!(bench.awaiting(start() + 9 * HOUR).await, [9, 2, 3, 7]);
+    bench.clock.set(ends);
+    bench.made(3, &Change::expire()).await;
+    assert_eq!(bench.awaiting(ends).await, [9, 2, 3], "marked or not");
+    bench.made(9, &review("carol", "prod")).await;
+    bench.made(2, &review("carol", "prod-2")).await;
+    assert_eq!(bench.awaiting(ends).await, [3], "reviewed");
+}
+
+/// What ended is marked over, reviewed, and was over before the moment asked for, not at it; first
+/// what was over first.
+pub(super) async fn what_ended_was_over_before(bench: Bench) {
+    for (bits, hours) in [(1, 2), (2, 1)] {
+        let mut draft = draft(bits, "alice", &format!("prod-{bits}"));
+        draft.duration = hours * HOUR;
+        bench.create(&draft, &unlimited()).await.unwrap();
+    }
+    let closed = bench.begin_reviewed(7, "bob", "prod").await.ended_at();
+    let (first, second) = (bench.get(1).await.expires_at, bench.get(2).await.expires_at);
+    bench.clock.set(first);
+    for bits in [1, 2] {
+        bench
+            .made(bits, &review("carol", &format!("prod-{bits}")))
+            .await;
+    }
+    let far = start() + 9 * HOUR;
+    assert_eq!(bench.ended(far).await, [7], "reviewed, but marked active");
+    for bits in [1, 2] {
+        bench.made(bits, &Change::expire()).await;
+    }
+    assert_eq!(
+        bench.ended(far).await,
+        [7, 2, 1],
+        "first what was over first"
+    );
+    assert_eq!(
+        bench.ended(closed).await,
+        [0; 0],
+        "not what was over at that moment"
+    );
+    assert_eq!(bench.ended(closed + nanos(1)).await, [7]);
+    assert_eq!(bench.ended(second).await, [7]);
+    assert_eq!(bench.ended(second + nanos(1)).await, [7, 2]);
+    bench.begin_short(8, "dave", "prod").await;
+    bench.made(8, &Change::expire()).await;
+    assert_eq!(
+        bench.ended(far).await,
+        [7, 2, 1],
+        "not what awaits its review"
+    );
+}

@@ -1,0 +1,255 @@
+//! Limits, pages and cursors: everything once, whatever happens in between.
+
+use std::sync::Arc;
+
+use super::bench::*;
+use crate::admission::Admission;
+use crate::change::Change;
+use crate::store::Filter;
+use crate::transition::Status;
+use crate::{Cursor, Page};
+
+const LIMITS: [(usize, usize); 6] = [
+    (0, 100),
+    (1, 1),
+    (999, 999),
+    (1_000, 1_000),
+    (1_001, 1_000),
+    (usize::MAX, 1_000),
+];
+
+/// A limit of 0 means 100 and one above 1,000 means 1,000, in every list of events.
+pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
+    let admission = Admission::new(&anybody(), &unlimited(), &profile("prod"));
+    for bits in 1..=1_001 {
+        let draft = draft(bits, &format!("person-{bits}"), "prod");
+        bench.store.create(&draft, &admission).await.unwrap();
+    }
+    let far = start() + 9 * HOUR;
+    for (limit, held) in LIMITS {
+        for filter in [Filter::from(profile("prod")), Filter::from(Status::Active)] {
+            let listing = bench.list(filter, Page::first(limit)).await;
+            assert_eq!(listing.items.len(), held, "a list with limit {limit}");
+            assert!(listing.next.is_some(), "there is more");
+        }
+        let awaiting = bench
+            .store
+            .awaiting_review(far, Page::first(limit))
+            .await
+            .unwrap();
+        assert_eq!(
+            awaiting.items.len(),
+            held,
+            "what awaits review with limit {limit}"
+        );
+        assert!(awaiting.next.is_some(), "there is more");
+        let due = bench.store.due(far, limit).await.unwrap();
+        assert_eq!(due.len(), held, "what is due with limit {limit}");
+        let changes = bench.store.changes_since(None, limit).await.unwrap();
+        assert_eq!(changes.len(), held, "changes with limit {limit}");
+    }
+}
+
+/// So it is in the list of what ended.
+pub(super) async fn limits_of_what_ended_are_the_same(bench: Bench) {
+    let (prod, far) = (profile("prod"), start() + 9 * HOUR);
+    let admission = Admission::new(&anybody(), &unlimited(), &prod);
+    let (closing, reviewing) = (close("carol", "prod"), review("carol", "prod"));
+    for bits in 1..=1_001 {
+        let draft = draft(bits, &format!("person-{bits}"), "prod");
+        let created = bench.store.create(&draft, &admission).await.unwrap();
+        let closed = bench
+            .store
+            .update(draft.id, created.updated_at, &closing)
+            .await
+            .unwrap();
+        bench
+            .store
+            .update(draft.id, closed.updated_at, &reviewing)
+            .await
+            .unwrap();
+    }
+    for (limit, held) in LIMITS {
+        let ended = bench.store.ended(far, limit).await.unwrap();
+        assert_eq!(ended.len(), held, "what ended with limit {limit}");
+    }
+}
+
+/// The pages of a list hold each event once, in order, and the last one says that it is the last.
+pub(super) async fn pages_hold_everything_once(bench: Bench) {
+    for bits in 1..=6 {
+        bench.begin(bits, "alice", &format!("prod-{bits}")).await;
+        bench.begin(bits + 10, "bob", &format!("prod-{bits}")).await;
+    }
+    let filter = Filter::from(person("alice"));
+    assert_eq!(
+        bench.pages(&filter, 3).await,
+        [vec![6, 5, 4], vec![3, 2, 1]],
+        "a full last page"
+    );
+    assert_eq!(
+        bench.pages(&filter, 4).await,
+        [vec![6, 5, 4, 3], vec![2, 1]]
+    );
+    let one_by_one = [[6], [5], [4], [3], [2], [1]].map(Vec::from);
+    assert_eq!(bench.pages(&filter, 1).await, one_by_one);
+    assert_eq!(bench.pages(&filter, 0).await, [vec![6, 5, 4, 3, 2, 1]]);
+    assert_eq!(
+        bench.pages(&Filter::from(person("dave")), 3).await,
+        [Vec::<u64>::new()]
+    );
+}
+
+/// A page continues after the last event of the one before, whatever was created, changed or
+/// deleted since, that event included.
+pub(super) async fn a_page_continues_where_the_last_one_ended(bench: Bench) {
+    for bits in 1..=7 {
+        bench.begin(bits, "alice", &format!("prod-{bits}")).await;
+    }
+    let filter = Filter::from(person("alice"));
+    let first = bench.list(filter.clone(), Page::first(3)).await;
+    assert_eq!(bits(&first.items), [7, 6, 5]);
+    let cursor = first.next.expect("there is more");
+    let (Ok(cursor), true) = (cursor.to_string().parse::<Cursor>(), true) else {
+        panic!("a cursor can travel as text: {cursor}");
+    };
+    for bits in [5, 6, 3] {
+        bench
+            .made(bits, &close("alice", &format!("prod-{bits}")))
+            .await;
+        bench
+            .made(bits, &review("carol", &format!("prod-{bits}")))
+            .await;
+    }
+    bench.delete(5).await;
+    bench.delete(3).await;
+    bench.begin(8, "alice", "prod-8").await;
+    bench.made(2, &note("bob", "touched")).await;
+    let second = bench.list(filter.clone(), Page::after(cursor, 2)).await;
+    assert_eq!(
+        bits(&second.items),
+        [4, 2],
+        "what is there of the rest, each once"
+    );
+    let last = bench
+        .list(filter, Page::after(second.next.expect("there is more"), 2))
+        .await;
+    assert_eq!((bits(&last.items), last.next), (vec![1], None));
+}
+
+/// A page of one status continues though its events have changed theirs.
+pub(super) async fn a_page_of_a_status_continues_through_changes(bench: Bench) {
+    for bits in 1..=6 {
+        bench.begin(bits, "alice", &format!("prod-{bits}")).await;
+    }
+    let first = bench.list(Status::Active, Page::first(2)).await;
+    assert_eq!(bits(&first.items), [6, 5]);
+    for bits in [5, 4] {
+        bench
+            .made(bits, &close("alice", &format!("prod-{bits}")))
+            .await;
+    }
+    let next = first.next.expect("there is more");
+    let rest = bench.list(Status::Active, Page::after(next, 0)).await;
+    assert_eq!(bits(&rest.items), [3, 2, 1]);
+}
+
+/// A cursor is a place, whether or not there is or was an event.
+pub(super) async fn a_cursor_is_a_place(bench: Bench) {
+    let mut events = Vec::new();
+    for bits in [5, 3] {
+        events.push(bench.begin(bits, "alice", &format!("prod-{bits}")).await);
+        bench.clock.advance(HOUR / 4);
+    }
+    let (older, newer) = (events[0].created_at, events[1].created_at);
+    let from = |time, bits| Page::after(Cursor { time, id: id(bits) }, 0);
+    for (page, expected) in [
+        (from(newer + nanos(1), 9), vec![3, 5]),
+        (from(newer, 2), vec![3, 5]),
+        (from(newer, 3), vec![5]),
+        (from(newer, 4), vec![5]),
+        (from(newer - nanos(1), 0), vec![5]),
+        (from(older + nanos(1), u64::MAX), vec![5]),
+        (from(older, 5), vec![]),
+        (from(older - nanos(1), 0), vec![]),
+    ] {
+        let listing = bench.list(person("alice"), page).await;
+        assert_eq!(bits(&listing.items), expected, "after {:?}", page.after);
+    }
+}
+
+/// Events over at the same nanosecond await review in the order of their ids, and pages pass over
+/// none of them.
+pub(super) async fn pages_pass_over_no_tie(bench: Bench) {
+    // Each begins a nanosecond later than the last and lasts a nanosecond less.
+    for (place, bits) in (0..).zip([9, 2, u64::MAX, 4, 7]) {
+        let mut draft = draft(bits, "alice", &format!("prod-{bits}"));
+        draft.duration = HOUR - place * NANO;
+        let event = bench.create(&draft, &unlimited()).await.unwrap();
+        assert_eq!(
+            event.expires_at,
+            start() + HOUR,
+            "versions are a nanosecond apart"
+        );
+    }
+    for limit in 1..=5 {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = Page { limit, after };
+            let listing = bench
+                .store
+                .awaiting_review(start() + HOUR, page)
+                .await
+                .unwrap();
+            assert!(
+                listing.items.len() <= limit,
+                "a page holds no more than its limit"
+            );
+            all.extend(bits(&listing.items));
+            after = listing.next;
+            if after.is_none() {
+                break;
+            }
+            assert!(all.len() < 10, "the pages never end");
+        }
+        assert_eq!(all, [2, 4, 7, 9, u64::MAX], "by id, in pages of {limit}");
+    }
+    let due = bench.due(start() + HOUR).await;
+    assert_eq!(due.len(), 5, "all are due at once");
+}
+
+/// Whoever follows the cursors of what awaits review misses nothing that is over later, and sees
+/// nothing twice.
+pub(super) async fn what_awaits_review_can_be_followed(bench: Bench) {
+    let mut ends = Vec::new();
+    for bits in 1..=4_u32 {
+        let mut draft = draft(bits.into(), "alice", &format!("prod-{bits}"));
+        draft.duration = bits * HOUR / 2;
+        ends.push(bench.create(&draft, &unlimited()).await.unwrap().expires_at);
+    }
+    let page = |at, after| {
+        let store = Arc::clone(&bench.store);
+        async move {
+            store
+                .awaiting_review(at, Page { limit: 1, after })
+                .await
+                .unwrap()
+        }
+    };
+    let first = page(ends[1], None).await;
+    assert_eq!(bits(&first.items), [1]);
+    let next = first.next.expect("there is more");
+    bench.clock.set(ends[1]);
+    bench.made(1, &Change::expire()).await;
+    bench.made(1, &review("carol", "prod-1")).await;
+    let second = page(ends[3], Some(next)).await;
+    assert_eq!(bits(&second.items), [2]);
+    let third = page(ends[3], second.next).await;
+    assert_eq!(
+        bits(&third.items),
+        [3],
+        "it was over later than the first page"
+    );
+    let fourth = page(ends[3], third.next).await;
+    assert_eq!((bits(&fourth.items), fourth.next), (vec![4], None));
+}
