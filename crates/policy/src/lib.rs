@@ -42,6 +42,11 @@
 
 mod cache;
 mod combine;
+#[cfg(all(
+    feature = "conformance",
+    not(any(countersign_loom, countersign_shuttle))
+))]
+pub mod conformance;
 mod decision;
 mod diff;
 mod digest;

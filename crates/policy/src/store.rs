@@ -2,7 +2,8 @@
 //!
 //! A store keeps policies by name, each with its last versions. [`Store`] is the least that an
 //! engine implements; [`StoreExt`] is what everyone gets for it. [`InMemory`](crate::InMemory) is
-//! the crate's own engine.
+//! the crate's own engine. The feature `conformance` has the contract as cases, to be run on any
+//! store.
 //!
 //! What holds of every store:
 //!
