@@ -1,0 +1,336 @@
+//! What can go wrong with the file: when it is opened, and while it is used.
+//!
+//! An [`EngineError`] says in words what happened and what to do; the stores hand it on as the
+//! source of their `Error::Backend`, with whether a later try may succeed and whether the change
+//! was made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+/// Why a file was not opened. Nothing was changed in it.
+///
+/// ```
+/// use countersign_sqlite::{Database, OpenError, Options};
+///
+/// let missing = Database::open("/no/such/folder/countersign.db", &Options::default());
+/// assert!(matches!(missing, Err(OpenError::Engine { .. })));
+/// ```
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file is a database of something else. Name another file.
+    #[error("`{path}` is not a Countersign database but another's: name another file", path = .path.display())]
+    OtherApplication {
+        /// The file.
+        path: PathBuf,
+        /// The number by which its application marks it; 0 if it has tables and no mark.
+        application_id: i32,
+    },
+    /// The file was written by a newer release. Use that one, or restore a backup made before.
+    #[error(
+        "`{path}` has schema {found} and this release knows schemas up to {known}: use the newer \
+         release", path = .path.display()
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The schema that it has.
+        found: u32,
+        /// The newest schema that this release knows.
+        known: u32,
+    },
+    /// The file can be read and not written. Let the process write it and its folder.
+    #[error(
+        "`{path}` cannot be written: let this process write the file and its folder", path = .path.display()
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The name is none of a file that several connections can share. Name a file.
+    #[error("`{path}` names no file: name one", path = .path.display())]
+    NotAFile {
+        /// The name.
+        path: PathBuf,
+    },
+    /// The file cannot keep a write-ahead log, because of where it is. Put it on a local disk.
+    #[error(
+        "`{path}` cannot keep a write-ahead log (its journal is `{mode}`): put it on a local disk", path = .path.display()
+    )]
+    NoWriteAheadLog {
+        /// The file.
+        path: PathBuf,
+        /// The kind of journal that it keeps instead.
+        mode: String,
+    },
+    /// A thread that uses the file was not started. Look at the limits of the process.
+    #[error("no thread was started for the database: {reason}")]
+    NoThread {
+        /// What the system said.
+        reason: String,
+    },
+    /// The engine did not open the file, or did not find in it what it must hold.
+    #[error("`{path}` was not opened: {source}", path = .path.display())]
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: EngineError,
+    },
+}
+
+/// What the engine met while it read or wrote the file: the source of a store's `Error::Backend`.
+///
+/// ```
+/// use countersign_sqlite::EngineError;
+///
+/// assert!(EngineError::Closed.to_string().contains("open it again"));
+/// ```
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Another connection kept the file locked for longer than the busy timeout. Try again.
+    #[error("the file is locked by another connection: try again ({0})")]
+    Busy(#[source] Arc<rusqlite::Error>),
+    /// The disk is full. Make room, and try again.
+    #[error("the disk is full: make room, and try again ({0})")]
+    Full(#[source] Arc<rusqlite::Error>),
+    /// The file or its folder cannot be written. Let the process write them.
+    #[error("the file cannot be written: let this process write the file and its folder ({0})")]
+    ReadOnly(#[source] Arc<rusqlite::Error>),
+    /// The system could not read or write the file. Look at the disk; a later try may succeed.
+    #[error("the system could not read or write the file: look at the disk ({0})")]
+    InputOutput(#[source] Arc<rusqlite::Error>),
+    /// The file is damaged, or is no database. Restore a backup.
+    #[error("the file is damaged or is no database: restore a backup ({0})")]
+    Corrupt(#[source] Arc<rusqlite::Error>),
+    /// A record is not what a store writes. Have `verify` look at the file, and restore a backup.
+    #[error("{place} holds {found}: have the file verified, and restore a backup")]
+    Record {
+        /// Which record, and where in it.
+        place: String,
+        /// What is there.
+        found: String,
+    },
+    /// A time is outside the years 1678 to 2261. Choose shorter limits, or set the clock right.
+    #[error(
+        "time `{time}` cannot be stored: choose limits and a clock within the years 1678 to 2261"
+    )]
+    Time {
+        /// The time.
+        time: DateTime<Utc>,
+    },
+    /// A number is larger than the file can hold. Choose a smaller limit.
+    #[error("{what} is `{value}`, more than can be stored: choose a smaller limit")]
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+        /// The number.
+        value: String,
+    },
+    /// A constraint of the schema refused what a store wrote: another program has changed the file
+    /// since. Have `verify` look at the file.
+    #[error("a constraint of the file refused the change: have the file verified ({0})")]
+    Constraint(#[source] Arc<rusqlite::Error>),
+    /// What was called in the step (the clock, most likely) panicked. Nothing was changed.
+    #[error("a call within the step panicked: look at the clock that the store was given")]
+    Panicked,
+    /// The thread that uses the file has ended.
+    #[error("the database is closed: open it again")]
+    Closed,
+    /// Anything else.
+    #[error("the engine failed: {0}")]
+    Other(#[source] Arc<rusqlite::Error>),
+}
+
+impl EngineError {
+    /// Whether the same call may succeed later without the file being mended.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            EngineError::Busy(_) | EngineError::Full(_) | EngineError::InputOutput(_) => true,
+            EngineError::ReadOnly(_)
+            | EngineError::Corrupt(_)
+            | EngineError::Record { .. }
+            | EngineError::Time { .. }
+            | EngineError::TooLarge { .. }
+            | EngineError::Constraint(_)
+            | EngineError::Panicked
+            | EngineError::Closed
+            | EngineError::Other(_) => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for EngineError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error_code();
+        let error = Arc::new(error);
+        match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => EngineError::Busy(error),
+            Some(ErrorCode::DiskFull) => EngineError::Full(error),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => EngineError::ReadOnly(error),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                EngineError::InputOutput(error)
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                EngineError::Corrupt(error)
+            }
+            Some(ErrorCode::ConstraintViolation) => EngineError::Constraint(error),
+            _ => EngineError::Other(error),
+        }
+    }
+}
+
+/// An engine's error, with whether the change was made all the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) source: EngineError,
+    /// Whether nobody knows if the change was made.
+    pub(crate) unknown: bool,
+}
+
+impl From<EngineError> for Failure {
+    fn from(source: EngineError) -> Self {
+        Failure {
+            source,
+            unknown: false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+/// Why a step on the file ended without a result: the store's own answer, or the engine's failure.
+#[derive(Debug)]
+pub(crate) enum Stop<E> {
+    /// What the contract says: not found, a conflict, a refusal.
+    Answer(E),
+    /// The engine failed.
+    Failed(Failure),
+}
+
+impl<E> From<EngineError> for Stop<E> {
+    fn from(error: EngineError) -> Self {
+        Stop::Failed(error.into())
+    }
+}
+
+impl<E> From<rusqlite::Error> for Stop<E> {
+    fn from(error: rusqlite::Error) -> Self {
+        Stop::Failed(error.into())
+    }
+}
+
+impl<E> From<Failure> for Stop<E> {
+    fn from(failure: Failure) -> Self {
+        Stop::Failed(failure)
+    }
+}
+
+/// An error of a domain crate, which can hold an engine's failure.
+pub(crate) trait StoreError: Sized + Send + 'static {
+    fn backend(failure: Failure) -> Self;
+}
+
+impl<E: StoreError> Stop<E> {
+    pub(crate) fn into_error(self) -> E {
+        match self {
+            Stop::Answer(error) => error,
+            Stop::Failed(failure) => E::backend(failure),
+        }
+    }
+}
+
+macro_rules! store_error {
+    ($domain:ident, $feature:literal, $outcome:path, $wrap:expr) => {
+        #[cfg(feature = $feature)]
+        impl StoreError for $domain::Error {
+            fn backend(failure: Failure) -> Self {
+                use $outcome as Outcome;
+                $domain::Error::Backend {
+                    retryable: failure.source.is_retryable() && !failure.unknown,
+                    outcome: match failure.unknown {
+                        true => Outcome::Unknown,
+                        false => Outcome::NotApplied,
+                    },
+                    source: $wrap(failure.source),
+                }
+            }
+        }
+
+        #[cfg(feature = $feature)]
+        impl From<$domain::Error> for Stop<$domain::Error> {
+            fn from(error: $domain::Error) -> Self {
+                Stop::Answer(error)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "policy")]
+use countersign_policy::store as policy_store;
+
+store_error!(
+    countersign_request,
+    "request",
+    countersign_request::Outcome,
+    Box::new
+);
+store_error!(
+    countersign_breakglass,
+    "breakglass",
+    countersign_breakglass::Outcome,
+    Box::new
+);
+store_error!(
+    policy_store,
+    "policy",
+    countersign_policy::store::Outcome,
+    Arc::new
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_code(code: std::ffi::c_int) -> EngineError {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn what_time_or_room_mends_can_be_tried_again() {
+        use rusqlite::ffi::*;
+        for code in [
+            SQLITE_BUSY,
+            SQLITE_LOCKED,
+            SQLITE_FULL,
+            SQLITE_IOERR,
+            SQLITE_BUSY_SNAPSHOT,
+        ] {
+            assert!(of_code(code).is_retryable(), "{}", of_code(code));
+        }
+        for code in [
+            SQLITE_READONLY,
+            SQLITE_CORRUPT,
+            SQLITE_NOTADB,
+            SQLITE_CONSTRAINT,
+            SQLITE_MISUSE,
+        ] {
+            assert!(!of_code(code).is_retryable(), "{}", of_code(code));
+        }
+    }
+
+    #[test]
+    fn damage_is_said_in_words() {
+        let text = of_code(rusqlite::ffi::SQLITE_CORRUPT).to_string();
+        assert!(text.starts_with("the file is damaged"), "{text}");
+    }
+}

@@ -1,0 +1,28 @@
+//! One SQLite file that keeps access requests, emergencies and policies.
+//!
+//! Each store is a feature: `request`, `breakglass`, `policy`. They share a file and its threads,
+//! and none needs the others.
+
+#![cfg_attr(
+    not(all(feature = "policy", feature = "request", feature = "breakglass")),
+    allow(dead_code, reason = "each store uses a part of what they share")
+)]
+
+#[cfg(feature = "breakglass")]
+mod breakglass;
+mod database;
+mod error;
+mod ledger;
+#[cfg(feature = "request")]
+mod request;
+mod schema;
+mod sql;
+mod worker;
+
+#[cfg(feature = "breakglass")]
+pub use breakglass::EventStore;
+pub use database::{Database, Options, Synchronous};
+pub use error::{EngineError, OpenError};
+pub use ledger::{Head, ParseHeadError};
+#[cfg(feature = "request")]
+pub use request::RequestStore;

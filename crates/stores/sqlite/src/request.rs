@@ -1,0 +1,477 @@
+//! Requests in the file: [`RequestStore`].
+//!
+//! Each call is one transaction, and each rule is the pure function of `countersign-request`, called
+//! inside it; what a call answers is what the store in memory answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_core::clock::Clock;
+use countersign_core::future::BoxFuture;
+use countersign_core::grant::PolicyDigest;
+use countersign_core::id::OperationId;
+use countersign_core::version::{Conflict, Version};
+use countersign_request::{
+    Change, Changed, Cursor, Draft, Error, Filter, Limits, Listing, Page, Person, Profile, Request,
+    RequestId, Store, Terms,
+};
+use rusqlite::{Connection, params};
+
+use crate::database::Database;
+use crate::error::{EngineError, Stop};
+use crate::ledger::{Head, Step, Tip};
+use crate::sql::{self, bound, clamped};
+
+pub(crate) mod rows;
+
+/// Requests of one waiting profile that are read at once, where several profiles are asked for.
+const READ_AHEAD: usize = 16;
+
+/// Keeps requests in a file.
+///
+/// What it promises is the contract of [`Store`]. A version is on the disk when the call that made
+/// it returns, as the file's [`Options`](crate::Options) say.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use countersign_request::*;
+/// use countersign_sqlite::{Database, Options, RequestStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("countersign.db");
+/// let policy: ApprovalPolicy =
+///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#.parse()?;
+/// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+/// let database = Database::open(&path, &Options::default())?;
+/// let store = Arc::new(RequestStore::new(&database, clock.clone()));
+/// let workflow = Workflow::new(store, Arc::new(policy), clock);
+/// let (alice, prod) = (Person::new("alice")?, Profile::new("prod")?);
+/// let draft = workflow.draft(&alice, &prod, Duration::from_secs(600), "look at the slow query")?;
+/// let id = workflow.submit(&draft).await?.request.id;
+/// drop((workflow, database));
+///
+/// let database = Database::open(&path, &Options::default())?;
+/// let store = RequestStore::new(&database, Arc::new(SystemClock));
+/// assert_eq!(store.get(id).await?.requester, alice);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct RequestStore {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    limits: Arc<Limits>,
+}
+
+impl RequestStore {
+    /// The requests of this file, with the default [`Limits`].
+    pub fn new(database: &Database, clock: Arc<dyn Clock>) -> Self {
+        Self::with_limits(database, clock, Limits::default())
+    }
+
+    /// The requests of this file, with other limits. Limits hold for what is created; they are not
+    /// kept in the file.
+    pub fn with_limits(database: &Database, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        Self {
+            database: database.clone(),
+            clock,
+            limits: Arc::new(limits),
+        }
+    }
+
+    /// The head of the ledger: note it where those who can write the file cannot.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the engine fails.
+    pub async fn head(&self) -> Result<Head, Error> {
+        let read = |connection: &Connection| {
+            let tip = Tip::read(connection, &rows::LEDGER)?;
+            Ok(Head::new(rows::LEDGER.store, tip.position, tip.head))
+        };
+        self.database.read(read).await
+    }
+
+    /// Makes one step of this store.
+    async fn write<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Step<'_>, &Limits) -> Result<T, Stop<Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (clock, limits) = (Arc::clone(&self.clock), Arc::clone(&self.limits));
+        let write = move |connection: &Connection| {
+            step(
+                &mut Step::begin(connection, &rows::LEDGER, &*clock)?,
+                &limits,
+            )
+        };
+        self.database.write(write).await
+    }
+}
+
+/// The request in whose history the operation is, if there is one.
+fn done_before(
+    connection: &Connection,
+    operation: Option<OperationId>,
+) -> Result<Option<Request>, EngineError> {
+    match operation {
+        Some(operation) => rows::of_operation(connection, &operation.to_string()),
+        None => Ok(None),
+    }
+}
+
+fn by_id(connection: &Connection, id: RequestId) -> Result<Option<Request>, EngineError> {
+    rows::one(connection, rows::BY_ID, [id.to_string()])
+}
+
+fn shared(requests: Vec<Request>) -> Vec<Arc<Request>> {
+    requests.into_iter().map(Arc::new).collect()
+}
+
+/// Time and id of the place to go on after; all places come after the first.
+fn place(after: Option<&Cursor>, first: i64) -> (i64, String) {
+    match after {
+        Some(cursor) => (clamped(cursor.time), cursor.id.to_string()),
+        None => (first, String::new()),
+    }
+}
+
+/// The first so many, and where to go on if there are more.
+fn listing(
+    mut requests: Vec<Request>,
+    page: Page,
+    time: impl Fn(&Request) -> DateTime<Utc>,
+) -> Listing {
+    let limit = page.effective_limit();
+    let more = requests.len() > limit;
+    requests.truncate(limit);
+    let next = requests.last().filter(|_| more).map(|last| Cursor {
+        time: time(last),
+        id: last.id,
+    });
+    let items = shared(requests);
+    Listing { items, next }
+}
+
+/// Waiting requests of one profile, read a few at a time.
+struct Source<'a> {
+    profile: &'a Profile,
+    place: (i64, String),
+    ready: VecDeque<Request>,
+    done: bool,
+}
+
+impl Source<'_> {
+    /// When and which its next request is; reads on if it must.
+    fn head(
+        &mut self,
+        connection: &Connection,
+        ahead: usize,
+    ) -> Result<Option<(DateTime<Utc>, RequestId)>, EngineError> {
+        if self.ready.is_empty() && !self.done {
+            let (time, id) = &self.place;
+            let parameters = params![self.profile.as_str(), time, id, bound(ahead)];
+            let read = rows::many(connection, rows::WAITING_FOR, parameters)?;
+            self.done = read.len() < ahead;
+            if let Some(last) = read.last() {
+                self.place = (clamped(last.created_at), last.id.to_string());
+            }
+            self.ready = read.into();
+        }
+        let next = self.ready.front();
+        Ok(next.map(|request| (request.created_at, request.id)))
+    }
+}
+
+/// The oldest waiting requests of several profiles. No request is of two of them.
+fn waiting_for(
+    connection: &Connection,
+    profiles: &BTreeSet<Profile>,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Result<Vec<Request>, EngineError> {
+    let ahead = match profiles.len() {
+        1 => limit,
+        _ => READ_AHEAD.min(limit),
+    };
+    let mut sources: Vec<Source<'_>> = Vec::with_capacity(profiles.len());
+    let mut heads = BTreeMap::new();
+    for (number, profile) in profiles.iter().enumerate() {
+        let mut source = Source {
+            profile,
+            place: place(after, i64::MIN),
+            ready: VecDeque::new(),
+            done: false,
+        };
+        heads.extend(source.head(connection, ahead)?.map(|head| (head, number)));
+        sources.push(source);
+    }
+    let mut requests = Vec::new();
+    while requests.len() < limit {
+        let Some((_, number)) = heads.pop_first() else {
+            break;
+        };
+        let Some(source) = sources.get_mut(number) else {
+            break;
+        };
+        requests.extend(source.ready.pop_front());
+        heads.extend(source.head(connection, ahead)?.map(|head| (head, number)));
+    }
+    Ok(requests)
+}
+
+impl Store for RequestStore {
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        Box::pin(async move {
+            let (draft, terms) = (draft.clone(), terms.clone());
+            self.write(move |step, limits| {
+                if let Some(found) = done_before(step.connection, draft.operation)? {
+                    return Ok(Arc::new(draft.first_result(&found)?));
+                }
+                if by_id(step.connection, draft.id)?.is_some() {
+                    return Err(Error::AlreadyExists { id: draft.id }.into());
+                }
+                let at = step.stamp().map_err(Error::from)?;
+                let request = Request::create(&draft, limits, &terms, at)?;
+                rows::insert(step, &request)?;
+                Ok(Arc::new(request))
+            })
+            .await
+        })
+    }
+
+    fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
+        Box::pin(async move {
+            let read = move |connection: &Connection| {
+                let found = by_id(connection, id)?;
+                Ok(Arc::new(found.ok_or(Error::NotFound { id })?))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: RequestId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        Box::pin(async move {
+            let change = change.clone();
+            self.write(move |step, _| {
+                if let Some(found) = done_before(step.connection, change.operation())? {
+                    return Ok(Arc::new(change.first_result(id, &found)?));
+                }
+                let current = by_id(step.connection, id)?.ok_or(Error::NotFound { id })?;
+                let actual = current.updated_at;
+                if actual != expected {
+                    return Err(Error::Conflict(Conflict { expected, actual }).into());
+                }
+                let at = step.stamp().map_err(Error::from)?;
+                let request = current.apply(&change, at).map_err(Error::from)?;
+                rows::update(step, &request)?;
+                Ok(Arc::new(request))
+            })
+            .await
+        })
+    }
+
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move {
+            self.write(move |step, _| {
+                let Some(request) = by_id(step.connection, id)? else {
+                    return Ok(false);
+                };
+                let status = request.status;
+                let at = step.stamp().map_err(Error::from)?;
+                if !request.is_terminal(at.time()) {
+                    return Err(Error::NotTerminal { id, status }.into());
+                }
+                match (ended_before, request.ended_at()) {
+                    (Some(before), Some(ended_at)) if ended_at >= before => {
+                        Err(Error::Retained { id, ended_at }.into())
+                    }
+                    _ => {
+                        rows::delete(step, &request, at)?;
+                        Ok(true)
+                    }
+                }
+            })
+            .await
+        })
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move {
+            let (sql, key) = match filter {
+                Filter::Requester(person) => (rows::OF_REQUESTER, person.to_string()),
+                Filter::Profile(profile) => (rows::OF_PROFILE, profile.to_string()),
+                Filter::Status(status) => (rows::OF_STATUS, rows::status_text(*status).to_owned()),
+            };
+            let read = move |connection: &Connection| {
+                let (time, id) = place(page.after.as_ref(), i64::MAX);
+                let limit = bound(page.effective_limit() + 1);
+                let found = rows::many(connection, sql, params![key, time, id, limit])?;
+                Ok(listing(found, page, |request| request.created_at))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
+        Box::pin(async move {
+            let (person, profile) = (person.clone(), profile.clone());
+            let read = move |connection: &Connection| {
+                let longest = |pinned_to: &str| {
+                    let (person, profile) = (person.as_str(), profile.as_str());
+                    let parameters = params![person, profile, pinned_to, clamped(at)];
+                    rows::one(connection, rows::GRANT, parameters)
+                };
+                let free = longest("")?;
+                let pinned = match policy {
+                    Some(policy) => longest(&policy.to_string())?,
+                    None => None,
+                };
+                let both = free.into_iter().chain(pinned);
+                let longest = both.max_by_key(|request| request.access_until);
+                Ok(longest.map(Arc::new))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn due(
+        &self,
+        at: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move {
+            let limit = bound(Page::first(limit).effective_limit());
+            let read = move |connection: &Connection| {
+                let found = rows::many(connection, rows::DUE, params![clamped(at), limit])?;
+                Ok(shared(found))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move {
+            let profiles = profiles.cloned();
+            let read = move |connection: &Connection| {
+                let limit = page.effective_limit() + 1;
+                let found = match &profiles {
+                    Some(profiles) => {
+                        waiting_for(connection, profiles, page.after.as_ref(), limit)?
+                    }
+                    None => {
+                        let (time, id) = place(page.after.as_ref(), i64::MIN);
+                        rows::many(connection, rows::WAITING, params![time, id, bound(limit)])?
+                    }
+                };
+                Ok(listing(found, page, |request| request.created_at))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        person: &'a Person,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move {
+            let person = person.clone();
+            let read = move |connection: &Connection| {
+                let (time, id) = place(page.after.as_ref(), i64::MAX);
+                let limit = bound(page.effective_limit() + 1);
+                let parameters = params![person.as_str(), clamped(at), time, id, limit];
+                let found = rows::many(connection, rows::OPEN, parameters)?;
+                Ok(listing(found, page, |request| {
+                    request.access_until.unwrap_or(request.decide_by)
+                }))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move {
+            let limit = bound(Page::first(limit).effective_limit());
+            let read = move |connection: &Connection| {
+                let found = rows::many(connection, rows::ENDED, params![clamped(time), limit])?;
+                Ok(shared(found))
+            };
+            self.database.read(read).await
+        })
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin(async move {
+            let limit = bound(Page::first(limit).effective_limit());
+            let read = move |connection: &Connection| Ok(changes_since(connection, after, limit)?);
+            self.database.read(read).await
+        })
+    }
+}
+
+fn changes_since(
+    connection: &Connection,
+    after: Option<Version>,
+    limit: i64,
+) -> Result<Vec<Changed>, EngineError> {
+    let (shipped, changes) = (rows::STATEMENTS, rows::CHANGES);
+    let places = sql::changes_after(connection, shipped, changes, after, limit)?;
+    let mut records: HashMap<i64, Arc<Request>> = HashMap::new();
+    let mut changes = Vec::with_capacity(places.len());
+    for (version, key) in places {
+        let request = match records.get(&key) {
+            Some(request) => Arc::clone(request),
+            None => {
+                let found = rows::one(connection, rows::BY_KEY, [key])?;
+                let request = Arc::new(found.ok_or_else(|| EngineError::Record {
+                    place: format!("the change of version `{version}`"),
+                    found: "no request that it is of".to_owned(),
+                })?);
+                records.insert(key, Arc::clone(&request));
+                request
+            }
+        };
+        if let Some(entry) = request.entry_at(version) {
+            changes.push(Changed {
+                version,
+                entry: Arc::clone(entry),
+                request,
+            });
+        }
+    }
+    Ok(changes)
+}

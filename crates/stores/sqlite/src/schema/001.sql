@@ -1,0 +1,583 @@
+-- Migration 1: requests, events and policies, each with a ledger.
+--
+-- Times are nanoseconds since 1970 in UTC; the views at the end give them as text. Lengths are
+-- nanoseconds. Ids, operations and policy digests are lowercase hexadecimal text.
+--
+-- Invariants that hold for every writer, by triggers: what identifies a record never changes, nor
+-- does a status that nothing leads out of; versions grow; histories and ledgers are appended to;
+-- a record is deleted only when the ledger has just said so. BEFORE INSERT triggers look for what
+-- INSERT OR REPLACE would remove without asking the triggers of DELETE.
+
+CREATE TABLE request_ledger (
+    position INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted')),
+    -- The record, as the key that is never used again: when it was created.
+    record INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    -- Of the history entry; of a deleted record, of its last.
+    digest BLOB NOT NULL,
+    head BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX request_ledger_deleted ON request_ledger (record) WHERE action = 'deleted';
+
+CREATE TABLE request (
+    created_at INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9a-f]*'),
+    requester TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    duration INTEGER NOT NULL,
+    justification TEXT NOT NULL,
+    ticket TEXT,
+    policy TEXT,
+    ends_with_policy INTEGER NOT NULL CHECK (ends_with_policy IN (0, 1)),
+    decide_by INTEGER NOT NULL,
+    -- From here on: what follows from the history, kept for queries.
+    status TEXT NOT NULL CHECK (
+        status IN ('pending', 'approved', 'denied', 'expired', 'cancelled', 'revoked', 'released')
+    ),
+    approved_by TEXT,
+    -- The rule that approved by itself.
+    approved_by_rule TEXT,
+    access_until INTEGER,
+    ended_at INTEGER,
+    note TEXT,
+    updated_at INTEGER NOT NULL,
+    -- Under which policy the access holds: any if empty, none if it is `nothing`.
+    pinned_to TEXT NOT NULL AS (
+        CASE ends_with_policy WHEN 0 THEN '' ELSE coalesce(policy, 'nothing') END
+    ) VIRTUAL,
+    open_until INTEGER AS (
+        CASE status WHEN 'pending' THEN decide_by WHEN 'approved' THEN access_until END
+    ) VIRTUAL
+) STRICT;
+
+CREATE INDEX request_requester ON request (requester, created_at);
+CREATE INDEX request_profile ON request (profile, created_at);
+CREATE INDEX request_status ON request (status, created_at);
+CREATE INDEX request_access ON request (requester, profile, pinned_to, access_until DESC, id)
+    WHERE status = 'approved';
+CREATE INDEX request_deadline ON request (decide_by, id) WHERE status = 'pending';
+CREATE INDEX request_waiting ON request (profile, created_at) WHERE status = 'pending';
+CREATE INDEX request_open ON request (requester, open_until DESC, id) WHERE open_until IS NOT NULL;
+CREATE INDEX request_ended ON request (ended_at, id) WHERE ended_at IS NOT NULL;
+
+CREATE TABLE request_history (
+    record INTEGER NOT NULL REFERENCES request (created_at),
+    version INTEGER NOT NULL,
+    previous INTEGER,
+    action TEXT NOT NULL CHECK (
+        action IN ('created', 'approved_in_part', 'approved', 'denied', 'expired', 'cancelled',
+                   'revoked', 'released', 'noted')
+    ),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'rule', 'time')),
+    actor TEXT CHECK ((actor IS NULL) = (actor_kind = 'time')),
+    reason TEXT,
+    operation TEXT,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (record, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX request_history_version ON request_history (version);
+CREATE INDEX request_history_operation ON request_history (operation) WHERE operation IS NOT NULL;
+
+CREATE TRIGGER request_ledger_grows BEFORE INSERT ON request_ledger
+WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM request_ledger)
+    OR NEW.version <= (
+        SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
+END;
+
+CREATE TRIGGER request_ledger_deletion BEFORE INSERT ON request_ledger
+WHEN NEW.action = 'deleted' AND NOT EXISTS (
+    SELECT 1 FROM request
+    WHERE created_at = NEW.record AND id = NEW.id AND status <> 'pending'
+        AND (status <> 'approved' OR access_until <= NEW.version)
+)
+BEGIN
+    SELECT RAISE(ABORT, 'only a request that is over is deleted');
+END;
+
+CREATE TRIGGER request_ledger_is_not_changed BEFORE UPDATE ON request_ledger
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger is only appended to');
+END;
+
+CREATE TRIGGER request_ledger_is_not_shortened BEFORE DELETE ON request_ledger
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger is only appended to');
+END;
+
+CREATE TRIGGER request_is_created BEFORE INSERT ON request
+WHEN NEW.status <> 'pending' OR NEW.updated_at IS NOT NEW.created_at
+    OR NEW.created_at <= (
+        SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
+    )
+    OR EXISTS (SELECT 1 FROM request WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'a request begins pending, once, at a later version');
+END;
+
+CREATE TRIGGER request_identity BEFORE UPDATE ON request
+WHEN NEW.created_at IS NOT OLD.created_at OR NEW.id IS NOT OLD.id
+    OR NEW.requester IS NOT OLD.requester OR NEW.profile IS NOT OLD.profile
+    OR NEW.duration IS NOT OLD.duration OR NEW.justification IS NOT OLD.justification
+    OR NEW.ticket IS NOT OLD.ticket OR NEW.policy IS NOT OLD.policy
+    OR NEW.ends_with_policy IS NOT OLD.ends_with_policy OR NEW.decide_by IS NOT OLD.decide_by
+BEGIN
+    SELECT RAISE(ABORT, 'who asked for what never changes');
+END;
+
+CREATE TRIGGER request_transition BEFORE UPDATE ON request
+WHEN NEW.status <> OLD.status AND NOT (
+    OLD.status = 'pending' AND NEW.status IN ('approved', 'denied', 'expired', 'cancelled')
+    OR OLD.status = 'approved' AND NEW.status IN ('revoked', 'released')
+)
+BEGIN
+    SELECT RAISE(ABORT, 'the status does not lead to the one that it is to become');
+END;
+
+CREATE TRIGGER request_version BEFORE UPDATE ON request
+WHEN NEW.updated_at <= OLD.updated_at OR NEW.updated_at <= (
+    SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a change makes a later version');
+END;
+
+CREATE TRIGGER request_is_deleted BEFORE DELETE ON request
+WHEN NOT EXISTS (
+    SELECT 1 FROM request_ledger
+    WHERE position = (SELECT max(position) FROM request_ledger)
+        AND action = 'deleted' AND record = OLD.created_at
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a request is deleted when the ledger has just said so');
+END;
+
+CREATE TRIGGER request_history_grows BEFORE INSERT ON request_history
+WHEN NEW.previous IS NOT (SELECT max(version) FROM request_history WHERE record = NEW.record)
+    OR NEW.version <= NEW.previous
+    OR NEW.version IS NOT (SELECT updated_at FROM request WHERE created_at = NEW.record)
+    OR NEW.version <= (
+        SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'a history grows at its end, by the version that the request has');
+END;
+
+CREATE TRIGGER request_history_is_not_changed BEFORE UPDATE ON request_history
+BEGIN
+    SELECT RAISE(ABORT, 'a history is only appended to');
+END;
+
+CREATE TRIGGER request_history_is_deleted BEFORE DELETE ON request_history
+WHEN NOT EXISTS (
+    SELECT 1 FROM request_ledger
+    WHERE position = (SELECT max(position) FROM request_ledger)
+        AND action = 'deleted' AND record = OLD.record
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a history is deleted with its request');
+END;
+
+CREATE TABLE event_ledger (
+    position INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted')),
+    record INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    head BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX event_ledger_deleted ON event_ledger (record) WHERE action = 'deleted';
+
+CREATE TABLE event (
+    created_at INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9a-f]*'),
+    invoker TEXT NOT NULL,
+    -- The spelling that all names of the same person share: rules count by it.
+    invoker_folded TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    duration INTEGER NOT NULL,
+    reason_code TEXT NOT NULL,
+    justification TEXT NOT NULL,
+    ticket TEXT,
+    request_id TEXT,
+    mfa_id TEXT,
+    mfa_method TEXT,
+    mfa_person TEXT,
+    mfa_event TEXT,
+    mfa_verified_at INTEGER,
+    escalate INTEGER NOT NULL CHECK (escalate IN (0, 1)),
+    escalation_rule TEXT,
+    escalation_count INTEGER,
+    escalation_threshold INTEGER,
+    escalation_window INTEGER,
+    override_by TEXT,
+    override_reason TEXT,
+    override_unreviewed TEXT,
+    expires_at INTEGER NOT NULL,
+    -- From here on: what follows from the history, kept for queries.
+    status TEXT NOT NULL CHECK (status IN ('active', 'closed', 'expired')),
+    ended_at INTEGER NOT NULL,
+    note TEXT,
+    review_outcome TEXT,
+    reviewed_by TEXT,
+    review TEXT,
+    reviewed_at INTEGER,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX event_invoker ON event (invoker, created_at);
+CREATE INDEX event_profile ON event (profile, created_at);
+CREATE INDEX event_status ON event (status, created_at);
+CREATE INDEX event_person ON event (invoker_folded, created_at);
+CREATE INDEX event_person_and_profile ON event (invoker_folded, profile, created_at);
+CREATE UNIQUE INDEX event_access ON event (invoker_folded, profile) WHERE status = 'active';
+CREATE INDEX event_deadline ON event (expires_at, id) WHERE status = 'active';
+CREATE INDEX event_unreviewed ON event (ended_at, id) WHERE reviewed_at IS NULL;
+CREATE INDEX event_unreviewed_of ON event (invoker_folded, ended_at, id)
+    WHERE reviewed_at IS NULL;
+CREATE INDEX event_ended ON event (ended_at, id)
+    WHERE reviewed_at IS NOT NULL AND status <> 'active';
+CREATE INDEX event_proof ON event (mfa_id, created_at) WHERE mfa_id IS NOT NULL;
+
+CREATE TABLE event_history (
+    record INTEGER NOT NULL REFERENCES event (created_at),
+    version INTEGER NOT NULL,
+    previous INTEGER,
+    action TEXT NOT NULL CHECK (
+        action IN ('created', 'closed', 'expired', 'noted', 'overridden', 'reviewed')
+    ),
+    outcome TEXT CHECK ((outcome IS NULL) = (action <> 'reviewed')),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'time')),
+    actor TEXT CHECK ((actor IS NULL) = (actor_kind = 'time')),
+    reason TEXT,
+    operation TEXT,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (record, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX event_history_version ON event_history (version);
+CREATE INDEX event_history_operation ON event_history (operation) WHERE operation IS NOT NULL;
+
+CREATE TRIGGER event_ledger_grows BEFORE INSERT ON event_ledger
+WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM event_ledger)
+    OR NEW.version <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
+END;
+
+CREATE TRIGGER event_ledger_deletion BEFORE INSERT ON event_ledger
+WHEN NEW.action = 'deleted' AND NOT EXISTS (
+    SELECT 1 FROM event
+    WHERE created_at = NEW.record AND id = NEW.id AND status <> 'active'
+        AND reviewed_at IS NOT NULL
+)
+BEGIN
+    SELECT RAISE(ABORT, 'only an event that is over and reviewed is deleted');
+END;
+
+CREATE TRIGGER event_ledger_is_not_changed BEFORE UPDATE ON event_ledger
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger is only appended to');
+END;
+
+CREATE TRIGGER event_ledger_is_not_shortened BEFORE DELETE ON event_ledger
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger is only appended to');
+END;
+
+CREATE TRIGGER event_is_created BEFORE INSERT ON event
+WHEN NEW.status <> 'active' OR NEW.updated_at < NEW.created_at
+    OR NEW.created_at <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
+    OR EXISTS (SELECT 1 FROM event WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'an event begins active, once, at a later version');
+END;
+
+CREATE TRIGGER event_is_alone BEFORE INSERT ON event
+WHEN EXISTS (
+    SELECT 1 FROM event
+    WHERE status = 'active' AND invoker_folded = NEW.invoker_folded AND profile = NEW.profile
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a person has one active event for a profile');
+END;
+
+CREATE TRIGGER event_identity BEFORE UPDATE ON event
+WHEN NEW.created_at IS NOT OLD.created_at OR NEW.id IS NOT OLD.id
+    OR NEW.invoker IS NOT OLD.invoker OR NEW.invoker_folded IS NOT OLD.invoker_folded
+    OR NEW.profile IS NOT OLD.profile OR NEW.duration IS NOT OLD.duration
+    OR NEW.reason_code IS NOT OLD.reason_code OR NEW.justification IS NOT OLD.justification
+    OR NEW.ticket IS NOT OLD.ticket OR NEW.request_id IS NOT OLD.request_id
+    OR NEW.mfa_id IS NOT OLD.mfa_id OR NEW.mfa_method IS NOT OLD.mfa_method
+    OR NEW.mfa_person IS NOT OLD.mfa_person OR NEW.mfa_event IS NOT OLD.mfa_event
+    OR NEW.mfa_verified_at IS NOT OLD.mfa_verified_at OR NEW.escalate IS NOT OLD.escalate
+    OR NEW.escalation_rule IS NOT OLD.escalation_rule
+    OR NEW.escalation_count IS NOT OLD.escalation_count
+    OR NEW.escalation_threshold IS NOT OLD.escalation_threshold
+    OR NEW.escalation_window IS NOT OLD.escalation_window
+    OR NEW.override_by IS NOT OLD.override_by OR NEW.override_reason IS NOT OLD.override_reason
+    OR NEW.override_unreviewed IS NOT OLD.override_unreviewed
+    OR NEW.expires_at IS NOT OLD.expires_at
+BEGIN
+    SELECT RAISE(ABORT, 'who declared what never changes');
+END;
+
+CREATE TRIGGER event_transition BEFORE UPDATE ON event
+WHEN NEW.status <> OLD.status AND OLD.status <> 'active'
+BEGIN
+    SELECT RAISE(ABORT, 'the status does not lead to the one that it is to become');
+END;
+
+CREATE TRIGGER event_is_reviewed_once BEFORE UPDATE ON event
+WHEN OLD.reviewed_at IS NOT NULL AND (
+    NEW.reviewed_at IS NOT OLD.reviewed_at OR NEW.review_outcome IS NOT OLD.review_outcome
+    OR NEW.reviewed_by IS NOT OLD.reviewed_by OR NEW.review IS NOT OLD.review
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a review never changes');
+END;
+
+CREATE TRIGGER event_version BEFORE UPDATE ON event
+WHEN NEW.updated_at <= OLD.updated_at OR NEW.updated_at <= (
+    SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a change makes a later version');
+END;
+
+CREATE TRIGGER event_is_deleted BEFORE DELETE ON event
+WHEN NOT EXISTS (
+    SELECT 1 FROM event_ledger
+    WHERE position = (SELECT max(position) FROM event_ledger)
+        AND action = 'deleted' AND record = OLD.created_at
+)
+BEGIN
+    SELECT RAISE(ABORT, 'an event is deleted when the ledger has just said so');
+END;
+
+-- An event that begins by an override is written at its second version.
+CREATE TRIGGER event_history_grows BEFORE INSERT ON event_history
+WHEN NEW.previous IS NOT (SELECT max(version) FROM event_history WHERE record = NEW.record)
+    OR NEW.version <= NEW.previous
+    OR NEW.version > coalesce(
+        (SELECT updated_at FROM event WHERE created_at = NEW.record), NEW.version - 1
+    )
+    OR NEW.version <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
+BEGIN
+    SELECT RAISE(ABORT, 'a history grows at its end, up to the version that the event has');
+END;
+
+CREATE TRIGGER event_history_is_not_changed BEFORE UPDATE ON event_history
+BEGIN
+    SELECT RAISE(ABORT, 'a history is only appended to');
+END;
+
+CREATE TRIGGER event_history_is_deleted BEFORE DELETE ON event_history
+WHEN NOT EXISTS (
+    SELECT 1 FROM event_ledger
+    WHERE position = (SELECT max(position) FROM event_ledger)
+        AND action = 'deleted' AND record = OLD.record
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a history is deleted with its event');
+END;
+
+CREATE TABLE policy_ledger (
+    position INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('put', 'deleted')),
+    -- The oldest version of the name that is kept after a put; the last version before a deletion.
+    kept_from INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    -- The policy's; of a deletion, the last policy's.
+    digest BLOB NOT NULL,
+    head BLOB NOT NULL
+) STRICT;
+
+-- Every version that is kept.
+CREATE TABLE policy_version (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    -- Canonical JSON.
+    document TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX policy_version_name ON policy_version (name, version);
+
+-- The current version of each name.
+CREATE TABLE policy (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL REFERENCES policy_version (version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER policy_ledger_grows BEFORE INSERT ON policy_ledger
+WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM policy_ledger)
+    OR NEW.version <= (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
+END;
+
+CREATE TRIGGER policy_ledger_is_not_changed BEFORE UPDATE ON policy_ledger
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger is only appended to');
+END;
+
+CREATE TRIGGER policy_ledger_is_not_shortened BEFORE DELETE ON policy_ledger
+BEGIN
+    SELECT RAISE(ABORT, 'the ledger is only appended to');
+END;
+
+CREATE TRIGGER policy_version_is_put BEFORE INSERT ON policy_version
+WHEN NEW.version <= (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+BEGIN
+    SELECT RAISE(ABORT, 'a put makes a later version');
+END;
+
+CREATE TRIGGER policy_version_is_not_changed BEFORE UPDATE ON policy_version
+BEGIN
+    SELECT RAISE(ABORT, 'a version never changes: put another');
+END;
+
+CREATE TRIGGER policy_version_is_deleted BEFORE DELETE ON policy_version
+WHEN NOT EXISTS (
+    SELECT 1 FROM policy_ledger
+    WHERE position = (SELECT max(position) FROM policy_ledger)
+        AND name = OLD.name AND (action = 'deleted' OR OLD.version < kept_from)
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a version is deleted when the ledger has just said so');
+END;
+
+CREATE TRIGGER policy_is_put BEFORE INSERT ON policy
+WHEN NOT EXISTS (
+    SELECT 1 FROM policy_version WHERE version = NEW.version AND name = NEW.name
+) OR EXISTS (SELECT 1 FROM policy WHERE name = NEW.name)
+BEGIN
+    SELECT RAISE(ABORT, 'a policy begins once, at a version of its name');
+END;
+
+CREATE TRIGGER policy_changes BEFORE UPDATE ON policy
+WHEN NEW.name IS NOT OLD.name OR NEW.version <= OLD.version OR NOT EXISTS (
+    SELECT 1 FROM policy_version WHERE version = NEW.version AND name = NEW.name
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a policy changes to a later version of its name');
+END;
+
+CREATE TRIGGER policy_is_deleted BEFORE DELETE ON policy
+WHEN NOT EXISTS (
+    SELECT 1 FROM policy_ledger
+    WHERE position = (SELECT max(position) FROM policy_ledger)
+        AND action = 'deleted' AND name = OLD.name
+)
+BEGIN
+    SELECT RAISE(ABORT, 'a policy is deleted when the ledger has just said so');
+END;
+
+-- What people read: times as text in UTC, lengths in seconds.
+
+CREATE VIEW request_utc AS SELECT
+    id,
+    requester,
+    profile,
+    duration / 1e9 AS duration_seconds,
+    justification,
+    ticket,
+    policy,
+    ends_with_policy,
+    strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000000000 - (created_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (created_at % 1000000000 + 1000000000) % 1000000000) AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%S', decide_by / 1000000000 - (decide_by % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (decide_by % 1000000000 + 1000000000) % 1000000000) AS decide_by,
+    status,
+    approved_by,
+    approved_by_rule,
+    strftime('%Y-%m-%dT%H:%M:%S', access_until / 1000000000 - (access_until % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (access_until % 1000000000 + 1000000000) % 1000000000) AS access_until,
+    strftime('%Y-%m-%dT%H:%M:%S', ended_at / 1000000000 - (ended_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (ended_at % 1000000000 + 1000000000) % 1000000000) AS ended_at,
+    note,
+    strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000000 - (updated_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (updated_at % 1000000000 + 1000000000) % 1000000000) AS updated_at
+FROM request;
+
+CREATE VIEW request_history_utc AS SELECT
+    request.id AS id,
+    strftime('%Y-%m-%dT%H:%M:%S', history.version / 1000000000 - (history.version % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.version % 1000000000 + 1000000000) % 1000000000) AS version,
+    strftime('%Y-%m-%dT%H:%M:%S', history.previous / 1000000000 - (history.previous % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.previous % 1000000000 + 1000000000) % 1000000000) AS previous,
+    history.action AS action,
+    history.actor_kind AS actor_kind,
+    history.actor AS actor,
+    history.reason AS reason,
+    history.operation AS operation
+FROM request_history AS history JOIN request ON request.created_at = history.record;
+
+CREATE VIEW event_utc AS SELECT
+    id,
+    invoker,
+    profile,
+    duration / 1e9 AS duration_seconds,
+    reason_code,
+    justification,
+    ticket,
+    request_id,
+    mfa_id,
+    mfa_method,
+    strftime('%Y-%m-%dT%H:%M:%S', mfa_verified_at / 1000000000 - (mfa_verified_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (mfa_verified_at % 1000000000 + 1000000000) % 1000000000) AS mfa_verified_at,
+    escalate,
+    escalation_rule,
+    escalation_count,
+    override_by,
+    override_reason,
+    override_unreviewed,
+    strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000000000 - (created_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (created_at % 1000000000 + 1000000000) % 1000000000) AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%S', expires_at / 1000000000 - (expires_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (expires_at % 1000000000 + 1000000000) % 1000000000) AS expires_at,
+    status,
+    strftime('%Y-%m-%dT%H:%M:%S', ended_at / 1000000000 - (ended_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (ended_at % 1000000000 + 1000000000) % 1000000000) AS ended_at,
+    note,
+    review_outcome,
+    reviewed_by,
+    review,
+    strftime('%Y-%m-%dT%H:%M:%S', reviewed_at / 1000000000 - (reviewed_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (reviewed_at % 1000000000 + 1000000000) % 1000000000) AS reviewed_at,
+    strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000000 - (updated_at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (updated_at % 1000000000 + 1000000000) % 1000000000) AS updated_at
+FROM event;
+
+CREATE VIEW event_history_utc AS SELECT
+    event.id AS id,
+    strftime('%Y-%m-%dT%H:%M:%S', history.version / 1000000000 - (history.version % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.version % 1000000000 + 1000000000) % 1000000000) AS version,
+    strftime('%Y-%m-%dT%H:%M:%S', history.previous / 1000000000 - (history.previous % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.previous % 1000000000 + 1000000000) % 1000000000) AS previous,
+    history.action AS action,
+    history.outcome AS outcome,
+    history.actor_kind AS actor_kind,
+    history.actor AS actor,
+    history.reason AS reason,
+    history.operation AS operation
+FROM event_history AS history JOIN event ON event.created_at = history.record;
+
+CREATE VIEW policy_utc AS SELECT
+    kept.name AS name,
+    strftime('%Y-%m-%dT%H:%M:%S', kept.version / 1000000000 - (kept.version % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (kept.version % 1000000000 + 1000000000) % 1000000000) AS version,
+    kept.version = policy.version AS is_current,
+    kept.digest AS digest,
+    kept.document AS document
+FROM policy_version AS kept JOIN policy ON policy.name = kept.name;
