@@ -7,6 +7,9 @@ use crate::Page;
 use crate::record::Draft;
 use crate::transition::Status;
 
+/// An id that is negative as a signed number.
+const LARGE: u64 = 1 << 63;
+
 async fn waiting(ground: &Ground, profiles: &[&str]) -> Vec<u64> {
     let profiles = profiles.iter().map(|name| profile(name)).collect();
     bits(&ground.all(&Pages::Waiting(Some(profiles)), 2).await)
@@ -19,12 +22,12 @@ async fn open(ground: &Ground, at: chrono::DateTime<chrono::Utc>) -> Vec<u64> {
 /// What waits is pending, for one of the profiles, oldest first over all of them.
 pub async fn what_waits_is_merged_oldest_first(ground: Ground) {
     for (bits, name) in [
-        (6, "prod"),
-        (5, "stage"),
+        (6, "stage"),
+        (5, "prod"),
         (4, "dev"),
-        (3, "prod"),
+        (3, "stage"),
         (2, "dev"),
-        (1, "stage"),
+        (1, "prod"),
     ] {
         ground.create(&draft_for(bits, name)).await;
     }
@@ -76,27 +79,37 @@ pub async fn what_is_open_is_open_to_its_last_nanosecond(ground: Ground) {
 
 /// What is open comes by its end, last first, then by id, and pages go on among equals.
 pub async fn what_is_open_comes_by_its_end(ground: Ground) {
-    // All of them end at the same time, but for the first and the last.
-    let hours = |hours: u32| Draft {
-        duration: HOUR * hours,
-        ..draft(hours.into())
-    };
-    for wanted in [8, 5, 3, 6, 4, 7, 2] {
-        ground.create(&hours(wanted)).await;
+    // Five end at the same time: asked for so many hours, approved so many hours after the start.
+    let asked = [(5, 5, 2), (3, 3, 4), (6, 6, 1), (4, 4, 3), (LARGE, 7, 0)];
+    let (pending, last) = (8, 2);
+    ground.create(&draft(pending)).await;
+    for (bits, hours, _) in asked.into_iter().chain([(last, 2, 0)]) {
+        let draft = Draft {
+            duration: HOUR * hours,
+            ..draft(bits)
+        };
+        ground.create(&draft).await;
     }
-    for (after, bits) in [(0, 7), (1, 6), (2, 5), (3, 4), (4, 3), (4, 2)] {
-        ground.clock.set(start() + HOUR * after + NANOSECOND * 100);
-        ground.change(bits, &approve("bob")).await;
+    for hour in 0..5 {
+        ground.clock.set(start() + HOUR * hour + NANOSECOND * 100);
+        for (bits, ..) in asked.iter().filter(|(.., after)| *after == hour) {
+            ground.change(*bits, &approve("bob")).await;
+        }
     }
+    ground.change(last, &approve("bob")).await;
     assert_eq!(
         open(&ground, start()).await,
-        [8, 3, 4, 5, 6, 7, 2],
+        [pending, 3, 4, 5, 6, LARGE, last],
         "by their end, last first, then smallest id first"
     );
     let pages = Pages::Open(person("alice"), start());
-    let place = pages.place(&ground.get(5).await.clone());
+    let place = pages.place(&*ground.get(5).await);
     let next = Page::after(place, 2);
-    assert_eq!(ground.ids(&pages, next).await, [6, 7], "by id among equals");
+    assert_eq!(
+        ground.ids(&pages, next).await,
+        [6, LARGE],
+        "by id among equals"
+    );
 }
 
 /// A pending request is due from its deadline on.
@@ -117,20 +130,20 @@ pub async fn what_is_due_is_due_at_its_deadline(ground: Ground) {
 /// What is due comes by its deadline, earliest first, then by id; a limit takes the first.
 pub async fn what_is_due_comes_earliest_first(ground: Ground) {
     ground.create(&draft_for(1, "prod")).await;
-    ground.create(&draft_for(7, "2h")).await;
+    ground.create(&draft_for(LARGE, "2h")).await;
     ground.clock.set(start() + HOUR + NANOSECOND);
     ground.create(&draft_for(5, "1h")).await;
     ground.clock.set(start() + HOUR * 22 + NANOSECOND);
     ground.create(&draft_for(9, "1h")).await;
     assert_eq!(
         ground.due(far(), 0).await,
-        [5, 7, 9, 1],
+        [5, LARGE, 9, 1],
         "earliest, then id"
     );
-    assert_eq!(ground.due(far(), 2).await, [5, 7], "the first two");
+    assert_eq!(ground.due(far(), 2).await, [5, LARGE], "the first two");
     assert_eq!(
         ground.due(start() + HOUR * 3, 0).await,
-        [5, 7],
+        [5, LARGE],
         "until then"
     );
 }
@@ -191,7 +204,7 @@ pub async fn what_ended_comes_earliest_first(ground: Ground) {
     for bits in 1..=4 {
         ground.create(&draft(bits)).await;
     }
-    ground.create(&draft_for(9, "2h")).await;
+    ground.create(&draft_for(LARGE, "2h")).await;
     ground.clock.set(start() + HOUR + NANOSECOND * 4);
     ground.create(&draft_for(8, "1h")).await;
     for bits in [3, 1, 4, 2] {
@@ -199,12 +212,12 @@ pub async fn what_ended_comes_earliest_first(ground: Ground) {
         ground.change(bits, &deny("bob")).await;
     }
     ground.clock.set(start() + HOUR * 3);
-    for bits in [9, 8] {
+    for bits in [LARGE, 8] {
         ground.change(bits, &crate::Change::expire()).await;
     }
     assert_eq!(
         ground.ended(far(), 0).await,
-        [3, 1, 4, 2, 8, 9],
+        [3, 1, 4, 2, 8, LARGE],
         "by the end"
     );
     assert_eq!(

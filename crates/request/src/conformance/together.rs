@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ground::*;
 use crate::error::Error;
@@ -184,8 +185,9 @@ pub async fn one_of_twenty_deletes(ground: Ground) {
 
 /// A reader who follows the changes of 50 writers is told each once, in order, and skips none.
 pub async fn a_follower_skips_no_change(ground: Ground) {
+    let finished = Arc::new(AtomicU64::new(0));
     let tasks = (0..51).map(|n| {
-        let store = Arc::clone(&ground.store);
+        let (store, finished) = (Arc::clone(&ground.store), Arc::clone(&finished));
         async move {
             let mut seen: Vec<Version> = Vec::new();
             if n > 0 {
@@ -193,11 +195,18 @@ pub async fn a_follower_skips_no_change(ground: Ground) {
                 let version = created.expect("created").updated_at;
                 let noted = store.update(id(n), version, &note("bob", "seen")).await;
                 noted.expect("nobody else changes it");
+                finished.fetch_add(1, Ordering::SeqCst);
                 return seen;
             }
-            while seen.len() < 100 {
+            // A store that tells too much is left before it tells without end.
+            while seen.len() <= 100 {
+                let last_look = finished.load(Ordering::SeqCst) == 50;
                 let told = store.changes_since(seen.last().copied(), 7).await;
-                seen.extend(told.expect("changes can be read").iter().map(|c| c.version));
+                let told = told.expect("changes can be read");
+                if told.is_empty() && last_look {
+                    break;
+                }
+                seen.extend(told.iter().map(|changed| changed.version));
                 give_way().await;
             }
             seen
@@ -206,6 +215,7 @@ pub async fn a_follower_skips_no_change(ground: Ground) {
     let seen = ground.suite.together(tasks).await.swap_remove(0);
     let all = ground.all_changes(None, 0).await;
     let all: Vec<_> = all.iter().map(|changed| changed.version).collect();
+    assert_eq!(all.len(), 100, "every change was made");
     assert_eq!(seen, all, "each change once, in order, and none skipped");
 }
 

@@ -1,0 +1,304 @@
+//! The reads of the naive store.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use countersign_request::*;
+
+use super::{Made, Naive};
+use crate::faults::Fault;
+
+/// When what is open is over.
+fn ends_at(request: &Request) -> DateTime<Utc> {
+    request.access_until.unwrap_or(request.decide_by)
+}
+
+impl Naive {
+    pub(super) fn get(&self, id: RequestId) -> Made {
+        let state = self.lock();
+        let mut place = state.place(|other| self.same_id(other, id));
+        if self.is(Fault::MissingIsTheNext) {
+            place = place.or_else(|| state.place(|other| other < id));
+        }
+        place
+            .map(|place| state.requests[place].clone())
+            .ok_or(Error::NotFound { id })
+    }
+
+    fn limit(&self, limit: usize) -> usize {
+        match (self.fault, limit) {
+            (Fault::ZeroIsNone, 0) => 0,
+            (Fault::ZeroIsMost, 0) => 1_000,
+            (Fault::LimitOff, 1..) => limit.min(1_000_000),
+            (Fault::LimitOf999, 1_000..) => 999,
+            _ => Page::first(limit).effective_limit(),
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Request>> {
+        let state = self.lock();
+        match self.fault {
+            Fault::IndexAfterTheRecord => state.before.clone(),
+            _ => state.requests.clone(),
+        }
+    }
+
+    fn by_id(&self, one: RequestId, other: RequestId) -> Ordering {
+        match self.fault {
+            Fault::IdsSigned => (one.to_bits() as i64).cmp(&(other.to_bits() as i64)),
+            _ => one.cmp(&other),
+        }
+    }
+
+    fn same_name(&self, one: &str, other: &str) -> bool {
+        match self.fault {
+            Fault::NamesOfAnyCase => one.eq_ignore_ascii_case(other),
+            Fault::NamesAsPatterns => {
+                let fits = |(a, b): (char, char)| a == '_' || a == b;
+                one.chars().count() == other.chars().count()
+                    && one.chars().zip(other.chars()).all(fits)
+            }
+            _ => one == other,
+        }
+    }
+
+    /// The page of those that are wanted, in the order of their places.
+    fn page(
+        &self,
+        page: Page,
+        newest_first: bool,
+        place: impl Fn(&Request) -> Cursor,
+        wanted: impl Fn(&Request) -> bool,
+    ) -> Listing {
+        let order = |one: &Cursor, other: &Cursor| {
+            let by_time = one.time.cmp(&other.time);
+            let by_time = if newest_first {
+                by_time.reverse()
+            } else {
+                by_time
+            };
+            by_time.then(self.by_id(one.id, other.id))
+        };
+        let limit = self.limit(page.limit);
+        let mut items = self.all();
+        items.sort_by(|one, other| order(&place(one), &place(other)));
+        if self.is(Fault::CursorOfTheRecord) {
+            let named = page
+                .after
+                .and_then(|after| items.iter().position(|r| r.id == after.id));
+            items.drain(..named.map_or(0, |named| named + 1));
+        } else if let Some(after) = page.after {
+            let anew = self.is(Fault::PagesBeginAnew) && self.lock().reopened_at.is_some();
+            items.retain(|request| {
+                let here = place(request);
+                match self.fault {
+                    _ if anew => true,
+                    Fault::CursorSkipsTies if here.time == after.time => false,
+                    Fault::CursorRepeats => order(&here, &after).is_ge(),
+                    _ => order(&here, &after).is_gt(),
+                }
+            });
+        }
+        if self.is(Fault::LimitBeforeFilter) {
+            items.truncate(limit);
+        }
+        items.retain(|request| wanted(request));
+        let more = items.len() > limit || self.is(Fault::NextOnTheLastPage);
+        items.truncate(limit);
+        let next = items.last().filter(|_| more && !self.is(Fault::NextNever));
+        let next = next.map(|last| place(last));
+        Listing { items, next }
+    }
+
+    pub(super) fn list(&self, filter: &Filter, page: Page) -> Listing {
+        let place = |request: &Request| Cursor {
+            time: match self.fault {
+                Fault::LastChangedFirst => request.updated_at.time(),
+                _ => request.created_at,
+            },
+            id: request.id,
+        };
+        self.page(
+            page,
+            !self.is(Fault::OldestFirst),
+            place,
+            |request| match filter {
+                Filter::Requester(person) => {
+                    self.same_name(person.as_str(), request.requester.as_str())
+                }
+                Filter::Profile(profile) => {
+                    self.same_name(profile.as_str(), request.profile.as_str())
+                }
+                Filter::Status(status) => *status == request.status,
+            },
+        )
+    }
+
+    pub(super) fn find_grant(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        policy: Option<PolicyDigest>,
+        at: DateTime<Utc>,
+    ) -> Option<Arc<Request>> {
+        if self.is(Fault::GrantsLost) && self.lock().reopened_at.is_some() {
+            return None;
+        }
+        let mut found = self.all();
+        found.retain(|request| {
+            let whose = match self.fault {
+                Fault::GrantOfAnySpelling => request.requester.same_person(person),
+                _ => request.requester == *person,
+            };
+            let what = request.profile == *profile || self.is(Fault::GrantOfAnyProfile);
+            let until = request.access_until;
+            let status = request.status == Status::Approved || self.is(Fault::GrantAfterItsEnd);
+            let now = match self.fault {
+                Fault::GrantToItsEnd => until.is_some_and(|until| until >= at),
+                _ => until.is_some_and(|until| until > at),
+            };
+            whose && what && status && now
+        });
+        let holds = |request: &Request| {
+            let pinned = match self.fault {
+                Fault::PinOff => false,
+                Fault::PolicyPins => request.policy.is_some(),
+                _ => request.ends_with_policy,
+            };
+            let unknown = self.is(Fault::PinOfUnknown) && policy.is_none();
+            !pinned || unknown || policy.is_some() && policy == request.policy
+        };
+        if !self.is(Fault::PinHidesShorter) {
+            found.retain(|request| holds(request));
+        }
+        let longest = match self.fault {
+            Fault::FirstGrant => found.into_iter().next(),
+            _ => found.into_iter().max_by_key(|request| request.access_until),
+        };
+        longest.filter(|request| holds(request))
+    }
+
+    pub(super) fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<Arc<Request>> {
+        let mut due = self.all();
+        due.retain(|request| {
+            let pending = request.status == Status::Pending || self.is(Fault::DueWhenDecided);
+            pending
+                && match self.fault {
+                    Fault::DueTooLate => request.decide_by < at,
+                    Fault::DueTooEarly => request.decide_by <= at + TimeDelta::nanoseconds(1),
+                    _ => request.decide_by <= at,
+                }
+        });
+        if !self.is(Fault::DueByCreation) {
+            due.sort_by(|one, other| {
+                let by_time = one.decide_by.cmp(&other.decide_by);
+                by_time.then(self.by_id(one.id, other.id))
+            });
+        }
+        due.truncate(self.limit(limit));
+        due
+    }
+
+    pub(super) fn waiting(&self, profiles: Option<&BTreeSet<Profile>>, page: Page) -> Listing {
+        let place = |request: &Request| Cursor {
+            time: request.created_at,
+            id: request.id,
+        };
+        let any = |set: &BTreeSet<Profile>| self.is(Fault::NoProfileIsAny) && set.is_empty();
+        let wanted = |request: &Request| {
+            request.status == Status::Pending
+                && profiles.is_none_or(|set| any(set) || set.contains(&request.profile))
+                && !(self.is(Fault::WaitingHidesOverdue) && request.decide_by <= self.clock.now())
+        };
+        let mut listing = self.page(page, self.is(Fault::WaitingNewestFirst), place, wanted);
+        if self.is(Fault::WaitingByProfile) {
+            listing.items.sort_by_key(|request| request.profile.clone());
+        }
+        listing
+    }
+
+    pub(super) fn open(&self, person: &Person, at: DateTime<Utc>, page: Page) -> Listing {
+        let place = |request: &Request| Cursor {
+            time: match self.fault {
+                Fault::OpenByCreation => request.created_at,
+                _ => ends_at(request),
+            },
+            id: request.id,
+        };
+        self.page(page, true, place, |request| {
+            let status = matches!(request.status, Status::Pending | Status::Approved);
+            status
+                && self.same_name(person.as_str(), request.requester.as_str())
+                && match self.fault {
+                    Fault::OpenToItsEnd => ends_at(request) >= at,
+                    _ => ends_at(request) > at,
+                }
+        })
+    }
+
+    pub(super) fn ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<Arc<Request>> {
+        let end = |request: &Request| {
+            let end = request.ended_at()?;
+            Some(match (self.fault, request.status) {
+                (Fault::EndedWhenMarked, Status::Expired) => {
+                    let marked = |entry: &&Arc<HistoryEntry>| entry.action == Action::Expired;
+                    request.history.iter().find(marked)?.to.time()
+                }
+                (Fault::EndedWhenTouched, Status::Denied) => request.updated_at.time(),
+                _ => end,
+            })
+        };
+        let mut ended = self.all();
+        ended.retain(|request| {
+            end(request).is_some_and(|end| match self.fault {
+                Fault::EndedAtItsTime => end <= time,
+                _ => end < time,
+            })
+        });
+        if !self.is(Fault::EndedByCreation) {
+            ended
+                .sort_by(|one, other| end(one).cmp(&end(other)).then(self.by_id(one.id, other.id)));
+        }
+        ended.truncate(self.limit(limit));
+        ended
+    }
+
+    pub(super) fn changes_since(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
+        let mut requests = self.all();
+        if self.is(Fault::DeletedTold) {
+            requests.extend(self.lock().deleted.iter().cloned());
+        }
+        let anew = self.is(Fault::StreamBeginsAnew) && self.lock().reopened_at == after;
+        let mut changes = Vec::new();
+        for request in requests {
+            let entries = match self.fault {
+                Fault::ChangesOfTheLast => &request.history[request.history.len() - 1..],
+                _ => &request.history[..],
+            };
+            changes.extend(entries.iter().map(|entry| Changed {
+                version: entry.to,
+                entry: entry.clone(),
+                request: match self.fault {
+                    Fault::ChangesAsTheyWere => Arc::new(request.as_of(entry.to).unwrap()),
+                    _ => request.clone(),
+                },
+            }));
+        }
+        changes.retain(|changed| {
+            after.is_none_or(|after| match self.fault {
+                _ if anew => true,
+                Fault::ChangesFromTheVersion => changed.version >= after,
+                Fault::ChangesSkipTheNext => changed.version.as_nanos() - 1 > after.as_nanos(),
+                _ => changed.version > after,
+            })
+        });
+        match self.fault {
+            Fault::ChangesByRequest => changes.sort_by_key(|changed| Reverse(changed.request.id)),
+            _ => changes.sort_by_key(|changed| changed.version),
+        }
+        changes.truncate(self.limit(limit));
+        changes
+    }
+}
