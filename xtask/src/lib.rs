@@ -44,3 +44,7 @@ mod requests {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/breakglass.md")]
 mod breakglass {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/backends.md")]
+mod backends {}

@@ -93,7 +93,7 @@ pub use countersign_core::id::{
 };
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
-pub use countersign_core::version::{Conflict, Version, VersionError};
+pub use countersign_core::version::{Conflict, Version, VersionError, VersionSource};
 
 /// A place in a list of requests; see [`countersign_core::table::Cursor`].
 pub type Cursor = countersign_core::table::Cursor<RequestId>;
