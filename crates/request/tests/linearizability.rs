@@ -1,10 +1,6 @@
-//! Histories of the store under load, recorded on several threads and checked against the
-//! sequential specification; and stores that must be rejected. `cargo xtask linearizability` runs
-//! the long form.
-//!
-//! The requests of one person are a part of their own: every call but `Pass` and `List` looks at
-//! or changes those of one person only. What couples the parts is the clock, whose every move is
-//! in each part, and the order of versions, which is checked over the whole store.
+//! Histories of the store in memory under load, recorded on several threads and checked against
+//! the sequential specification; and stores that must be rejected. `cargo xtask linearizability`
+//! runs the long form.
 #![cfg(not(any(countersign_loom, countersign_shuttle)))]
 #![allow(
     clippy::unwrap_used,
@@ -13,98 +9,39 @@
     clippy::panic
 )]
 
+mod histories;
+
 use std::sync::{Arc, Mutex};
 
-use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
-use countersign_core::sync::history::{Event, Recorder, explain};
-use countersign_request::Status;
+use countersign_core::sync::history::load::{Load, record};
+use countersign_core::sync::history::{Recorder, explain};
+use countersign_request::{BoxFuture, Clock, InMemory};
 
-use specification::{Answer, Call, Harness, IDS, Naive, PEOPLE, Wish};
+use histories::specification::{Answer, Call, IDS, Naive, PEOPLE};
+use histories::{choose, part};
 
-mod specification;
+struct Memory;
 
-type History = Vec<Event<Call, Answer>>;
+impl histories::Subject for Memory {
+    type Store = InMemory;
 
-/// Draws a call; `ids` says how many requests there are.
-fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
-    let id = 1 + random.below(ids);
-    let person = random.below(ids.div_ceil(2)) as usize;
-    let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
-    match random.below(100) {
-        0..15 => Call::Create(id),
-        15..45 => Call::Change(id, wish),
-        45..60 => match last.and_then(Answer::request) {
-            Some(request) => Call::ChangeAt(request.id.to_bits(), request.updated_at, wish),
-            None => Call::Get(id),
-        },
-        60..75 => Call::Get(id),
-        75..83 => Call::Delete(id),
-        83..89 => Call::FindGrant(person, random.below(80) as u32),
-        89..94 => Call::ListOf(person),
-        94..98 => Call::List(Status::ALL[random.below(6) as usize]),
-        // No length here is a multiple of 7 hours, so that no deadline falls on a moved clock and
-        // the order of versions within a few microseconds decides nothing.
-        _ => Call::Pass(7),
+    fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (InMemory, Self)> {
+        Box::pin(async move { (InMemory::new(clock), Memory) })
     }
-}
 
-fn of_the_store(load: Load, ids: u64) -> History {
-    let harness = Arc::new(Harness::new());
-    let performing = Arc::clone(&harness);
-    let history = record(
-        load,
-        &Arc::new(Recorder::new()),
-        move |random, last| choose(random, last, ids),
-        move |call| {
-            let harness = Arc::clone(&performing);
-            async move { harness.perform(call).await }
-        },
-    );
-    harness.store.audit().unwrap();
-    history
-}
-
-fn part(history: &History, person: usize) -> History {
-    let belongs = |call: Call| matches!(call, Call::Pass(_)) || call.person() == Some(person);
-    history
-        .iter()
-        .filter(|event| belongs(event.call))
-        .cloned()
-        .collect()
-}
-
-fn versions(history: &History) -> Result<(), String> {
-    check_versions(
-        history
-            .iter()
-            .filter(|event| event.call.writes())
-            .filter_map(|event| {
-                let request = event.answer.request()?;
-                Some((event.began, event.ended, request.updated_at))
-            }),
-    )
+    fn audit(&self, store: &InMemory) -> Result<(), String> {
+        store.audit()
+    }
 }
 
 #[test]
 fn histories_are_linearizable() {
-    Campaign::new("request", 20).run(|campaign, seed| {
-        let (tasks, calls) = (16, 40);
-        let history = of_the_store(Load { tasks, calls, seed }, IDS);
-        for person in 0..PEOPLE {
-            campaign.check(Naive::part(), &part(&history, person));
-        }
-        versions(&history).unwrap();
-    });
+    histories::are_linearizable::<Memory>("request", 20);
 }
 
 #[test]
 fn whole_histories_are_linearizable_with_exact_versions() {
-    Campaign::new("request_whole", 40).run(|campaign, seed| {
-        let (tasks, calls) = (16, 8);
-        let history = of_the_store(Load { tasks, calls, seed }, 3);
-        campaign.check(Naive::whole(), &history);
-        versions(&history).unwrap();
-    });
+    histories::are_linearizable_as_a_whole::<Memory>("request_whole", 40);
 }
 
 /// The specification under a lock is a store; so it can be broken in one way at a time.

@@ -207,10 +207,22 @@ pub struct Harness<S> {
     retry: Retry,
 }
 
+/// The clock of a store under test, and the same as a store takes it.
+pub fn clock() -> (Arc<ManualClock>, Arc<dyn Clock>) {
+    let clock = Arc::new(ManualClock::at(after_start(0)));
+    (clock.clone(), clock)
+}
+
 impl Harness<InMemory> {
     pub fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(after_start(0)));
-        let store = InMemory::new(clock.clone());
+        let (clock, now) = clock();
+        Self::over(clock, InMemory::new(now))
+    }
+}
+
+impl<S: Store> Harness<S> {
+    /// A store with nothing in it, whose time is the clock.
+    pub fn over(clock: Arc<ManualClock>, store: S) -> Self {
         let retry = Retry::default()
             .with_tries(std::num::NonZeroU32::MAX)
             .with_sleep(Arc::new(NoSleep))
@@ -221,9 +233,7 @@ impl Harness<InMemory> {
             retry,
         }
     }
-}
 
-impl<S: Store> Harness<S> {
     pub async fn perform(&self, call: Call) -> Answer {
         let store = &self.store;
         match call {

@@ -10,7 +10,7 @@ use countersign_request::instrumented::Instrumented;
 use countersign_request::*;
 use tokio::sync::Barrier;
 
-use crate::support::id;
+use super::support::id;
 
 /// Tries again without waiting; the jitter is drawn, from a sequence.
 pub fn retry(tries: u32) -> Retry {
@@ -22,8 +22,8 @@ pub fn retry(tries: u32) -> Retry {
 
 /// Reads a request, waits until as many others have read it as the gate is for, then updates it,
 /// and tries again after a conflict.
-pub async fn gated_update(
-    store: Arc<Instrumented<InMemory>>,
+pub async fn gated_update<S: Store>(
+    store: Arc<Instrumented<S>>,
     gate: Arc<Barrier>,
     bits: u64,
     change: Change,
@@ -46,13 +46,13 @@ pub async fn gated_update(
 }
 
 /// A store whose first read waits, after it was made, at a gate.
-struct Gated {
-    store: Arc<Instrumented<InMemory>>,
+struct Gated<S> {
+    store: Arc<Instrumented<S>>,
     gate: Arc<Barrier>,
     passed: AtomicBool,
 }
 
-impl Store for Gated {
+impl<S: Store> Store for Gated<S> {
     fn create<'a>(
         &'a self,
         draft: &'a Draft,

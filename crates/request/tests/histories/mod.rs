@@ -1,0 +1,112 @@
+//! Histories of any store under load, recorded on several threads and checked against the
+//! sequential specification.
+//!
+//! The requests of one person are a part of their own: every call but `Pass` and `List` looks at
+//! or changes those of one person only. What couples the parts is the clock, whose every move is
+//! in each part, and the order of versions, which is checked over the whole store.
+//!
+//! [`Subject`] says how a store is opened; the tests of another crate can include this file with
+//! `#[path]`.
+#![allow(dead_code, reason = "a test file may use a part")]
+
+#[path = "../specification/mod.rs"]
+pub mod specification;
+#[path = "../support/subject.rs"]
+mod subject;
+
+use std::sync::Arc;
+
+use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
+use countersign_core::sync::history::{Event, Recorder};
+use countersign_request::Status;
+
+pub use subject::Subject;
+
+use specification::{Answer, Call, Harness, IDS, Naive, PEOPLE, Wish, clock};
+
+pub type History = Vec<Event<Call, Answer>>;
+
+/// Draws a call; `ids` says how many requests there are.
+pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
+    let id = 1 + random.below(ids);
+    let person = random.below(ids.div_ceil(2)) as usize;
+    let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
+    match random.below(100) {
+        0..15 => Call::Create(id),
+        15..45 => Call::Change(id, wish),
+        45..60 => match last.and_then(Answer::request) {
+            Some(request) => Call::ChangeAt(request.id.to_bits(), request.updated_at, wish),
+            None => Call::Get(id),
+        },
+        60..75 => Call::Get(id),
+        75..83 => Call::Delete(id),
+        83..89 => Call::FindGrant(person, random.below(80) as u32),
+        89..94 => Call::ListOf(person),
+        94..98 => Call::List(Status::ALL[random.below(6) as usize]),
+        // No length here is a multiple of 7 hours, so that no deadline falls on a moved clock and
+        // the order of versions within a few microseconds decides nothing.
+        _ => Call::Pass(7),
+    }
+}
+
+fn of_the_store<S: Subject>(load: Load, ids: u64) -> History {
+    let (clock, now) = clock();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let (store, subject) = runtime.unwrap().block_on(S::open(now));
+    let harness = Arc::new(Harness::over(clock, store));
+    let performing = Arc::clone(&harness);
+    let history = record(
+        load,
+        &Arc::new(Recorder::new()),
+        move |random, last| choose(random, last, ids),
+        move |call| {
+            let harness = Arc::clone(&performing);
+            async move { harness.perform(call).await }
+        },
+    );
+    subject.audit(&harness.store).unwrap();
+    history
+}
+
+pub fn part(history: &History, person: usize) -> History {
+    let belongs = |call: Call| matches!(call, Call::Pass(_)) || call.person() == Some(person);
+    history
+        .iter()
+        .filter(|event| belongs(event.call))
+        .cloned()
+        .collect()
+}
+
+fn versions(history: &History) -> Result<(), String> {
+    check_versions(
+        history
+            .iter()
+            .filter(|event| event.call.writes())
+            .filter_map(|event| {
+                let request = event.answer.request()?;
+                Some((event.began, event.ended, request.updated_at))
+            }),
+    )
+}
+
+/// Records `short` histories, or as many as are asked for, and checks those of each person.
+pub fn are_linearizable<S: Subject>(name: &'static str, short: u64) {
+    Campaign::new(name, short).run(|campaign, seed| {
+        let (tasks, calls) = (16, 40);
+        let history = of_the_store::<S>(Load { tasks, calls, seed }, IDS);
+        for person in 0..PEOPLE {
+            campaign.check(Naive::part(), &part(&history, person));
+        }
+        versions(&history).unwrap();
+    });
+}
+
+/// Records shorter histories of fewer requests, and checks them as a whole, with every version.
+pub fn are_linearizable_as_a_whole<S: Subject>(name: &'static str, short: u64) {
+    Campaign::new(name, short).run(|campaign, seed| {
+        let (tasks, calls) = (16, 8);
+        let history = of_the_store::<S>(Load { tasks, calls, seed }, 3);
+        campaign.check(Naive::whole(), &history);
+        versions(&history).unwrap();
+    });
+}
