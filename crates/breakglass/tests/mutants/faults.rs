@@ -1,0 +1,140 @@
+//! The faults: one list, which gives each its place and its runner.
+
+use countersign_breakglass::conformance::run;
+
+use crate::store::Mutant;
+
+macro_rules! faults {
+    ($($(#[doc = $wrong:literal])+ $fault:ident,)*) => {
+        /// What is wrong with a store.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Fault {
+            /// Nothing.
+            None,
+            $($(#[doc = $wrong])+ $fault,)*
+        }
+
+        /// Each fault, with what runs a case on a store that has it.
+        pub const MUTANTS: &[(Fault, fn(&str))] =
+            &[$((Fault::$fault, run::<Mutant<{ Fault::$fault as usize }>>),)*];
+    };
+}
+
+faults! {
+    /// The version is the clock's time, whatever was issued before.
+    ClockToken,
+    /// The last version is that of the newest event that is there.
+    VersionReissuedAfterDelete,
+    /// After a restart versions begin anew.
+    VersionsForgottenOnReopening,
+    /// Times are kept to the microsecond.
+    TruncatedTimes,
+    /// Everything is looked at in one step and written in another.
+    CheckThenCreate,
+    /// What the admission looks at is read before the step that writes.
+    AdmissionBeforeStep,
+    /// The lists are brought up to date after the record.
+    IndexAfterRecord,
+    /// Rules are asked before the fields are checked.
+    RulesBeforeFields,
+    /// The fields are checked before the id.
+    FieldsBeforeId,
+    /// The id is looked at before the operation.
+    IdBeforeOperation,
+    /// What is over is left marked active when another event takes its place.
+    OverLeftActive,
+    /// What is over is marked expired though the creation is refused.
+    OverExpiredThoughRefused,
+    /// The expiry of what is replaced has the version of the new event.
+    ExpiryWithoutVersion,
+    /// The override is not recorded.
+    FollowUpForgotten,
+    /// A creation is made when it is called, polled or not.
+    EagerCreate,
+    /// The active event is looked for under the same spelling only.
+    ActiveByExactName,
+    /// A person's events are counted under the same spelling only.
+    QuotaByExactName,
+    /// An event that is as old as the window still counts.
+    QuotaWindowInclusive,
+    /// Only events marked active count.
+    QuotaOfActiveOnly,
+    /// A person's events on other profiles do not count.
+    QuotaOfOneProfile,
+    /// The time to try again is that at which the oldest leaves the window.
+    QuotaRetryFromOldest,
+    /// A pause is for all profiles of a person.
+    CooldownOfPerson,
+    /// A pause is after the first event.
+    CooldownFromOldest,
+    /// A second factor is forgotten when its event is over.
+    ProofForgottenWhenOver,
+    /// A second factor is looked for among the same person's.
+    ProofOfOnePerson,
+    /// Reviews are due for the same profile only.
+    ReviewOfOneProfile,
+    /// Of several reviews that are due the last is named.
+    ReviewNewestNamed,
+    /// An update does not look at the version.
+    LastWriterWins,
+    /// An update looks at the version in one step and writes in another.
+    CheckThenUpdate,
+    /// The status is looked at before the version.
+    StatusBeforeVersion,
+    /// A note rewrites the justification.
+    IdentityRewritten,
+    /// The history is cut when the event is over.
+    HistoryDeletedAtEnd,
+    /// A change does not keep its operation.
+    LostOperation,
+    /// A creation that failed has used up its operation.
+    FailureLeavesOperation,
+    /// Nothing is kept but what is not over.
+    RetentionIgnored,
+    /// What is not there cannot be deleted.
+    AbsentIsAnError,
+    /// What was deleted still counts.
+    QuotaOutlivesEvent,
+    /// The second factor of what was deleted is still used.
+    ProofOutlivesEvent,
+    /// The limit is applied before the filter.
+    LimitBeforeFilter,
+    /// There is no upper limit.
+    NoUpperLimit,
+    /// Lists are in the order of the last change.
+    ListByChange,
+    /// A page whose last event is gone begins anew.
+    CursorNeedsItsEvent,
+    /// A full page always says that there is another.
+    FullPageIsNotLast,
+    /// A page of what awaits review begins after all that were over at the cursor's time.
+    CursorSkipsTies,
+    /// Filters do not tell spellings apart.
+    FilterFoldsCase,
+    /// The active event is the one marked so.
+    ActiveThoughOver,
+    /// The active event is found under any spelling.
+    ActiveUnderAnySpelling,
+    /// What is over at the very moment is not due.
+    DueExclusive,
+    /// What awaits review comes newest first.
+    AwaitingNewestFirst,
+    /// Only what is marked over awaits review.
+    AwaitingMarkedOnly,
+    /// What was over at the very moment has ended.
+    EndedInclusive,
+    /// What awaits its review has ended too.
+    EndedUnreviewed,
+    /// The change at the reader's version is told again.
+    StreamInclusive,
+    /// Of each event the last change is told.
+    StreamOfLastChanges,
+    /// Changes are told event by event.
+    StreamByEvent,
+    /// After a restart operations are forgotten.
+    OperationsForgottenOnReopening,
+    /// After a restart second factors are forgotten.
+    ProofsForgottenOnReopening,
+    /// After a restart quotas begin anew.
+    QuotasForgottenOnReopening,
+}

@@ -1,0 +1,697 @@
+//! A naive store, a lock around a list, with a place for each fault.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chrono::{DateTime, Utc};
+use countersign_breakglass::conformance::Subject;
+use countersign_breakglass::*;
+use countersign_core::version::VersionSource;
+
+use crate::faults::{Fault, MUTANTS};
+
+/// How often a store with a race gives way in the middle of it.
+const YIELDS: usize = 20;
+
+/// A store with the fault that has this number.
+pub struct Mutant<const FAULT: usize>(Arc<Naive>);
+
+impl<const FAULT: usize> Subject for Mutant<FAULT> {
+    fn open(clock: Arc<ManualClock>) -> BoxFuture<'static, Self> {
+        let mut faults = MUTANTS.iter().map(|(fault, _)| *fault);
+        let fault = faults.find(|fault| *fault as usize == FAULT);
+        let store = Naive {
+            fault: fault.unwrap_or(Fault::None),
+            clock,
+            state: Mutex::default(),
+        };
+        Box::pin(async move { Self(Arc::new(store)) })
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.clone()
+    }
+
+    fn reopen(self) -> BoxFuture<'static, Self> {
+        self.0.reopen();
+        Box::pin(async move { self })
+    }
+}
+
+#[derive(Default, Clone)]
+struct State {
+    /// In the order of their creation.
+    events: Vec<Arc<Event>>,
+    last: Option<Version>,
+    /// What some faults remember wrongly: deleted events, spent operations, events that are not yet
+    /// listed, and the last version before a restart.
+    deleted: Vec<Arc<Event>>,
+    spent: Vec<OperationId>,
+    unlisted: Vec<EventId>,
+    reopened: Option<Version>,
+}
+
+/// What a step writes and answers.
+struct Step {
+    writes: Vec<Event>,
+    last: Option<Version>,
+    answer: Arc<Event>,
+}
+
+impl Step {
+    fn nothing(state: &State, answer: Event) -> Self {
+        let (writes, last) = (Vec::new(), state.last);
+        let answer = Arc::new(answer);
+        Self {
+            writes,
+            last,
+            answer,
+        }
+    }
+}
+
+struct Naive {
+    fault: Fault,
+    clock: Arc<ManualClock>,
+    state: Mutex<State>,
+}
+
+async fn give_way() {
+    for _ in 0..YIELDS {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl State {
+    fn get(&self, id: EventId) -> Option<&Arc<Event>> {
+        self.events.iter().find(|event| event.id == id)
+    }
+
+    fn commit(&mut self, step: Step) -> Arc<Event> {
+        for event in step.writes {
+            let place = self.events.iter().position(|old| old.id == event.id);
+            match place {
+                Some(place) => self.events[place] = Arc::new(event),
+                None => self.events.push(Arc::new(event)),
+            }
+        }
+        self.last = step.last;
+        step.answer
+    }
+}
+
+impl Naive {
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn reopen(&self) {
+        let mut state = self.lock();
+        state.reopened = state.last;
+        if self.has(Fault::VersionsForgottenOnReopening) {
+            state.last = None;
+        }
+    }
+
+    fn stamp(&self, state: &State, last: &mut Option<Version>) -> Result<Version, Error> {
+        if self.has(Fault::ClockToken) {
+            return Ok(Version::of(self.clock.now())?);
+        }
+        if self.has(Fault::VersionReissuedAfterDelete) {
+            let newest = state.events.iter().map(|event| event.updated_at).max();
+            *last = newest.max(last.filter(|last| Some(*last) > state.last));
+        }
+        let mut source = last.map_or(VersionSource::new(), VersionSource::after);
+        let version = source.next(self.clock.now())?;
+        *last = Some(version);
+        Ok(version)
+    }
+
+    fn done_before<'s>(
+        &self,
+        state: &'s State,
+        operation: Option<OperationId>,
+    ) -> Option<&'s Event> {
+        let forgotten = state
+            .reopened
+            .filter(|_| self.has(Fault::OperationsForgottenOnReopening));
+        let known = |event: &&Arc<Event>| {
+            let mut entries = event.history.iter();
+            entries.any(|entry| entry.operation == operation && Some(entry.to) > forgotten)
+        };
+        operation.and_then(|_| state.events.iter().find(known).map(|event| &**event))
+    }
+
+    fn observe(&self, state: &State, wanted: &Observation) -> Observed {
+        let exactly = self.has(Fault::ActiveByExactName);
+        let same = |event: &&Arc<Event>| event.invoker.same_person(&wanted.person);
+        let here = |event: &&Arc<Event>| event.profile == wanted.profile;
+        let mut counted: Vec<Arc<Event>> = state.events.clone();
+        if self.has(Fault::QuotaOutlivesEvent) {
+            counted.extend(state.deleted.iter().cloned());
+        }
+        if self.has(Fault::QuotasForgottenOnReopening) {
+            counted.retain(|event| event.updated_at > state.reopened.unwrap_or(event.updated_at));
+            if state.reopened.is_none() {
+                counted.clone_from(&state.events);
+            }
+        }
+        let active = state.events.iter().find(|event| {
+            let named = if exactly {
+                event.invoker == wanted.person
+            } else {
+                same(event)
+            };
+            named && here(event) && event.is_active(wanted.at)
+        });
+        let paused = counted
+            .iter()
+            .filter(|event| same(event) && (here(event) || self.has(Fault::CooldownOfPerson)))
+            .map(|event| event.created_at);
+        let last_created_at = if self.has(Fault::CooldownFromOldest) {
+            paused.min()
+        } else {
+            paused.max()
+        };
+        let count = |of: &dyn Fn(&&Arc<Event>) -> bool, wanted: Option<CountWanted>| {
+            let Some(wanted) = wanted else {
+                return Counted::default();
+            };
+            let mut times: Vec<DateTime<Utc>> = counted
+                .iter()
+                .filter(|event| of(event))
+                .filter(|event| {
+                    !self.has(Fault::QuotaOfActiveOnly) || event.status == Status::Active
+                })
+                .map(|event| event.created_at)
+                .filter(|time| {
+                    let inclusive = self.has(Fault::QuotaWindowInclusive);
+                    *time > wanted.created_after || inclusive && *time == wanted.created_after
+                })
+                .collect();
+            times.sort();
+            if !self.has(Fault::QuotaRetryFromOldest) {
+                times.reverse();
+            }
+            let nth = wanted.nth_newest.map_or(0, |nth| nth.get() as usize);
+            Counted {
+                count: times.len() as u64,
+                nth_newest: times.get(nth.wrapping_sub(1)).copied(),
+            }
+        };
+        let of_person = |event: &&Arc<Event>| {
+            let named = if self.has(Fault::QuotaByExactName) {
+                event.invoker == wanted.person
+            } else {
+                same(event)
+            };
+            named && (here(event) || !self.has(Fault::QuotaOfOneProfile))
+        };
+        let mut proofs = state.events.iter().chain(
+            state
+                .deleted
+                .iter()
+                .filter(|_| self.has(Fault::ProofOutlivesEvent)),
+        );
+        let used = proofs.find(|event| {
+            let id = event.mfa.as_ref().map(|proof| &proof.id);
+            let known = !self.has(Fault::ProofForgottenWhenOver) || !event.is_terminal();
+            let known = known && (!self.has(Fault::ProofOfOnePerson) || same(event));
+            let since = state
+                .reopened
+                .filter(|_| self.has(Fault::ProofsForgottenOnReopening));
+            known && Some(event.updated_at) > since && id.is_some() && id == wanted.proof.as_ref()
+        });
+        let due = state
+            .events
+            .iter()
+            .filter(same)
+            .filter(|event| here(event) || !self.has(Fault::ReviewOfOneProfile))
+            .filter(|event| event.awaits_review(wanted.at));
+        let unreviewed = if self.has(Fault::ReviewNewestNamed) {
+            due.max_by_key(|event| event.ended_at())
+        } else {
+            due.min_by_key(|event| (event.ended_at(), event.id))
+        };
+        Observed {
+            active: active.map(|event| ActiveEvent {
+                id: event.id,
+                expires_at: event.expires_at,
+            }),
+            last_created_at,
+            of_person: count(&of_person, wanted.of_person),
+            of_profile: count(&here, wanted.of_profile),
+            proof_used_by: used.map(|event| event.id),
+            unreviewed: unreviewed.map(|event| UnreviewedEvent {
+                id: event.id,
+                ended_at: event.ended_at(),
+            }),
+        }
+    }
+
+    /// The step of a creation; `seen` is where its admission looks.
+    fn creating(
+        &self,
+        state: &State,
+        seen: &State,
+        draft: &Draft,
+        admission: &Admission,
+    ) -> Result<Step, Error> {
+        let taken = || match state.get(draft.id) {
+            Some(_) => Err(Error::AlreadyExists { id: draft.id }),
+            None => Ok(()),
+        };
+        if self.has(Fault::IdBeforeOperation) {
+            taken()?;
+        }
+        if let Some(operation) = draft.operation.filter(|name| state.spent.contains(name)) {
+            let id = draft.id;
+            return Err(Error::OperationReused { operation, id });
+        }
+        if let Some(found) = self.done_before(state, draft.operation) {
+            let first = admission.first_result(draft, found)?;
+            return Ok(Step::nothing(state, first));
+        }
+        let limits = Limits::default();
+        if self.has(Fault::FieldsBeforeId) {
+            limits.check_draft(draft)?;
+        }
+        taken()?;
+        if !self.has(Fault::RulesBeforeFields) {
+            limits.check_draft(draft)?;
+        }
+        let mut last = state.last;
+        let at = self.stamp(state, &mut last)?;
+        let observed = self.observe(seen, &admission.observation(draft, at.time()));
+        let admitted = admission.decide(draft, &observed, at.time())?;
+        let mut event = Event::create(draft, &admitted, &limits, at)?;
+        let follow_up = admitted
+            .follow_up()
+            .filter(|_| !self.has(Fault::FollowUpForgotten));
+        if let Some(change) = follow_up {
+            event = event.apply(&change, self.stamp(state, &mut last)?)?;
+        }
+        if self.has(Fault::TruncatedTimes) {
+            let nanos = event.expires_at.timestamp_subsec_nanos() % 1_000;
+            event.expires_at -= chrono::TimeDelta::nanoseconds(nanos.into());
+        }
+        let mut writes = Vec::new();
+        for over in self.replaced(state, draft) {
+            let at = if self.has(Fault::ExpiryWithoutVersion) {
+                event.updated_at
+            } else {
+                self.stamp(state, &mut last)?
+            };
+            writes.push(over.apply(&Change::expire(), at)?);
+        }
+        let answer = Arc::new(event.clone());
+        writes.push(event);
+        Ok(Step {
+            writes,
+            last,
+            answer,
+        })
+    }
+
+    fn replaced(&self, state: &State, draft: &Draft) -> Vec<Arc<Event>> {
+        let over = |event: &&Arc<Event>| {
+            event.status == Status::Active
+                && event.invoker.same_person(&draft.invoker)
+                && event.profile == draft.profile
+                && !self.has(Fault::OverLeftActive)
+        };
+        state.events.iter().filter(over).cloned().collect()
+    }
+
+    async fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
+        let seen = self.lock().clone();
+        match self.fault {
+            Fault::CheckThenCreate => {
+                let step = self.creating(&seen, &seen, draft, admission)?;
+                give_way().await;
+                return Ok(self.lock().commit(step));
+            }
+            Fault::AdmissionBeforeStep => {
+                give_way().await;
+                let mut state = self.lock();
+                let step = self.creating(&state, &seen, draft, admission)?;
+                return Ok(state.commit(step));
+            }
+            Fault::IndexAfterRecord => {
+                let event = {
+                    let mut state = self.lock();
+                    let step = self.creating(&state, &state, draft, admission)?;
+                    state.unlisted.push(draft.id);
+                    state.commit(step)
+                };
+                give_way().await;
+                self.lock().unlisted.retain(|id| *id != draft.id);
+                return Ok(event);
+            }
+            _ => {}
+        }
+        self.create_at_once(draft, admission)
+    }
+
+    fn create_at_once(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
+        let mut state = self.lock();
+        let step = self.creating(&state, &state, draft, admission);
+        if step.is_err() && self.has(Fault::FailureLeavesOperation) {
+            state.spent.extend(draft.operation);
+        }
+        if step.is_err() && self.has(Fault::OverExpiredThoughRefused) {
+            for over in self.replaced(&state, draft) {
+                let mut last = state.last;
+                let at = self.stamp(&state, &mut last)?;
+                if let Ok(expired) = over.apply(&Change::expire(), at) {
+                    let answer = Arc::new(expired.clone());
+                    let writes = vec![expired];
+                    state.commit(Step {
+                        writes,
+                        last,
+                        answer,
+                    });
+                }
+            }
+        }
+        Ok(state.commit(step?))
+    }
+
+    fn updating(
+        &self,
+        state: &State,
+        id: EventId,
+        expected: Version,
+        change: &Change,
+    ) -> Result<Step, Error> {
+        if let Some(found) = self.done_before(state, change.operation()) {
+            let first = change.first_result(id, found)?;
+            return Ok(Step::nothing(state, first));
+        }
+        let current = state.get(id).ok_or(Error::NotFound { id })?;
+        let actual = current.updated_at;
+        if let (true, Some(to)) = (self.has(Fault::StatusBeforeVersion), change.target()) {
+            let from = current.status;
+            if !from.can_become(to) {
+                return Err(Error::InvalidTransition { from, to });
+            }
+        }
+        if actual != expected && !self.has(Fault::LastWriterWins) {
+            return Err(Error::Conflict(Conflict { expected, actual }));
+        }
+        let mut last = state.last;
+        let at = self.stamp(state, &mut last)?;
+        let mut after = current.apply(change, at)?;
+        if self.has(Fault::LostOperation) {
+            if let Some(entry) = after.history.last_mut() {
+                Arc::make_mut(entry).operation = None;
+            }
+        }
+        if self.has(Fault::IdentityRewritten) {
+            if let Some(note) = &after.note {
+                after.justification = Arc::clone(note);
+            }
+        }
+        if self.has(Fault::HistoryDeletedAtEnd) && change.target().is_some() {
+            after.history = after.history.split_off(after.history.len() - 1);
+        }
+        let answer = Arc::new(after.clone());
+        let writes = vec![after];
+        Ok(Step {
+            writes,
+            last,
+            answer,
+        })
+    }
+
+    async fn update(
+        &self,
+        id: EventId,
+        expected: Version,
+        change: &Change,
+    ) -> Result<Arc<Event>, Error> {
+        if self.has(Fault::CheckThenUpdate) {
+            let seen = self.lock().clone();
+            let step = self.updating(&seen, id, expected, change)?;
+            give_way().await;
+            return Ok(self.lock().commit(step));
+        }
+        let mut state = self.lock();
+        let step = self.updating(&state, id, expected, change)?;
+        Ok(state.commit(step))
+    }
+
+    fn delete(&self, id: EventId, retention: &Retention) -> Result<bool, Error> {
+        let mut state = self.lock();
+        let Some(event) = state.get(id).cloned() else {
+            return if self.has(Fault::AbsentIsAnError) {
+                Err(Error::NotFound { id })
+            } else {
+                Ok(false)
+            };
+        };
+        let mut last = state.last;
+        let at = self.stamp(&state, &mut last)?;
+        if !(self.has(Fault::RetentionIgnored) && event.is_terminal()) {
+            retention.check(&event, at.time())?;
+        }
+        state.events.retain(|event| event.id != id);
+        state.deleted.push(event);
+        Ok(true)
+    }
+
+    fn limit(&self, limit: usize) -> usize {
+        match limit {
+            0 => 100,
+            limit if self.has(Fault::NoUpperLimit) => limit,
+            limit => limit.min(1_000),
+        }
+    }
+
+    fn list(&self, filter: &Filter, page: Page) -> Listing {
+        let state = self.lock();
+        let fold = self.has(Fault::FilterFoldsCase);
+        let wanted = |event: &&Arc<Event>| match filter {
+            Filter::Invoker(person) if fold => event.invoker.same_person(person),
+            Filter::Invoker(person) => event.invoker == *person,
+            Filter::Profile(profile) => event.profile == *profile,
+            Filter::Status(status) => event.status == *status,
+        };
+        let limit = self.limit(page.limit);
+        let mut events: Vec<Arc<Event>> = state
+            .events
+            .iter()
+            .filter(|event| !state.unlisted.contains(&event.id))
+            .cloned()
+            .collect();
+        events.sort_by_key(|event| (std::cmp::Reverse(event.created_at), event.id));
+        if self.has(Fault::ListByChange) {
+            events.sort_by_key(|event| std::cmp::Reverse(event.updated_at));
+        }
+        if self.has(Fault::LimitBeforeFilter) {
+            events.truncate(limit);
+        }
+        let mut items: Vec<Arc<Event>> = events.iter().filter(wanted).cloned().collect();
+        if let Some(cursor) = page.after {
+            if self.has(Fault::CursorNeedsItsEvent) {
+                let place = items.iter().position(|event| event.id == cursor.id);
+                items.drain(..place.map_or(0, |place| place + 1));
+            } else {
+                items.retain(|event| {
+                    event.created_at < cursor.time
+                        || event.created_at == cursor.time && event.id > cursor.id
+                });
+            }
+        }
+        self.page(items, limit, |event| event.created_at)
+    }
+
+    fn page(
+        &self,
+        mut items: Vec<Arc<Event>>,
+        limit: usize,
+        time: impl Fn(&Event) -> DateTime<Utc>,
+    ) -> Listing {
+        let full = items.len() == limit && self.has(Fault::FullPageIsNotLast);
+        let more = items.len() > limit || full;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|event| Cursor {
+            time: time(event),
+            id: event.id,
+        });
+        Listing { items, next }
+    }
+
+    fn find_active(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        at: DateTime<Utc>,
+    ) -> Option<Arc<Event>> {
+        let state = self.lock();
+        let found = state.events.iter().find(|event| {
+            let named = if self.has(Fault::ActiveUnderAnySpelling) {
+                event.invoker.same_person(person)
+            } else {
+                event.invoker == *person
+            };
+            let active = event.is_active(at)
+                || self.has(Fault::ActiveThoughOver) && event.status == Status::Active;
+            named && event.profile == *profile && active
+        });
+        found.cloned()
+    }
+
+    fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
+        let exclusive = self.has(Fault::DueExclusive);
+        let mut due = self.lock().events.clone();
+        due.retain(|event| {
+            let over = event.expires_at < at || !exclusive && event.expires_at == at;
+            event.status == Status::Active && over
+        });
+        due.sort_by_key(|event| event.expires_at);
+        due.truncate(self.limit(limit));
+        due
+    }
+
+    fn awaiting_review(&self, at: DateTime<Utc>, page: Page) -> Listing {
+        let mut items = self.lock().events.clone();
+        items.retain(|event| {
+            let marked = event.is_terminal() || !self.has(Fault::AwaitingMarkedOnly);
+            event.awaits_review(at) && marked
+        });
+        items.sort_by_key(|event| (event.ended_at(), event.id));
+        if self.has(Fault::AwaitingNewestFirst) {
+            items.reverse();
+        }
+        if let Some(cursor) = page.after {
+            let ties = !self.has(Fault::CursorSkipsTies);
+            items.retain(|event| {
+                let ended = event.ended_at();
+                ended > cursor.time || ties && ended == cursor.time && event.id > cursor.id
+            });
+        }
+        self.page(items, self.limit(page.limit), Event::ended_at)
+    }
+
+    fn ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
+        let mut ended = self.lock().events.clone();
+        ended.retain(|event| {
+            let reviewed = event.review.is_some() || self.has(Fault::EndedUnreviewed);
+            let at = self.has(Fault::EndedInclusive) && event.ended_at() == before;
+            event.is_terminal() && reviewed && (event.ended_at() < before || at)
+        });
+        ended.sort_by_key(|event| (event.ended_at(), event.id));
+        ended.truncate(self.limit(limit));
+        ended
+    }
+
+    fn changes_since(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
+        let state = self.lock();
+        let changed = |event: &Arc<Event>| -> Vec<Changed> {
+            let entries = event.history.iter().map(|entry| Changed {
+                version: entry.to,
+                entry: Arc::clone(entry),
+                event: Arc::clone(event),
+            });
+            if self.has(Fault::StreamOfLastChanges) {
+                entries.last().into_iter().collect()
+            } else {
+                entries.collect()
+            }
+        };
+        let mut changes: Vec<Changed> = state.events.iter().flat_map(changed).collect();
+        if !self.has(Fault::StreamByEvent) {
+            changes.sort_by_key(|change| change.version);
+        }
+        let inclusive = self.has(Fault::StreamInclusive);
+        changes.retain(|change| {
+            Some(change.version) > after || inclusive && Some(change.version) == after
+        });
+        changes.truncate(self.limit(limit));
+        changes
+    }
+}
+
+impl Store for Naive {
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        admission: &'a Admission,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        if self.has(Fault::EagerCreate) {
+            let created = self.create_at_once(draft, admission);
+            return Box::pin(async move { created });
+        }
+        Box::pin(self.create(draft, admission))
+    }
+
+    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+        Box::pin(async move { self.lock().get(id).cloned().ok_or(Error::NotFound { id }) })
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: EventId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        Box::pin(self.update(id, expected, change))
+    }
+
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move { self.delete(id, retention) })
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move { Ok(self.list(filter, page)) })
+    }
+
+    fn find_active<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
+        Box::pin(async move { Ok(self.find_active(person, profile, at)) })
+    }
+
+    fn due(
+        &self,
+        at: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { Ok(self.due(at, limit)) })
+    }
+
+    fn awaiting_review(
+        &self,
+        at: DateTime<Utc>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move { Ok(self.awaiting_review(at, page)) })
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { Ok(self.ended(before, limit)) })
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin(async move { Ok(self.changes_since(after, limit)) })
+    }
+}
