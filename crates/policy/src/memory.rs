@@ -22,8 +22,8 @@ use crate::store::{
 /// A [`Store`] in memory: what is put is gone with the process.
 ///
 /// Calls never wait for anything but a lock that is held for the length of one step; the
-/// asynchronous ones do their work when polled and are done at once. A list walks the names before
-/// its page.
+/// asynchronous ones do their work when polled and are done at once. A page costs the same wherever
+/// it begins.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -157,10 +157,11 @@ impl InMemorySync<'_> {
             check_policy_name(after)?;
         }
         Ok(self.store.table.read(|view| {
+            // The first page begins before every name: there is none of no characters.
+            let after = page.after.clone().unwrap_or_else(Policies::least_id);
             let mut rest = view
-                .scan(EveryName)
+                .scan_after(EveryName, rank(), after)
                 .map(|policies| &policies.current)
-                .skip_while(|stored| page.after.as_ref().is_some_and(|name| stored.name <= *name))
                 .peekable();
             let items: Vec<_> = rest
                 .by_ref()
@@ -259,6 +260,10 @@ impl Policies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct EveryName;
 
+fn rank() -> Rank {
+    Rank::latest_first(DateTime::UNIX_EPOCH)
+}
+
 impl Record for Policies {
     type Id = Arc<str>;
     type Key = EveryName;
@@ -272,7 +277,7 @@ impl Record for Policies {
     }
 
     fn index(&self, entry: &mut dyn FnMut(EveryName, Rank)) {
-        entry(EveryName, Rank::latest_first(DateTime::UNIX_EPOCH));
+        entry(EveryName, rank());
     }
 
     fn least_id() -> Arc<str> {
