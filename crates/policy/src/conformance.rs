@@ -8,6 +8,9 @@
 //! - Cases look at what a caller can see, through the trait alone. So they cannot see what a store
 //!   keeps: constraints of a schema, its durability when the machine fails, its cost.
 //!
+//! The test `mutants` of this crate holds against it stores with one wrong line each, and fails if
+//! the kit takes one of them for right.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use countersign_policy::conformance::Subject;

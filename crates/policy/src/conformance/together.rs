@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use countersign_core::clock::Clock;
+use countersign_core::future::BoxFuture;
 use countersign_core::retry::Retry;
 use countersign_core::version::Conflict;
 
 use super::bench::*;
 use crate::policy::Policy;
-use crate::store::{Error, Expected, StoreExt, Stored};
+use crate::store::{Error, Expected, NamePage, StoreExt, Stored};
 
 type Answers = Vec<Result<Arc<Stored>, Error>>;
 
@@ -135,12 +137,17 @@ pub(super) async fn of_20_deletions_one_is_made(bench: Bench) {
 
 /// Readers meanwhile see one version or the next, whole, and never an older one again.
 pub(super) async fn readers_see_versions_in_order(bench: Bench) {
-    let mut last = bench.create("main", "person 0").await;
-    let reader = |_| {
+    let mut last = bench.create("main", "person 0").await.version;
+    let (done, rounds) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let reader = |_| -> BoxFuture<'static, ()> {
         let store = Arc::clone(&bench.store);
-        async move {
+        let (done, rounds) = (Arc::clone(&done), Arc::clone(&rounds));
+        Box::pin(async move {
             let mut seen = None;
-            for _ in 0..30 {
+            while !done.load(Ordering::SeqCst) {
                 let current = store.get("main").await.unwrap();
                 assert!(Some(current.version) >= seen, "an older version came back");
                 seen = Some(current.version);
@@ -150,21 +157,28 @@ pub(super) async fn readers_see_versions_in_order(bench: Bench) {
                     newest >= seen,
                     "the current version is not among the versions"
                 );
-                let listed = store.list(&Default::default()).await.unwrap().items;
+                let listed = store.list(&NamePage::default()).await.unwrap().items;
                 assert!(listed[0].version >= current.version, "the list lags behind");
+                rounds.fetch_add(1, Ordering::SeqCst);
                 give_way().await;
             }
-        }
+        })
     };
-    let readers = bench.suite.start((0..10).map(reader).collect::<Vec<_>>());
-    for number in 1..=30 {
-        let put = bench
-            .replace("main", last.version, &format!("person {number}"))
-            .await;
-        last = put.expect("the only writer meets no conflict");
-        give_way().await;
-    }
-    bench.suite.waiting_for("the readers", readers.join()).await;
+    let mut tasks: Vec<_> = (0..4).map(reader).collect();
+    let store = Arc::clone(&bench.store);
+    tasks.push(Box::pin(async move {
+        for number in 1..=30 {
+            let met = rounds.load(Ordering::SeqCst);
+            while rounds.load(Ordering::SeqCst) == met {
+                give_way().await;
+            }
+            let (expected, policy) = (Expected::Version(last), some(&format!("person {number}")));
+            let put = store.put("main", expected, policy).await;
+            last = put.expect("the only writer meets no conflict").version;
+        }
+        done.store(true, Ordering::SeqCst);
+    }));
+    bench.suite.together(tasks).await;
 }
 
 /// Nothing happens before the first poll.

@@ -1,0 +1,84 @@
+//! The faults: one list, which gives each its place and its runner.
+
+use countersign_policy::conformance::run;
+
+use crate::store::Mutant;
+
+macro_rules! faults {
+    ($($(#[doc = $wrong:literal])+ $fault:ident,)*) => {
+        /// What is wrong with a store.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Fault {
+            /// Nothing.
+            None,
+            $($(#[doc = $wrong])+ $fault,)*
+        }
+
+        /// Each fault, with what runs a case on a store that has it.
+        pub const MUTANTS: &[(Fault, fn(&str))] =
+            &[$((Fault::$fault, run::<Mutant<{ Fault::$fault as usize }>>),)*];
+    };
+}
+
+faults! {
+    /// The version is the clock's time, whatever was issued before.
+    ClockToken,
+    /// The last version is that of the newest policy that is there.
+    VersionReissuedAfterDelete,
+    /// After a restart versions begin anew.
+    VersionsForgottenOnReopening,
+    /// After a restart only the current version is there.
+    HistoryForgottenOnReopening,
+    /// Versions are kept to the microsecond.
+    TruncatedTimes,
+    /// Names are not checked.
+    NamesUnchecked,
+    /// Names are not told apart by case.
+    NamesFoldCase,
+    /// The version is looked at in one step and the policy put in another.
+    CheckThenPut,
+    /// A put does not look at the version.
+    LastWriterWins,
+    /// A put creates what is absent, whatever is expected.
+    AbsentIsCreated,
+    /// A policy that is there is replaced though it is expected to be absent.
+    PresentIsReplaced,
+    /// Whoever creates what is there is told its first version.
+    FirstVersionTold,
+    /// The same policy put again makes no version.
+    SameIsNoVersion,
+    /// A version is kept too many.
+    OneVersionTooMany,
+    /// Of too many versions the newest before the current one goes first.
+    NewestGoFirst,
+    /// Versions come oldest first.
+    OldestFirst,
+    /// A version is found that another policy has.
+    VersionOfAnother,
+    /// A policy that is deleted leaves its versions to the next of its name.
+    DeleteKeepsVersions,
+    /// A deletion does not look at the version.
+    DeleteAnyVersion,
+    /// A deletion takes all policies whose names begin so.
+    DeleteByPrefix,
+    /// Names are in the order of their letters, whatever their case.
+    ListFoldsCase,
+    /// The list is of first versions.
+    ListOfFirstVersions,
+    /// A page begins after the name only if that is there.
+    CursorNeedsItsName,
+    /// A page begins with the name that it is to begin after.
+    CursorInclusive,
+    /// A full page always says that there is another.
+    FullPageIsNotLast,
+    /// There is no upper limit.
+    NoUpperLimit,
+    /// The list is brought up to date after the policy.
+    ListLags,
+    /// A policy that is not there could not be loaded.
+    AbsentIsAFailure,
+    /// A put is made when it is called, polled or not.
+    EagerPut,
+    /// A put that fails for want of a version has put nonetheless.
+    PutWithoutVersion,
+}
