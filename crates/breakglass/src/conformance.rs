@@ -197,7 +197,6 @@ macro_rules! __conformance_cases {
                 a_last_status_never_changes
                 identity_never_changes
                 the_history_is_whole
-                records_that_were_returned_are_snapshots
                 a_change_leaves_other_events_alone
                 update_with_passes_on_every_error
             }

@@ -330,16 +330,6 @@ pub(super) async fn the_history_is_whole(bench: Bench) {
     }
 }
 
-/// What was returned stays as it was when the event changes.
-pub(super) async fn records_that_were_returned_are_snapshots(bench: Bench) {
-    let first = bench.begin(1, "alice", "prod").await;
-    let copy = (*first).clone();
-    let read = bench.get(1).await;
-    bench.made(1, &note("bob", "a note")).await;
-    bench.made(1, &close("alice", "prod")).await;
-    assert_eq!((&*first, &*read), (&copy, &copy), "a snapshot was changed");
-}
-
 /// A change of one event leaves all others as they are.
 pub(super) async fn a_change_leaves_other_events_alone(bench: Bench) {
     let others = [

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use countersign_core::names::Profile;
+use countersign_core::future::BoxFuture;
 use countersign_core::retry::Retry;
 use countersign_core::version::{Conflict, Version};
 
@@ -21,7 +21,7 @@ use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
 use crate::record::{Draft, Event};
 use crate::refusal::Refusal;
-use crate::store::StoreExt;
+use crate::store::{Filter, StoreExt};
 use crate::transition::Status;
 
 type Answers = Vec<Result<Arc<Event>, Error>>;
@@ -306,64 +306,60 @@ pub(super) async fn of_50_events_each_has_its_own_version(bench: Bench) {
 /// A reader who follows the changes while 25 writers write sees each exactly once, and what it has
 /// seen in one place is in every other.
 pub(super) async fn a_reader_follows_while_others_write(bench: Bench) {
-    let done = Arc::new(AtomicBool::new(false));
-    let reader = {
-        let (store, done) = (Arc::clone(&bench.store), Arc::clone(&done));
-        async move {
-            let (mut seen, mut after) = (Vec::new(), None);
-            loop {
-                let last_round = done.load(Ordering::SeqCst);
-                let changes = store.changes_since(after, 7).await.unwrap();
-                for change in &changes {
-                    let event = &change.event;
-                    let of_person = store
-                        .list(&event.invoker.clone().into(), Page::first(10))
-                        .await;
-                    let there = bits(&of_person.unwrap().items).contains(&event.id.to_bits());
-                    assert!(there, "an event is told of and not listed by its invoker");
-                    let listed = store
-                        .list(&Status::Closed.into(), Page::first(100))
-                        .await
-                        .unwrap();
-                    let closed = bits(&listed.items).contains(&event.id.to_bits());
-                    let told = change.entry.action == Action::Closed;
-                    assert!(closed || !told, "an event is told closed and not listed so");
-                }
-                after = changes.last().map(|change| change.version).or(after);
-                let nothing = changes.is_empty();
-                seen.extend(changes.into_iter().map(|change| change.version));
-                if nothing && last_round {
-                    return seen;
-                }
+    let (started, written) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let mut tasks: Vec<BoxFuture<'static, Vec<Version>>> = Vec::new();
+    for bits in 1..=25 {
+        let store = Arc::clone(&bench.store);
+        let (started, written) = (Arc::clone(&started), Arc::clone(&written));
+        tasks.push(Box::pin(async move {
+            while !started.load(Ordering::SeqCst) {
                 give_way().await;
             }
-        }
-    };
-    let reader = bench.suite.start([reader]);
-    let writers: Vec<_> = (1..=25)
-        .map(|bits| {
-            let store = Arc::clone(&bench.store);
-            async move {
-                let who = format!("person-{bits}");
-                let draft = draft(bits, &who, "prod");
-                let admission =
-                    Admission::new(&anybody(), &unlimited(), &Profile::new("prod").unwrap());
-                let created = store.create(&draft, &admission).await.unwrap();
-                let closing = close(&who, "prod");
-                store
-                    .update(draft.id, created.updated_at, &closing)
-                    .await
-                    .unwrap();
+            let who = format!("person-{bits}");
+            let draft = draft(bits, &who, "prod");
+            let admission = Admission::new(&anybody(), &unlimited(), &draft.profile);
+            let created = store.create(&draft, &admission).await.unwrap();
+            let closing = close(&who, "prod");
+            let closed = store.update(draft.id, created.updated_at, &closing).await;
+            closed.unwrap();
+            written.fetch_add(1, Ordering::SeqCst);
+            Vec::new()
+        }));
+    }
+    let store = Arc::clone(&bench.store);
+    tasks.push(Box::pin(async move {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let last_round = written.load(Ordering::SeqCst) == 25;
+            started.store(true, Ordering::SeqCst);
+            let changes = store.changes_since(after, 7).await.unwrap();
+            for change in &changes {
+                let event = &change.event;
+                let listed = async |filter: Filter| {
+                    let listing = store.list(&filter, Page::default()).await.unwrap();
+                    bits(&listing.items).contains(&event.id.to_bits())
+                };
+                let by_invoker = listed(event.invoker.clone().into()).await;
+                assert!(
+                    by_invoker,
+                    "an event is told of and not listed by its invoker"
+                );
+                let closed = listed(Status::Closed.into()).await;
+                let told = change.entry.action == Action::Closed;
+                assert!(closed || !told, "an event is told closed and not listed so");
             }
-        })
-        .collect();
-    bench.suite.together(writers).await;
-    done.store(true, Ordering::SeqCst);
-    let seen = bench
-        .suite
-        .waiting_for("the reader", reader.join())
-        .await
-        .remove(0);
+            after = changes.last().map(|change| change.version).or(after);
+            if changes.is_empty() && last_round {
+                return seen;
+            }
+            seen.extend(changes.into_iter().map(|change| change.version));
+            give_way().await;
+        }
+    }));
+    let seen = bench.suite.together(tasks).await.concat();
     let all: Vec<_> = bench
         .changes(None)
         .await
@@ -377,10 +373,15 @@ pub(super) async fn a_reader_follows_while_others_write(bench: Bench) {
 /// A reader sees what one creation changes all at once: the new event, the override, the expiry.
 pub(super) async fn a_reader_never_sees_half_a_step(bench: Bench) {
     let first = bench.begin_short(1, "alice", "prod").await.updated_at;
-    let reader = |_| {
+    let (done, rounds) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let reader = |_| -> BoxFuture<'static, ()> {
         let store = Arc::clone(&bench.store);
-        async move {
-            for _ in 0..20 {
+        let (done, rounds) = (Arc::clone(&done), Arc::clone(&rounds));
+        Box::pin(async move {
+            while !done.load(Ordering::SeqCst) {
                 let seen = store.changes_since(Some(first), 0).await.unwrap().len();
                 assert!(
                     matches!(seen, 0 | 3),
@@ -395,18 +396,23 @@ pub(super) async fn a_reader_never_sees_half_a_step(bench: Bench) {
                     1,
                     "one of both is marked active, always"
                 );
+                rounds.fetch_add(1, Ordering::SeqCst);
                 give_way().await;
             }
-        }
+        })
     };
-    let readers = bench.suite.start((0..10).map(reader).collect::<Vec<_>>());
-    let admission = Admission::new(&reviewed_first(), &unlimited(), &profile("prod"));
-    let admission = admission.with_review_override(&person("carol"), "they are asleep");
-    bench
-        .store
-        .create(&draft(2, "alice", "prod"), &admission)
-        .await
-        .unwrap();
-    bench.suite.waiting_for("the readers", readers.join()).await;
+    let mut tasks: Vec<_> = (0..4).map(reader).collect();
+    let store = Arc::clone(&bench.store);
+    tasks.push(Box::pin(async move {
+        let admission = Admission::new(&reviewed_first(), &unlimited(), &profile("prod"));
+        let admission = admission.with_review_override(&person("carol"), "they are asleep");
+        while rounds.load(Ordering::SeqCst) < 10 {
+            give_way().await;
+        }
+        let created = store.create(&draft(2, "alice", "prod"), &admission).await;
+        done.store(true, Ordering::SeqCst);
+        assert!(created.is_ok(), "the override lets it begin: {created:?}");
+    }));
+    bench.suite.together(tasks).await;
     assert_eq!(bench.changes(Some(first)).await.len(), 3);
 }

@@ -137,4 +137,70 @@ faults! {
     ProofsForgottenOnReopening,
     /// After a restart quotas begin anew.
     QuotasForgottenOnReopening,
+    /// The ticket is not kept.
+    TicketForgotten,
+    /// A creation has no entry of its operation.
+    CreationWithoutOperation,
+    /// Texts are kept in ASCII.
+    TextsInAscii,
+    /// Every reason code but the first is another.
+    ReasonCodeForgotten,
+    /// Deleted ids are taken for ever.
+    IdOutlivesEvent,
+    /// Fields are not checked.
+    FieldsUnchecked,
+    /// Fields at their limits are refused.
+    FieldsBelowLimits,
+    /// The rules of the invocation are not asked.
+    RulesUnasked,
+    /// An event blocks at the moment of its end too.
+    ActiveAtItsEnd,
+    /// An event blocks all of its profile.
+    ActiveBlocksEveryone,
+    /// A closed event still blocks.
+    ClosedBlocks,
+    /// Whatever of a profile is over is expired by the next creation.
+    OverOfOthersExpired,
+    /// A pause lasts a nanosecond longer.
+    CooldownTooLong,
+    /// A refused creation counts.
+    RefusedCounts,
+    /// Ids of second factors are not told apart by case.
+    ProofFoldsCase,
+    /// A refused creation uses its second factor.
+    RefusedUsesProof,
+    /// A second factor is checked a nanosecond later than the step.
+    ProofCheckedLate,
+    /// The second factor is forgotten when its event is closed.
+    ProofNotKept,
+    /// A review is due whether an event awaits one or not.
+    ReviewAlwaysDue,
+    /// What is not there is told to be at another version.
+    AbsentIsAConflict,
+    /// A review marks the event as over.
+    ReviewMarksOver,
+    /// Every review is taken for a justification.
+    OutcomeForgotten,
+    /// A last status can be left.
+    LastStatusLeft,
+    /// A change is made to all events of the person.
+    ChangesAllOfPerson,
+    /// What is read is not what is there, but what was there before the last change.
+    ReadsBehind,
+    /// Operations outlive their event.
+    OperationOutlivesEvent,
+    /// What is over is deleted, marked so or not.
+    DeleteWhatIsDue,
+    /// A deletion leaves the event in the lists.
+    DeletedIsListed,
+    /// The active event is the first of its person and profile, if that is active.
+    ActiveOldestOnly,
+    /// A version is the last plus a nanosecond, however late it is.
+    VersionIgnoresClock,
+    /// A restart uses up a version.
+    ReopeningUsesVersion,
+    /// A restart brings back what was deleted.
+    DeletedIsBackOnReopening,
+    /// There is no upper limit to what has ended.
+    NoUpperLimitOfEnded,
 }

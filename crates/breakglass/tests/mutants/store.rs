@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use countersign_breakglass::conformance::Subject;
 use countersign_breakglass::*;
 use countersign_core::version::VersionSource;
@@ -10,7 +10,7 @@ use countersign_core::version::VersionSource;
 use crate::faults::{Fault, MUTANTS};
 
 /// How often a store with a race gives way in the middle of it.
-const YIELDS: usize = 20;
+const YIELDS: usize = 100;
 
 /// A store with the fault that has this number.
 pub struct Mutant<const FAULT: usize>(Arc<Naive>);
@@ -42,10 +42,13 @@ struct State {
     /// In the order of their creation.
     events: Vec<Arc<Event>>,
     last: Option<Version>,
-    /// What some faults remember wrongly: deleted events, spent operations, events that are not yet
-    /// listed, and the last version before a restart.
+    /// What some faults remember wrongly.
     deleted: Vec<Arc<Event>>,
     spent: Vec<OperationId>,
+    /// Second factors of creations that were refused, and what those would have begun.
+    refused: Vec<Arc<Event>>,
+    /// Events as they were before their last change.
+    before: Vec<Arc<Event>>,
     unlisted: Vec<EventId>,
     reopened: Option<Version>,
 }
@@ -90,7 +93,11 @@ impl State {
         for event in step.writes {
             let place = self.events.iter().position(|old| old.id == event.id);
             match place {
-                Some(place) => self.events[place] = Arc::new(event),
+                Some(place) => {
+                    let old = std::mem::replace(&mut self.events[place], Arc::new(event));
+                    self.before.retain(|before| before.id != old.id);
+                    self.before.push(old);
+                }
                 None => self.events.push(Arc::new(event)),
             }
         }
@@ -114,6 +121,16 @@ impl Naive {
         if self.has(Fault::VersionsForgottenOnReopening) {
             state.last = None;
         }
+        if self.has(Fault::ReopeningUsesVersion) {
+            let mut last = state.last;
+            if self.stamp(&state, &mut last).is_ok() {
+                state.last = last;
+            }
+        }
+        if self.has(Fault::DeletedIsBackOnReopening) {
+            let deleted = std::mem::take(&mut state.deleted);
+            state.events.extend(deleted);
+        }
     }
 
     fn stamp(&self, state: &State, last: &mut Option<Version>) -> Result<Version, Error> {
@@ -125,7 +142,11 @@ impl Naive {
             *last = newest.max(last.filter(|last| Some(*last) > state.last));
         }
         let mut source = last.map_or(VersionSource::new(), VersionSource::after);
-        let version = source.next(self.clock.now())?;
+        let mut now = self.clock.now();
+        if let (true, Some(last)) = (self.has(Fault::VersionIgnoresClock), *last) {
+            now = last.time();
+        }
+        let version = source.next(now)?;
         *last = Some(version);
         Ok(version)
     }
@@ -142,7 +163,12 @@ impl Naive {
             let mut entries = event.history.iter();
             entries.any(|entry| entry.operation == operation && Some(entry.to) > forgotten)
         };
-        operation.and_then(|_| state.events.iter().find(known).map(|event| &**event))
+        let outlived = state
+            .deleted
+            .iter()
+            .filter(|_| self.has(Fault::OperationOutlivesEvent));
+        let mut events = state.events.iter().chain(outlived);
+        operation.and_then(|_| events.find(known).map(|event| &**event))
     }
 
     fn observe(&self, state: &State, wanted: &Observation) -> Observed {
@@ -152,6 +178,9 @@ impl Naive {
         let mut counted: Vec<Arc<Event>> = state.events.clone();
         if self.has(Fault::QuotaOutlivesEvent) {
             counted.extend(state.deleted.iter().cloned());
+        }
+        if self.has(Fault::RefusedCounts) {
+            counted.extend(state.refused.iter().cloned());
         }
         if self.has(Fault::QuotasForgottenOnReopening) {
             counted.retain(|event| event.updated_at > state.reopened.unwrap_or(event.updated_at));
@@ -165,7 +194,9 @@ impl Naive {
             } else {
                 same(event)
             };
-            named && here(event) && event.is_active(wanted.at)
+            let named = named || self.has(Fault::ActiveBlocksEveryone);
+            let closed = self.has(Fault::ClosedBlocks) && wanted.at < event.expires_at;
+            named && here(event) && (event.is_active(wanted.at) || closed)
         });
         let paused = counted
             .iter()
@@ -210,12 +241,14 @@ impl Naive {
             };
             named && (here(event) || !self.has(Fault::QuotaOfOneProfile))
         };
-        let mut proofs = state.events.iter().chain(
+        let proofs = state.events.iter().chain(
             state
                 .deleted
                 .iter()
                 .filter(|_| self.has(Fault::ProofOutlivesEvent)),
         );
+        let refused = state.refused.iter();
+        let mut proofs = proofs.chain(refused.filter(|_| self.has(Fault::RefusedUsesProof)));
         let used = proofs.find(|event| {
             let id = event.mfa.as_ref().map(|proof| &proof.id);
             let known = !self.has(Fault::ProofForgottenWhenOver) || !event.is_terminal();
@@ -223,7 +256,13 @@ impl Naive {
             let since = state
                 .reopened
                 .filter(|_| self.has(Fault::ProofsForgottenOnReopening));
-            known && Some(event.updated_at) > since && id.is_some() && id == wanted.proof.as_ref()
+            let same_id = match (id, &wanted.proof) {
+                (Some(id), Some(wanted)) if self.has(Fault::ProofFoldsCase) => {
+                    id.as_str().eq_ignore_ascii_case(wanted.as_str())
+                }
+                (id, wanted) => id.is_some() && id == wanted.as_ref(),
+            };
+            known && Some(event.updated_at) > since && same_id
         });
         let due = state
             .events
@@ -239,17 +278,69 @@ impl Naive {
         Observed {
             active: active.map(|event| ActiveEvent {
                 id: event.id,
-                expires_at: event.expires_at,
+                expires_at: event.expires_at + self.nano_if(Fault::ActiveAtItsEnd),
             }),
-            last_created_at,
+            last_created_at: last_created_at.map(|at| at + self.nano_if(Fault::CooldownTooLong)),
             of_person: count(&of_person, wanted.of_person),
             of_profile: count(&here, wanted.of_profile),
             proof_used_by: used.map(|event| event.id),
-            unreviewed: unreviewed.map(|event| UnreviewedEvent {
-                id: event.id,
-                ended_at: event.ended_at(),
-            }),
+            unreviewed: match unreviewed {
+                Some(event) => Some(UnreviewedEvent {
+                    id: event.id,
+                    ended_at: event.ended_at(),
+                }),
+                None if self.has(Fault::ReviewAlwaysDue) => Some(UnreviewedEvent {
+                    id: EventId::MIN,
+                    ended_at: wanted.at,
+                }),
+                None => None,
+            },
         }
+    }
+
+    /// The shortest time there is for a store with this fault, and none for others.
+    fn nano_if(&self, fault: Fault) -> TimeDelta {
+        TimeDelta::nanoseconds(self.has(fault).into())
+    }
+
+    /// What an admission without any rule gives.
+    fn admitted_anyway(&self, draft: &Draft, at: Version) -> Result<Admitted, Error> {
+        let anybody: InvocationPolicy = r#"{"version": "1", "rules": [
+            {"name": "all", "max_duration": "24h"}]}"#
+            .parse()
+            .unwrap();
+        let admission = Admission::new(&anybody, &RateLimitPolicy::unlimited(), &draft.profile);
+        let draft = Draft {
+            mfa: None,
+            ..draft.clone()
+        };
+        Ok(admission.decide(&draft, &Observed::default(), at.time())?)
+    }
+
+    /// What a fault remembers of a creation that failed.
+    fn remember_failed(&self, state: &mut State, draft: &Draft) {
+        if self.has(Fault::FailureLeavesOperation) {
+            state.spent.extend(draft.operation);
+        }
+        let mut last = state.last;
+        let Ok(at) = self.stamp(state, &mut last) else {
+            return;
+        };
+        let admitted = self.admitted_anyway(draft, at);
+        let event = admitted.map(|admitted| Event::create(draft, &admitted, &self.limits(), at));
+        if let Ok(Ok(event)) = event {
+            state.refused.push(Arc::new(event));
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        match self.fault {
+            Fault::FieldsUnchecked => limits.max_justification_characters = usize::MAX,
+            Fault::FieldsBelowLimits => limits.max_justification_characters -= 1,
+            _ => {}
+        }
+        limits
     }
 
     /// The step of a creation; `seen` is where its admission looks.
@@ -260,9 +351,11 @@ impl Naive {
         draft: &Draft,
         admission: &Admission,
     ) -> Result<Step, Error> {
+        let outlived =
+            |event: &Arc<Event>| event.id == draft.id && self.has(Fault::IdOutlivesEvent);
         let taken = || match state.get(draft.id) {
-            Some(_) => Err(Error::AlreadyExists { id: draft.id }),
-            None => Ok(()),
+            None if !state.deleted.iter().any(outlived) => Ok(()),
+            _ => Err(Error::AlreadyExists { id: draft.id }),
         };
         if self.has(Fault::IdBeforeOperation) {
             taken()?;
@@ -275,7 +368,7 @@ impl Naive {
             let first = admission.first_result(draft, found)?;
             return Ok(Step::nothing(state, first));
         }
-        let limits = Limits::default();
+        let limits = self.limits();
         if self.has(Fault::FieldsBeforeId) {
             limits.check_draft(draft)?;
         }
@@ -286,7 +379,19 @@ impl Naive {
         let mut last = state.last;
         let at = self.stamp(state, &mut last)?;
         let observed = self.observe(seen, &admission.observation(draft, at.time()));
-        let admitted = admission.decide(draft, &observed, at.time())?;
+        let late = self.nano_if(Fault::ProofCheckedLate) * i32::from(draft.mfa.is_some());
+        let admitted = match admission.decide(draft, &observed, at.time() + late) {
+            Err(
+                Refusal::OtherProfile { .. }
+                | Refusal::NoRule { .. }
+                | Refusal::Person { .. }
+                | Refusal::ReasonCode { .. }
+                | Refusal::Time { .. }
+                | Refusal::Duration { .. }
+                | Refusal::MfaRequired { .. },
+            ) if self.has(Fault::RulesUnasked) => self.admitted_anyway(draft, at)?,
+            admitted => admitted?,
+        };
         let mut event = Event::create(draft, &admitted, &limits, at)?;
         let follow_up = admitted
             .follow_up()
@@ -294,9 +399,21 @@ impl Naive {
         if let Some(change) = follow_up {
             event = event.apply(&change, self.stamp(state, &mut last)?)?;
         }
-        if self.has(Fault::TruncatedTimes) {
-            let nanos = event.expires_at.timestamp_subsec_nanos() % 1_000;
-            event.expires_at -= chrono::TimeDelta::nanoseconds(nanos.into());
+        match self.fault {
+            Fault::TruncatedTimes => {
+                let nanos = event.expires_at.timestamp_subsec_nanos() % 1_000;
+                event.expires_at -= TimeDelta::nanoseconds(nanos.into());
+            }
+            Fault::TicketForgotten => event.ticket = None,
+            Fault::CreationWithoutOperation => {
+                Arc::make_mut(&mut event.history[0]).operation = None;
+            }
+            Fault::TextsInAscii => {
+                let text = event.justification.chars().filter(char::is_ascii);
+                event.justification = text.collect::<String>().into();
+            }
+            Fault::ReasonCodeForgotten => event.reason_code = ReasonCode::Incident,
+            _ => {}
         }
         let mut writes = Vec::new();
         for over in self.replaced(state, draft) {
@@ -317,9 +434,11 @@ impl Naive {
     }
 
     fn replaced(&self, state: &State, draft: &Draft) -> Vec<Arc<Event>> {
+        let now = self.clock.now();
         let over = |event: &&Arc<Event>| {
+            let others = self.has(Fault::OverOfOthersExpired) && event.expires_at <= now;
             event.status == Status::Active
-                && event.invoker.same_person(&draft.invoker)
+                && (event.invoker.same_person(&draft.invoker) || others)
                 && event.profile == draft.profile
                 && !self.has(Fault::OverLeftActive)
         };
@@ -359,8 +478,8 @@ impl Naive {
     fn create_at_once(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
         let mut state = self.lock();
         let step = self.creating(&state, &state, draft, admission);
-        if step.is_err() && self.has(Fault::FailureLeavesOperation) {
-            state.spent.extend(draft.operation);
+        if step.is_err() {
+            self.remember_failed(&mut state, draft);
         }
         if step.is_err() && self.has(Fault::OverExpiredThoughRefused) {
             for over in self.replaced(&state, draft) {
@@ -391,7 +510,14 @@ impl Naive {
             let first = change.first_result(id, found)?;
             return Ok(Step::nothing(state, first));
         }
-        let current = state.get(id).ok_or(Error::NotFound { id })?;
+        let Some(current) = state.get(id) else {
+            return Err(if self.has(Fault::AbsentIsAConflict) {
+                let actual = expected;
+                Error::Conflict(Conflict { expected, actual })
+            } else {
+                Error::NotFound { id }
+            });
+        };
         let actual = current.updated_at;
         if let (true, Some(to)) = (self.has(Fault::StatusBeforeVersion), change.target()) {
             let from = current.status;
@@ -404,7 +530,23 @@ impl Naive {
         }
         let mut last = state.last;
         let at = self.stamp(state, &mut last)?;
+        let mut current = (**current).clone();
+        if self.has(Fault::LastStatusLeft) && change.target().is_some() {
+            current.status = Status::Active;
+        }
         let mut after = current.apply(change, at)?;
+        match self.fault {
+            Fault::OutcomeForgotten => {
+                if let Some(review) = &mut after.review {
+                    review.outcome = ReviewOutcome::Justified;
+                }
+            }
+            Fault::ReviewMarksOver if after.review.is_some() && !after.is_terminal() => {
+                after.status = Status::Expired;
+            }
+            Fault::ProofNotKept if after.is_terminal() => after.mfa = None,
+            _ => {}
+        }
         if self.has(Fault::LostOperation) {
             if let Some(entry) = after.history.last_mut() {
                 Arc::make_mut(entry).operation = None;
@@ -419,7 +561,18 @@ impl Naive {
             after.history = after.history.split_off(after.history.len() - 1);
         }
         let answer = Arc::new(after.clone());
-        let writes = vec![after];
+        let mut writes = Vec::new();
+        if self.has(Fault::ChangesAllOfPerson) {
+            let same = |event: &&Arc<Event>| event.invoker == after.invoker && event.id != id;
+            for other in state.events.iter().filter(same) {
+                let note = after.note.clone();
+                writes.push(Event {
+                    note,
+                    ..(**other).clone()
+                });
+            }
+        }
+        writes.push(after);
         Ok(Step {
             writes,
             last,
@@ -455,8 +608,12 @@ impl Naive {
         };
         let mut last = state.last;
         let at = self.stamp(&state, &mut last)?;
+        let mut judged = (*event).clone();
+        if self.has(Fault::DeleteWhatIsDue) && !event.is_active(at.time()) {
+            judged.status = Status::Expired;
+        }
         if !(self.has(Fault::RetentionIgnored) && event.is_terminal()) {
-            retention.check(&event, at.time())?;
+            retention.check(&judged, at.time())?;
         }
         state.events.retain(|event| event.id != id);
         state.deleted.push(event);
@@ -487,6 +644,9 @@ impl Naive {
             .filter(|event| !state.unlisted.contains(&event.id))
             .cloned()
             .collect();
+        if self.has(Fault::DeletedIsListed) {
+            events.extend(state.deleted.iter().cloned());
+        }
         events.sort_by_key(|event| (std::cmp::Reverse(event.created_at), event.id));
         if self.has(Fault::ListByChange) {
             events.sort_by_key(|event| std::cmp::Reverse(event.updated_at));
@@ -532,17 +692,22 @@ impl Naive {
         at: DateTime<Utc>,
     ) -> Option<Arc<Event>> {
         let state = self.lock();
-        let found = state.events.iter().find(|event| {
-            let named = if self.has(Fault::ActiveUnderAnySpelling) {
+        let named = |event: &&Arc<Event>| {
+            let same = if self.has(Fault::ActiveUnderAnySpelling) {
                 event.invoker.same_person(person)
             } else {
                 event.invoker == *person
             };
-            let active = event.is_active(at)
-                || self.has(Fault::ActiveThoughOver) && event.status == Status::Active;
-            named && event.profile == *profile && active
-        });
-        found.cloned()
+            same && event.profile == *profile
+        };
+        let mut candidates: Vec<_> = state.events.iter().filter(named).cloned().collect();
+        if self.has(Fault::ActiveOldestOnly) {
+            candidates.truncate(1);
+        }
+        let marked = self.has(Fault::ActiveThoughOver);
+        let active =
+            |event: &Arc<Event>| event.is_active(at) || marked && event.status == Status::Active;
+        candidates.into_iter().find(active)
     }
 
     fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
@@ -585,7 +750,11 @@ impl Naive {
             event.is_terminal() && reviewed && (event.ended_at() < before || at)
         });
         ended.sort_by_key(|event| (event.ended_at(), event.id));
-        ended.truncate(self.limit(limit));
+        let limit = match limit {
+            limit if limit > 0 && self.has(Fault::NoUpperLimitOfEnded) => limit,
+            limit => self.limit(limit),
+        };
+        ended.truncate(limit);
         ended
     }
 
@@ -630,7 +799,13 @@ impl Store for Naive {
     }
 
     fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
-        Box::pin(async move { self.lock().get(id).cloned().ok_or(Error::NotFound { id }) })
+        Box::pin(async move {
+            let state = self.lock();
+            let found = state.get(id).ok_or(Error::NotFound { id })?;
+            let behind = state.before.iter().find(|event| event.id == id);
+            let behind = behind.filter(|_| self.has(Fault::ReadsBehind));
+            Ok(Arc::clone(behind.unwrap_or(found)))
+        })
     }
 
     fn update<'a>(
