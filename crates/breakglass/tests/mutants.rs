@@ -15,6 +15,10 @@
 
 #[path = "mutants/faults.rs"]
 mod faults;
+#[path = "mutants/observing.rs"]
+mod observing;
+#[path = "mutants/reading.rs"]
+mod reading;
 #[path = "mutants/store.rs"]
 mod store;
 

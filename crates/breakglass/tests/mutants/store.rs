@@ -38,19 +38,19 @@ impl<const FAULT: usize> Subject for Mutant<FAULT> {
 }
 
 #[derive(Default, Clone)]
-struct State {
+pub struct State {
     /// In the order of their creation.
-    events: Vec<Arc<Event>>,
+    pub events: Vec<Arc<Event>>,
     last: Option<Version>,
     /// What some faults remember wrongly.
-    deleted: Vec<Arc<Event>>,
+    pub deleted: Vec<Arc<Event>>,
     spent: Vec<OperationId>,
     /// Second factors of creations that were refused, and what those would have begun.
-    refused: Vec<Arc<Event>>,
+    pub refused: Vec<Arc<Event>>,
     /// Events as they were before their last change.
     before: Vec<Arc<Event>>,
-    unlisted: Vec<EventId>,
-    reopened: Option<Version>,
+    pub unlisted: Vec<EventId>,
+    pub reopened: Option<Version>,
 }
 
 /// What a step writes and answers.
@@ -72,7 +72,7 @@ impl Step {
     }
 }
 
-struct Naive {
+pub struct Naive {
     fault: Fault,
     clock: Arc<ManualClock>,
     state: Mutex<State>,
@@ -107,11 +107,11 @@ impl State {
 }
 
 impl Naive {
-    fn has(&self, fault: Fault) -> bool {
+    pub fn has(&self, fault: Fault) -> bool {
         self.fault == fault
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
@@ -171,135 +171,8 @@ impl Naive {
         operation.and_then(|_| events.find(known).map(|event| &**event))
     }
 
-    fn observe(&self, state: &State, wanted: &Observation) -> Observed {
-        let exactly = self.has(Fault::ActiveByExactName);
-        let same = |event: &&Arc<Event>| event.invoker.same_person(&wanted.person);
-        let here = |event: &&Arc<Event>| event.profile == wanted.profile;
-        let mut counted: Vec<Arc<Event>> = state.events.clone();
-        if self.has(Fault::QuotaOutlivesEvent) {
-            counted.extend(state.deleted.iter().cloned());
-        }
-        if self.has(Fault::RefusedCounts) {
-            counted.extend(state.refused.iter().cloned());
-        }
-        if self.has(Fault::QuotasForgottenOnReopening) {
-            counted.retain(|event| event.updated_at > state.reopened.unwrap_or(event.updated_at));
-            if state.reopened.is_none() {
-                counted.clone_from(&state.events);
-            }
-        }
-        let active = state.events.iter().find(|event| {
-            let named = if exactly {
-                event.invoker == wanted.person
-            } else {
-                same(event)
-            };
-            let named = named || self.has(Fault::ActiveBlocksEveryone);
-            let closed = self.has(Fault::ClosedBlocks) && wanted.at < event.expires_at;
-            named && here(event) && (event.is_active(wanted.at) || closed)
-        });
-        let paused = counted
-            .iter()
-            .filter(|event| same(event) && (here(event) || self.has(Fault::CooldownOfPerson)))
-            .map(|event| event.created_at);
-        let last_created_at = if self.has(Fault::CooldownFromOldest) {
-            paused.min()
-        } else {
-            paused.max()
-        };
-        let count = |of: &dyn Fn(&&Arc<Event>) -> bool, wanted: Option<CountWanted>| {
-            let Some(wanted) = wanted else {
-                return Counted::default();
-            };
-            let mut times: Vec<DateTime<Utc>> = counted
-                .iter()
-                .filter(|event| of(event))
-                .filter(|event| {
-                    !self.has(Fault::QuotaOfActiveOnly) || event.status == Status::Active
-                })
-                .map(|event| event.created_at)
-                .filter(|time| {
-                    let inclusive = self.has(Fault::QuotaWindowInclusive);
-                    *time > wanted.created_after || inclusive && *time == wanted.created_after
-                })
-                .collect();
-            times.sort();
-            if !self.has(Fault::QuotaRetryFromOldest) {
-                times.reverse();
-            }
-            let nth = wanted.nth_newest.map_or(0, |nth| nth.get() as usize);
-            Counted {
-                count: times.len() as u64,
-                nth_newest: times.get(nth.wrapping_sub(1)).copied(),
-            }
-        };
-        let of_person = |event: &&Arc<Event>| {
-            let named = if self.has(Fault::QuotaByExactName) {
-                event.invoker == wanted.person
-            } else {
-                same(event)
-            };
-            named && (here(event) || !self.has(Fault::QuotaOfOneProfile))
-        };
-        let proofs = state.events.iter().chain(
-            state
-                .deleted
-                .iter()
-                .filter(|_| self.has(Fault::ProofOutlivesEvent)),
-        );
-        let refused = state.refused.iter();
-        let mut proofs = proofs.chain(refused.filter(|_| self.has(Fault::RefusedUsesProof)));
-        let used = proofs.find(|event| {
-            let id = event.mfa.as_ref().map(|proof| &proof.id);
-            let known = !self.has(Fault::ProofForgottenWhenOver) || !event.is_terminal();
-            let known = known && (!self.has(Fault::ProofOfOnePerson) || same(event));
-            let since = state
-                .reopened
-                .filter(|_| self.has(Fault::ProofsForgottenOnReopening));
-            let same_id = match (id, &wanted.proof) {
-                (Some(id), Some(wanted)) if self.has(Fault::ProofFoldsCase) => {
-                    id.as_str().eq_ignore_ascii_case(wanted.as_str())
-                }
-                (id, wanted) => id.is_some() && id == wanted.as_ref(),
-            };
-            known && Some(event.updated_at) > since && same_id
-        });
-        let due = state
-            .events
-            .iter()
-            .filter(same)
-            .filter(|event| here(event) || !self.has(Fault::ReviewOfOneProfile))
-            .filter(|event| event.awaits_review(wanted.at));
-        let unreviewed = if self.has(Fault::ReviewNewestNamed) {
-            due.max_by_key(|event| event.ended_at())
-        } else {
-            due.min_by_key(|event| (event.ended_at(), event.id))
-        };
-        Observed {
-            active: active.map(|event| ActiveEvent {
-                id: event.id,
-                expires_at: event.expires_at + self.nano_if(Fault::ActiveAtItsEnd),
-            }),
-            last_created_at: last_created_at.map(|at| at + self.nano_if(Fault::CooldownTooLong)),
-            of_person: count(&of_person, wanted.of_person),
-            of_profile: count(&here, wanted.of_profile),
-            proof_used_by: used.map(|event| event.id),
-            unreviewed: match unreviewed {
-                Some(event) => Some(UnreviewedEvent {
-                    id: event.id,
-                    ended_at: event.ended_at(),
-                }),
-                None if self.has(Fault::ReviewAlwaysDue) => Some(UnreviewedEvent {
-                    id: EventId::MIN,
-                    ended_at: wanted.at,
-                }),
-                None => None,
-            },
-        }
-    }
-
     /// The shortest time there is for a store with this fault, and none for others.
-    fn nano_if(&self, fault: Fault) -> TimeDelta {
+    pub fn nano_if(&self, fault: Fault) -> TimeDelta {
         TimeDelta::nanoseconds(self.has(fault).into())
     }
 
@@ -618,170 +491,6 @@ impl Naive {
         state.events.retain(|event| event.id != id);
         state.deleted.push(event);
         Ok(true)
-    }
-
-    fn limit(&self, limit: usize) -> usize {
-        match limit {
-            0 => 100,
-            limit if self.has(Fault::NoUpperLimit) => limit,
-            limit => limit.min(1_000),
-        }
-    }
-
-    fn list(&self, filter: &Filter, page: Page) -> Listing {
-        let state = self.lock();
-        let fold = self.has(Fault::FilterFoldsCase);
-        let wanted = |event: &&Arc<Event>| match filter {
-            Filter::Invoker(person) if fold => event.invoker.same_person(person),
-            Filter::Invoker(person) => event.invoker == *person,
-            Filter::Profile(profile) => event.profile == *profile,
-            Filter::Status(status) => event.status == *status,
-        };
-        let limit = self.limit(page.limit);
-        let mut events: Vec<Arc<Event>> = state
-            .events
-            .iter()
-            .filter(|event| !state.unlisted.contains(&event.id))
-            .cloned()
-            .collect();
-        if self.has(Fault::DeletedIsListed) {
-            events.extend(state.deleted.iter().cloned());
-        }
-        events.sort_by_key(|event| (std::cmp::Reverse(event.created_at), event.id));
-        if self.has(Fault::ListByChange) {
-            events.sort_by_key(|event| std::cmp::Reverse(event.updated_at));
-        }
-        if self.has(Fault::LimitBeforeFilter) {
-            events.truncate(limit);
-        }
-        let mut items: Vec<Arc<Event>> = events.iter().filter(wanted).cloned().collect();
-        if let Some(cursor) = page.after {
-            if self.has(Fault::CursorNeedsItsEvent) {
-                let place = items.iter().position(|event| event.id == cursor.id);
-                items.drain(..place.map_or(0, |place| place + 1));
-            } else {
-                items.retain(|event| {
-                    event.created_at < cursor.time
-                        || event.created_at == cursor.time && event.id > cursor.id
-                });
-            }
-        }
-        self.page(items, limit, |event| event.created_at)
-    }
-
-    fn page(
-        &self,
-        mut items: Vec<Arc<Event>>,
-        limit: usize,
-        time: impl Fn(&Event) -> DateTime<Utc>,
-    ) -> Listing {
-        let full = items.len() == limit && self.has(Fault::FullPageIsNotLast);
-        let more = items.len() > limit || full;
-        items.truncate(limit);
-        let next = items.last().filter(|_| more).map(|event| Cursor {
-            time: time(event),
-            id: event.id,
-        });
-        Listing { items, next }
-    }
-
-    fn find_active(
-        &self,
-        person: &Person,
-        profile: &Profile,
-        at: DateTime<Utc>,
-    ) -> Option<Arc<Event>> {
-        let state = self.lock();
-        let named = |event: &&Arc<Event>| {
-            let same = if self.has(Fault::ActiveUnderAnySpelling) {
-                event.invoker.same_person(person)
-            } else {
-                event.invoker == *person
-            };
-            same && event.profile == *profile
-        };
-        let mut candidates: Vec<_> = state.events.iter().filter(named).cloned().collect();
-        if self.has(Fault::ActiveOldestOnly) {
-            candidates.truncate(1);
-        }
-        let marked = self.has(Fault::ActiveThoughOver);
-        let active =
-            |event: &Arc<Event>| event.is_active(at) || marked && event.status == Status::Active;
-        candidates.into_iter().find(active)
-    }
-
-    fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
-        let exclusive = self.has(Fault::DueExclusive);
-        let mut due = self.lock().events.clone();
-        due.retain(|event| {
-            let over = event.expires_at < at || !exclusive && event.expires_at == at;
-            event.status == Status::Active && over
-        });
-        due.sort_by_key(|event| event.expires_at);
-        due.truncate(self.limit(limit));
-        due
-    }
-
-    fn awaiting_review(&self, at: DateTime<Utc>, page: Page) -> Listing {
-        let mut items = self.lock().events.clone();
-        items.retain(|event| {
-            let marked = event.is_terminal() || !self.has(Fault::AwaitingMarkedOnly);
-            event.awaits_review(at) && marked
-        });
-        items.sort_by_key(|event| (event.ended_at(), event.id));
-        if self.has(Fault::AwaitingNewestFirst) {
-            items.reverse();
-        }
-        if let Some(cursor) = page.after {
-            let ties = !self.has(Fault::CursorSkipsTies);
-            items.retain(|event| {
-                let ended = event.ended_at();
-                ended > cursor.time || ties && ended == cursor.time && event.id > cursor.id
-            });
-        }
-        self.page(items, self.limit(page.limit), Event::ended_at)
-    }
-
-    fn ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
-        let mut ended = self.lock().events.clone();
-        ended.retain(|event| {
-            let reviewed = event.review.is_some() || self.has(Fault::EndedUnreviewed);
-            let at = self.has(Fault::EndedInclusive) && event.ended_at() == before;
-            event.is_terminal() && reviewed && (event.ended_at() < before || at)
-        });
-        ended.sort_by_key(|event| (event.ended_at(), event.id));
-        let limit = match limit {
-            limit if limit > 0 && self.has(Fault::NoUpperLimitOfEnded) => limit,
-            limit => self.limit(limit),
-        };
-        ended.truncate(limit);
-        ended
-    }
-
-    fn changes_since(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
-        let state = self.lock();
-        let changed = |event: &Arc<Event>| -> Vec<Changed> {
-            let entries = event.history.iter().map(|entry| Changed {
-                version: entry.to,
-                entry: Arc::clone(entry),
-                event: Arc::clone(event),
-            });
-            if self.has(Fault::StreamOfLastChanges) {
-                entries.last().into_iter().collect()
-            } else {
-                entries.collect()
-            }
-        };
-        let mut changes: Vec<Changed> = state.events.iter().flat_map(changed).collect();
-        if !self.has(Fault::StreamByEvent) {
-            changes.sort_by_key(|change| change.version);
-        }
-        let inclusive = self.has(Fault::StreamInclusive);
-        changes.retain(|change| {
-            Some(change.version) > after || inclusive && Some(change.version) == after
-        });
-        changes.truncate(self.limit(limit));
-        changes
     }
 }
 

@@ -81,4 +81,12 @@ faults! {
     EagerPut,
     /// A put that fails for want of a version has put nonetheless.
     PutWithoutVersion,
+    /// A put forgets the earlier versions of all other policies.
+    PutForgetsOthers,
+    /// A put takes away what is there before it writes.
+    PutInTwoSteps,
+    /// A deletion is answered though another was first.
+    AbsentIsDeleted,
+    /// What is deleted is still listed.
+    DeletedIsListed,
 }

@@ -44,6 +44,8 @@ struct State {
     last: Option<Version>,
     /// What is not yet listed, by one of the faults.
     unlisted: Vec<Version>,
+    /// What was deleted and is still listed, by another.
+    deleted: Vec<Arc<Stored>>,
 }
 
 struct Naive {
@@ -73,12 +75,17 @@ impl Naive {
             state.last = None;
         }
         if self.has(Fault::HistoryForgottenOnReopening) {
-            let all = state.stored.clone();
-            let newer = |a: &Stored, b: &Stored| a.name == b.name && a.version > b.version;
-            state
-                .stored
-                .retain(|old| !all.iter().any(|new| newer(new, old)));
+            self.forget_earlier(&mut state, |_| true);
         }
+    }
+
+    /// Keeps only the current version of each of these policies.
+    fn forget_earlier(&self, state: &mut State, of: impl Fn(&Stored) -> bool) {
+        let all = state.stored.clone();
+        let newer = |a: &Stored, b: &Stored| a.name == b.name && a.version > b.version;
+        state
+            .stored
+            .retain(|old| !(of(old) && all.iter().any(|new| newer(new, old))));
     }
 
     fn stamp(&self, state: &State) -> Result<Version, Error> {
@@ -178,6 +185,9 @@ impl Naive {
             return stored;
         }
         state.last = Some(stored.version).max(state.last);
+        if self.has(Fault::PutForgetsOthers) {
+            self.forget_earlier(state, |old| old.name != stored.name);
+        }
         state.stored.push(Arc::clone(&stored));
         let kept = self.versions(state, &stored.name);
         let most = 100 + usize::from(self.has(Fault::OneVersionTooMany));
@@ -215,6 +225,19 @@ impl Naive {
                 let stored = self.putting(&seen, name, expected, &policy)?;
                 give_way().await;
                 Ok(self.commit(&mut self.lock(), stored))
+            }
+            Fault::PutInTwoSteps => {
+                let (stored, before) = {
+                    let mut state = self.lock();
+                    let stored = self.putting(&state, name, expected, &policy)?;
+                    let before = state.stored.clone();
+                    state.stored.retain(|old| old.name != stored.name);
+                    (stored, before)
+                };
+                tokio::task::yield_now().await;
+                let mut state = self.lock();
+                state.stored = before;
+                Ok(self.commit(&mut state, stored))
             }
             Fault::ListLags => {
                 let stored = {
@@ -268,9 +291,14 @@ impl Naive {
             self.check(after)?;
         }
         let state = self.lock();
+        let ghosts = state
+            .deleted
+            .iter()
+            .filter(|_| self.has(Fault::DeletedIsListed));
         let mut names: Vec<Arc<str>> = state
             .stored
             .iter()
+            .chain(ghosts)
             .map(|stored| Arc::clone(&stored.name))
             .collect();
         names.sort();
@@ -292,8 +320,15 @@ impl Naive {
         let full = names.len() == limit && self.has(Fault::FullPageIsNotLast);
         let more = names.len() > limit || full;
         names.truncate(limit);
+        let deleted = |name: &Arc<str>| {
+            let mut deleted = state.deleted.iter();
+            deleted.find(|stored| stored.name == *name).cloned()
+        };
         let listed = names.iter().filter_map(|name| {
             let mut versions = self.versions(&state, name);
+            if self.has(Fault::DeletedIsListed) {
+                versions.extend(deleted(name));
+            }
             versions.retain(|stored| !state.unlisted.contains(&stored.version));
             let first = self.has(Fault::ListOfFirstVersions);
             let listed = if first {
@@ -312,10 +347,16 @@ impl Naive {
     fn delete(&self, name: &str, expected: Version) -> Result<(), Error> {
         self.check(name)?;
         let mut state = self.lock();
-        let actual = self.found(&state, name)?.remove(0).version;
+        let was_there = state.deleted.iter().any(|stored| *stored.name == *name);
+        let actual = match self.found(&state, name) {
+            Err(_) if self.has(Fault::AbsentIsDeleted) && was_there => return Ok(()),
+            versions => versions?.remove(0).version,
+        };
         if actual != expected && !self.has(Fault::DeleteAnyVersion) {
             return Err(Error::Conflict(Conflict { expected, actual }));
         }
+        let gone = self.versions(&state, name);
+        state.deleted.extend(gone);
         let prefix = self.has(Fault::DeleteByPrefix);
         if self.has(Fault::DeleteKeepsVersions) {
             state.stored.retain(|stored| stored.version != actual);
