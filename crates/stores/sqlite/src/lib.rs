@@ -13,6 +13,8 @@ mod breakglass;
 mod database;
 mod error;
 mod ledger;
+#[cfg(feature = "policy")]
+mod policy;
 #[cfg(feature = "request")]
 mod request;
 mod schema;
@@ -24,5 +26,7 @@ pub use breakglass::EventStore;
 pub use database::{Database, Options, Synchronous};
 pub use error::{EngineError, OpenError};
 pub use ledger::{Head, ParseHeadError};
+#[cfg(feature = "policy")]
+pub use policy::PolicyStore;
 #[cfg(feature = "request")]
 pub use request::RequestStore;

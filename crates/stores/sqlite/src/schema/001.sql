@@ -392,6 +392,7 @@ END;
 
 CREATE TABLE policy_ledger (
     position INTEGER PRIMARY KEY,
+    -- Of a put, the one that it made; a deletion makes none and has the last of the store.
     version INTEGER NOT NULL,
     action TEXT NOT NULL CHECK (action IN ('put', 'deleted')),
     -- The oldest version of the name that is kept after a put; the last version before a deletion.
@@ -421,9 +422,11 @@ CREATE TABLE policy (
 
 CREATE TRIGGER policy_ledger_grows BEFORE INSERT ON policy_ledger
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM policy_ledger)
-    OR NEW.version <= (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+    OR NEW.version < (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+    OR NEW.action = 'put'
+        AND NEW.version = (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
 BEGIN
-    SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
+    SELECT RAISE(ABORT, 'the ledger grows at its end, and a put by a later version');
 END;
 
 CREATE TRIGGER policy_ledger_is_not_changed BEFORE UPDATE ON policy_ledger
