@@ -22,8 +22,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
 use crate::ledger::{Head, Step, Tip};
+use crate::report::Report;
 use crate::sql::{self, Time, bound, clamped};
+use crate::verify::verify;
 
+mod check;
 pub(crate) mod rows;
 
 /// Keeps emergencies in a file.
@@ -86,6 +89,33 @@ impl EventStore {
             let tip = Tip::read(connection, &rows::LEDGER)?;
             Ok(Head::new(rows::LEDGER.store, tip.position, tip.head))
         };
+        self.database.read(read).await
+    }
+
+    /// Whether the file is still what this store has written, and whether its ledger has the head
+    /// that was `known`, if one is given: the engine's checks, the schema, the ledger, every entry
+    /// of every history, and the columns that follow from them.
+    ///
+    /// - Without a head that was noted elsewhere it finds whatever does not agree with the rest of
+    ///   the file. Whoever can write the file can also write all of it anew, which only such a head
+    ///   shows, and only of what came before it.
+    /// - It walks over everything, on a thread that reads; writers go on meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the engine fails. Damage to the file is not an error but a finding.
+    ///
+    /// ```
+    /// # use countersign_sqlite::EventStore;
+    /// # async fn example(store: &EventStore, noted: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = store.verify(Some(&noted.parse()?)).await?;
+    /// assert!(report.is_clean(), "{:?}", report.findings);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn verify(&self, known: Option<&Head>) -> Result<Report, Error> {
+        let known = known.copied();
+        let read =
+            move |connection: &Connection| Ok(verify(connection, &check::CHAINED, known.as_ref())?);
         self.database.read(read).await
     }
 

@@ -272,3 +272,70 @@ fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
         Failure { source, unknown }
     })
 }
+
+#[cfg(all(test, feature = "request"))]
+mod tests {
+    use super::*;
+    use countersign_request::*;
+
+    /// A full disk is a file that may not grow: to the engine both are the same.
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.db");
+        let database = Database::open(&path, &Options::default()).unwrap();
+        let store = crate::RequestStore::new(&database, Arc::new(SystemClock));
+        let most = |pages: i64| {
+            database.write::<_, Error>(move |connection| {
+                let pages: i64 =
+                    connection
+                        .pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
+                Ok(pages)
+            })
+        };
+        let rules: ApprovalPolicy =
+            r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
+                .parse()
+                .unwrap();
+        let prod = Profile::new("prod").unwrap();
+        let terms = Terms::of(&rules, &prod);
+        let draft = |id| Draft {
+            id: RequestId::from_bits(id),
+            requester: Person::new("alice").unwrap(),
+            profile: prod.clone(),
+            duration: Duration::from_secs(600),
+            justification: "look at the slow query".into(),
+            ticket: None,
+            policy: None,
+            operation: None,
+        };
+        // Not less than it has: the engine answers with what it has set.
+        most(1).await.unwrap();
+        let mut id = 0;
+        let failed = loop {
+            id += 1;
+            assert!(id < 1_000, "the file grows all the same");
+            if let Err(error) = store.create(&draft(id), &terms).await {
+                break error;
+            }
+        };
+        assert!(failed.to_string().contains("the disk is full"), "{failed}");
+        assert!(matches!(
+            failed,
+            Error::Backend {
+                retryable: true,
+                outcome: Outcome::NotApplied,
+                ..
+            }
+        ));
+        let missing = store.get(RequestId::from_bits(id)).await;
+        assert!(
+            matches!(missing, Err(Error::NotFound { .. })),
+            "nothing was made"
+        );
+        most(1_000_000).await.unwrap();
+        store.create(&draft(id), &terms).await.unwrap();
+        let report = store.verify(None).await.unwrap();
+        assert!(report.is_clean(), "{:?}", report.findings);
+    }
+}

@@ -13,12 +13,16 @@ mod breakglass;
 mod database;
 mod error;
 mod ledger;
+#[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
+mod plans;
 #[cfg(feature = "policy")]
 mod policy;
+mod report;
 #[cfg(feature = "request")]
 mod request;
 mod schema;
 mod sql;
+mod verify;
 mod worker;
 
 #[cfg(feature = "breakglass")]
@@ -28,5 +32,6 @@ pub use error::{EngineError, OpenError};
 pub use ledger::{Head, ParseHeadError};
 #[cfg(feature = "policy")]
 pub use policy::PolicyStore;
+pub use report::{Finding, Place, Report};
 #[cfg(feature = "request")]
 pub use request::RequestStore;

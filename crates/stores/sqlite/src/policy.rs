@@ -17,7 +17,10 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
 use crate::ledger::{Head, Ledger, Line, Step, Sum, Tip};
+use crate::report::Report;
 use crate::sql::{self, bound, of_record, parsed};
+
+mod check;
 
 const CURRENT: &str = "SELECT version FROM policy WHERE name = ?1";
 const GET: &str = "SELECT name, version, digest, document FROM policy_version \
@@ -133,6 +136,32 @@ impl PolicyStore {
         self.database.read(read).await
     }
 
+    /// Whether the file is still what this store has written, and whether its ledger has the head
+    /// that was `known`, if one is given: the engine's checks, the schema, the ledger, every entry
+    /// of every history, and the columns that follow from them.
+    ///
+    /// - Without a head that was noted elsewhere it finds whatever does not agree with the rest of
+    ///   the file. Whoever can write the file can also write all of it anew, which only such a head
+    ///   shows, and only of what came before it.
+    /// - It walks over everything, on a thread that reads; writers go on meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the engine fails. Damage to the file is not an error but a finding.
+    ///
+    /// ```
+    /// # use countersign_sqlite::PolicyStore;
+    /// # async fn example(store: &PolicyStore, noted: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = store.verify(Some(&noted.parse()?)).await?;
+    /// assert!(report.is_clean(), "{:?}", report.findings);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn verify(&self, known: Option<&Head>) -> Result<Report, Error> {
+        let known = known.copied();
+        let read = move |connection: &Connection| Ok(check::verify(connection, known.as_ref())?);
+        self.database.read(read).await
+    }
+
     /// Makes one step of this store.
     async fn write<T: Send + 'static>(
         &self,
@@ -146,7 +175,7 @@ impl PolicyStore {
 }
 
 /// A version as it is stored: name, version, digest, document.
-pub(crate) fn stored(row: &Row<'_>) -> Result<Stored, EngineError> {
+fn stored(row: &Row<'_>) -> Result<Stored, EngineError> {
     let place = || match (row.get::<_, String>("name"), row.get("version")) {
         (Ok(name), Ok(version)) => {
             let version = Version::from_nanos(version);

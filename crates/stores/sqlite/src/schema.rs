@@ -7,9 +7,10 @@
 //!
 //! Invariant: a migration that was released never changes; the next change is another migration.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Row, TransactionBehavior};
 
 use crate::error::OpenError;
 
@@ -93,5 +94,118 @@ fn check(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<us
             found: u32::try_from(found).unwrap_or(u32::MAX),
             known: u32::try_from(migrations.len()).unwrap_or(u32::MAX),
         }),
+    }
+}
+
+/// Tables, indexes, triggers and views that are missing, changed, or (of triggers) added.
+pub(crate) fn differences(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
+    let intended = Connection::open_in_memory()?;
+    for migration in MIGRATIONS {
+        intended.execute_batch(migration)?;
+    }
+    let (intended, mut found) = (objects(&intended)?, objects(connection)?);
+    let mut differences = Vec::new();
+    for (name, (kind, sql)) in &intended {
+        match found.remove(name) {
+            None => differences.push(format!("{kind} `{name}` is missing")),
+            Some((_, other)) if other != *sql => {
+                differences.push(format!("{kind} `{name}` is not as it was made"));
+            }
+            Some(_) => {}
+        }
+    }
+    let added = found.into_iter().filter(|(_, (kind, _))| kind == "trigger");
+    differences.extend(added.map(|(name, _)| format!("trigger `{name}` was added")));
+    Ok(differences)
+}
+
+/// What a schema has, by name: kind and text of each.
+fn objects(
+    connection: &Connection,
+) -> Result<BTreeMap<String, (String, Option<String>)>, rusqlite::Error> {
+    let mut statement = connection.prepare("SELECT name, type, sql FROM sqlite_schema")?;
+    let object = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+    statement.query_map([], object)?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.db");
+        (folder, path)
+    }
+
+    fn names(connection: &Connection) -> usize {
+        let sql = "SELECT count(*) FROM sqlite_schema";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    const NEXT: &str = "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT;";
+
+    #[test]
+    fn a_file_of_an_earlier_schema_is_brought_up_to_date() {
+        let (_folder, path) = temporary();
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &path, MIGRATIONS).unwrap();
+        let before = names(&connection);
+        let longer: Vec<&str> = MIGRATIONS.iter().copied().chain([NEXT]).collect();
+        for _ in 0..2 {
+            migrate(&mut connection, &path, &longer).unwrap();
+            assert_eq!(check(&connection, &path, &longer).unwrap(), longer.len());
+            assert_eq!(names(&connection), before + 1, "each is run once");
+        }
+        let newer = migrate(&mut connection, &path, MIGRATIONS);
+        let known = MIGRATIONS.len() as u32;
+        assert!(matches!(
+            newer,
+            Err(OpenError::NewerSchema { found, known: most, .. })
+                if found == known + 1 && most == known
+        ));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let (_folder, path) = temporary();
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &path, MIGRATIONS).unwrap();
+        let before = names(&connection);
+        let broken = format!("{NEXT} CREATE TABLE request (id INTEGER);");
+        let longer: Vec<&str> = MIGRATIONS
+            .iter()
+            .copied()
+            .chain([broken.as_str()])
+            .collect();
+        assert!(migrate(&mut connection, &path, &longer).is_err());
+        drop(connection);
+        let mut connection = Connection::open(&path).unwrap();
+        assert_eq!(names(&connection), before);
+        migrate(&mut connection, &path, MIGRATIONS).unwrap();
+    }
+
+    #[test]
+    fn a_schema_without_a_difference_has_none() {
+        let (_folder, path) = temporary();
+        let mut connection = Connection::open(&path).unwrap();
+        prepare(&mut connection, &path).unwrap();
+        assert_eq!(differences(&connection).unwrap(), [""; 0]);
+        connection
+            .execute_batch(
+                "DROP INDEX request_open; DROP VIEW event_utc;
+                 CREATE VIEW event_utc AS SELECT 1;
+                 CREATE TABLE of_somebody (id INTEGER);
+                 CREATE TRIGGER added AFTER INSERT ON of_somebody BEGIN SELECT 1; END;",
+            )
+            .unwrap();
+        assert_eq!(
+            differences(&connection).unwrap(),
+            [
+                "view `event_utc` is not as it was made",
+                "index `request_open` is missing",
+                "trigger `added` was added"
+            ]
+        );
     }
 }

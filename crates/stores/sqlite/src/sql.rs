@@ -146,6 +146,10 @@ pub(crate) fn of_record(
             place: place(),
             found: format!("a value of type {kind} in column `{column}`"),
         },
+        rusqlite::Error::IntegralValueOutOfRange(column, value) => EngineError::Record {
+            place: place(),
+            found: format!("`{value}`, which is out of range, in column {column}"),
+        },
         _ => error.into(),
     }
 }

@@ -147,6 +147,12 @@ pub(crate) const LEDGER: Ledger = Ledger {
     append: INSERT_LEDGER,
 };
 
+/// A status as it is stored, if the text is one.
+pub(crate) fn status_of(text: &str) -> &'static str {
+    let mut texts = Status::ALL.into_iter().map(status_text);
+    texts.find(|known| *known == text).unwrap_or("unknown")
+}
+
 pub(crate) fn status_text(status: Status) -> &'static str {
     match status {
         Status::Active => "active",
@@ -155,7 +161,7 @@ pub(crate) fn status_text(status: Status) -> &'static str {
     }
 }
 
-fn outcome_of(text: &str) -> Option<ReviewOutcome> {
+pub(crate) fn outcome_of(text: &str) -> Option<ReviewOutcome> {
     let mut outcomes = ReviewOutcome::ALL.into_iter();
     outcomes.find(|outcome| outcome.as_str() == text)
 }
@@ -412,20 +418,32 @@ pub(crate) fn many(
 
 /// The event that its identity and its stored history make.
 fn with_history(connection: &Connection, mut event: Event) -> Result<Event, EngineError> {
-    let id = event.id;
-    let place = || format!("the history of event `{id}`");
-    let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
-    let mut rows = statement.query([nanos(event.created_at)?])?;
-    while let Some(row) = rows.next()? {
-        let (entry, _) = entry(row).map_err(of_record(place))?;
-        event.history.push(Arc::new(entry));
-    }
+    let entries = history(connection, &event)?;
+    event.history = entries
+        .into_iter()
+        .map(|(entry, _)| Arc::new(entry))
+        .collect();
     let last = event.history.last().map(|entry| entry.to);
     let replayed = last.and_then(|last| event.as_of(last));
     replayed.ok_or_else(|| EngineError::Record {
-        place: place(),
-        found: "no entry".to_owned(),
+        place: format!("the history of event `{}`", event.id),
+        found: "no entry, or entries out of order".to_owned(),
     })
+}
+
+/// The stored entries of an event, each with its digest.
+pub(crate) fn history(
+    connection: &Connection,
+    event: &Event,
+) -> Result<Vec<(HistoryEntry, Sum)>, EngineError> {
+    let place = || format!("the history of event `{}`", event.id);
+    let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
+    let mut rows = statement.query([nanos(event.created_at)?])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(entry(row).map_err(of_record(place))?);
+    }
+    Ok(entries)
 }
 
 /// The event in whose history an operation is.

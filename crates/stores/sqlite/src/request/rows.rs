@@ -121,6 +121,12 @@ pub(crate) const LEDGER: Ledger = Ledger {
     append: INSERT_LEDGER,
 };
 
+/// A status as it is stored, if the text is one.
+pub(crate) fn status_of(text: &str) -> &'static str {
+    let mut texts = Status::ALL.into_iter().map(status_text);
+    texts.find(|known| *known == text).unwrap_or("unknown")
+}
+
 pub(crate) fn status_text(status: Status) -> &'static str {
     match status {
         Status::Pending => "pending",
@@ -316,20 +322,32 @@ pub(crate) fn many(
 
 /// The request that its identity and its stored history make.
 fn with_history(connection: &Connection, mut request: Request) -> Result<Request, EngineError> {
-    let id = request.id;
-    let place = || format!("the history of request `{id}`");
-    let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
-    let mut rows = statement.query([nanos(request.created_at)?])?;
-    while let Some(row) = rows.next()? {
-        let (entry, _) = entry(row).map_err(of_record(place))?;
-        request.history.push(Arc::new(entry));
-    }
+    let entries = history(connection, &request)?;
+    request.history = entries
+        .into_iter()
+        .map(|(entry, _)| Arc::new(entry))
+        .collect();
     let last = request.history.last().map(|entry| entry.to);
     let replayed = last.and_then(|last| request.as_of(last));
     replayed.ok_or_else(|| EngineError::Record {
-        place: place(),
-        found: "no entry".to_owned(),
+        place: format!("the history of request `{}`", request.id),
+        found: "no entry, or entries out of order".to_owned(),
     })
+}
+
+/// The stored entries of a request, each with its digest.
+pub(crate) fn history(
+    connection: &Connection,
+    request: &Request,
+) -> Result<Vec<(HistoryEntry, Sum)>, EngineError> {
+    let place = || format!("the history of request `{}`", request.id);
+    let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
+    let mut rows = statement.query([nanos(request.created_at)?])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push(entry(row).map_err(of_record(place))?);
+    }
+    Ok(entries)
 }
 
 /// The request in whose history an operation is.

@@ -420,6 +420,9 @@ CREATE TABLE policy (
     version INTEGER NOT NULL REFERENCES policy_version (version)
 ) STRICT, WITHOUT ROWID;
 
+-- Without it every put and deletion of a version would walk the names for one that refers to it.
+CREATE UNIQUE INDEX policy_current ON policy (version);
+
 CREATE TRIGGER policy_ledger_grows BEFORE INSERT ON policy_ledger
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM policy_ledger)
     OR NEW.version < (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)

@@ -7,6 +7,9 @@ use chrono::{DateTime, Utc};
 use countersign_sqlite::{Options, Synchronous};
 use tempfile::TempDir;
 
+#[cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
+pub mod filled;
+
 pub const START: &str = "2026-03-02T09:00:00Z";
 
 pub fn at(time: &str) -> DateTime<Utc> {

@@ -1,0 +1,85 @@
+//! What `verify` looks at in one request.
+
+use std::sync::Arc;
+
+use countersign_request::Request;
+use rusqlite::{Connection, Row};
+
+use super::rows::{self, State};
+use crate::error::EngineError;
+use crate::report::{Findings, Place};
+use crate::sql::{nanos, of_record};
+use crate::verify::{Chained, check_column, check_entries};
+
+pub(crate) const CHAINED: Chained = Chained {
+    ledger: &rows::LEDGER,
+    noun: "request",
+    tables: ["request_ledger", "request", "request_history"],
+    check,
+};
+
+fn check(
+    connection: &Connection,
+    row: &Row<'_>,
+    findings: &mut Findings,
+) -> Result<u64, EngineError> {
+    let name = format!("request `{}`", row.get::<_, String>("id")?);
+    let request = match rows::identity(row).map_err(of_record(|| name.clone())) {
+        Ok(request) => request,
+        Err(error) => {
+            findings.add(Some(&name), Place::Row, error.to_string());
+            return Ok(0);
+        }
+    };
+    let entries = match rows::history(connection, &request) {
+        Ok(entries) => entries,
+        Err(error @ EngineError::Record { .. }) => {
+            findings.add(Some(&name), Place::Row, error.to_string());
+            return Ok(0);
+        }
+        Err(error) => return Err(error),
+    };
+    let count = entries.len() as u64;
+    check_entries(
+        &name,
+        rows::identity_digest(&request)?,
+        &entries,
+        |entry| (entry.from, entry.to),
+        rows::entry_digest,
+        findings,
+    );
+    let history = entries.into_iter().map(|(entry, _)| Arc::new(entry));
+    let request = Request {
+        history: history.collect(),
+        ..request
+    };
+    let last = request.history.last().map(|entry| entry.to);
+    let Some(replayed) = last.and_then(|last| request.as_of(last)) else {
+        findings.add(
+            Some(&name),
+            Place::Row,
+            "its history is empty or out of order",
+        );
+        return Ok(count);
+    };
+    let first = request.history.first().map(|entry| entry.to.as_nanos());
+    let created_at = Some(nanos(request.created_at)?);
+    check_column(&name, "created_at", &created_at, &first, findings);
+    let expected = State::of(&replayed)?;
+    let found = State {
+        status: row
+            .get::<_, String>("status")
+            .map(|text| rows::status_of(&text))?,
+        approved_by: row.get("approved_by")?,
+        approved_by_rule: row.get("approved_by_rule")?,
+        access_until: row.get("access_until")?,
+        ended_at: row.get("ended_at")?,
+        note: row.get("note")?,
+        updated_at: row.get("updated_at")?,
+    };
+    if found != expected {
+        let problem = format!("it says {found:?}, and from the history follows {expected:?}");
+        findings.add(Some(&name), Place::Row, problem);
+    }
+    Ok(count)
+}

@@ -1,0 +1,190 @@
+//! A file with something of everything in it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use countersign_breakglass as breakglass;
+use countersign_policy as policy;
+use countersign_policy::StoreExt as _;
+use countersign_request as request;
+use countersign_sqlite::{Database, EventStore, Head, PolicyStore, RequestStore};
+use request::{ManualClock, Person, Profile};
+use tempfile::TempDir;
+
+use super::{START, at, block_on, file, quick};
+
+/// A filled file, and the heads of its stores: request, event, policy.
+pub struct Filled {
+    pub _folder: TempDir,
+    pub path: PathBuf,
+    pub heads: [Head; 3],
+}
+
+/// A copy of one that is filled once.
+pub fn filled() -> Filled {
+    static FIRST: OnceLock<(Vec<u8>, [Head; 3])> = OnceLock::new();
+    let (_folder, path) = file();
+    let (bytes, heads) = FIRST.get_or_init(|| {
+        let heads = fill(&path, "migrate the orders table");
+        (std::fs::read(&path).unwrap(), heads)
+    });
+    std::fs::write(&path, bytes).unwrap();
+    let heads = *heads;
+    Filled {
+        _folder,
+        path,
+        heads,
+    }
+}
+
+pub fn fill(path: &Path, justification: &str) -> [Head; 3] {
+    let database = Database::open(path, &quick()).unwrap();
+    let clock = Arc::new(ManualClock::at(at(START)));
+    block_on(async {
+        [
+            fill_requests(&database, &clock, justification).await,
+            fill_events(&database, &clock, justification).await,
+            fill_policies(&database, &clock).await,
+        ]
+    })
+}
+
+pub fn person(name: &str) -> Person {
+    Person::new(name).unwrap()
+}
+
+pub fn profile(name: &str) -> Profile {
+    Profile::new(name).unwrap()
+}
+
+/// 1 approved, 2 cancelled, 3 pending, 4 deleted; the last change is the second note on 1.
+async fn fill_requests(database: &Database, clock: &Arc<ManualClock>, why: &str) -> Head {
+    use request::{ApprovalPolicy, Change, Draft, OperationId, RequestId, Store, Terms};
+    let rules: ApprovalPolicy =
+        r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
+            .parse()
+            .unwrap();
+    let (alice, bob, prod) = (person("alice"), person("bob"), profile("prod"));
+    let terms = Terms::of(&rules, &prod);
+    let store = RequestStore::new(database, clock.clone());
+    for id in 1..=4 {
+        let draft = Draft {
+            id: RequestId::from_bits(id),
+            requester: alice.clone(),
+            profile: prod.clone(),
+            duration: Duration::from_secs(3600),
+            justification: why.into(),
+            ticket: Some("OPS-4711".into()),
+            policy: None,
+            operation: Some(OperationId::from_bits(id)),
+        };
+        store.create(&draft, &terms).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    let change = |id, change: Change| {
+        let store = &store;
+        async move {
+            let current = store.get(RequestId::from_bits(id)).await.unwrap();
+            store
+                .update(current.id, current.updated_at, &change)
+                .await
+                .unwrap();
+        }
+    };
+    change(1, Change::approve(&rules, &prod, &bob, Some("go ahead"))).await;
+    change(2, Change::cancel(&alice, None)).await;
+    change(4, Change::cancel(&alice, None)).await;
+    assert!(store.delete(RequestId::from_bits(4), None).await.unwrap());
+    change(1, Change::note(&alice, "first")).await;
+    change(1, Change::note(&alice, "second")).await;
+    store.head().await.unwrap()
+}
+
+/// 1 closed and reviewed, 2 expired, 3 in its place, 4 deleted.
+async fn fill_events(database: &Database, clock: &Arc<ManualClock>, why: &str) -> Head {
+    use breakglass::*;
+    let who: InvocationPolicy = r#"{"version": "1", "rules": [
+        {"name": "all", "users": ["alice", "bob"], "responders": ["carol"],
+         "mfa": {"required": false, "methods": ["totp"]}}]}"#
+        .parse()
+        .unwrap();
+    let often = RateLimitPolicy::unlimited();
+    let store = EventStore::new(database, clock.clone());
+    for (id, invoker, at) in [
+        (1, "alice", "prod"),
+        (2, "Bob", "prod"),
+        (4, "alice", "dev"),
+        (3, "bob", "prod"),
+    ] {
+        let (id, invoker, profile) = (
+            EventId::from_bits(id),
+            person(&invoker.to_lowercase()),
+            profile(at),
+        );
+        let proof = MfaProof {
+            id: ProofId::new(format!("phone:{id}")).unwrap(),
+            method: MfaMethod::Totp,
+            person: invoker.clone(),
+            event: id,
+            verified_at: clock.now(),
+        };
+        let draft = Draft {
+            id,
+            operation: None,
+            invoker,
+            duration: Duration::from_secs(600),
+            reason_code: ReasonCode::Incident,
+            justification: format!("the site is down: {why}"),
+            ticket: None,
+            request_id: None,
+            mfa: (id == EventId::from_bits(1)).then_some(proof),
+            profile,
+        };
+        let admission = Admission::new(&who, &often, &draft.profile);
+        let event = store.create(&draft, &admission).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+        if id == EventId::from_bits(1) || id == EventId::from_bits(4) {
+            let close = Change::close(&who, &draft.profile, &draft.invoker, "it is back");
+            let event = store.update(id, event.updated_at, &close).await.unwrap();
+            let outcome = ReviewOutcome::Justified;
+            let review = Change::review(&who, &draft.profile, &person("carol"), outcome, "fine");
+            store.update(id, event.updated_at, &review).await.unwrap();
+            clock.advance(Duration::from_secs(700));
+        }
+    }
+    let retention = Retention::new(&who, &often);
+    clock.advance(Duration::from_secs(7200));
+    assert!(
+        store
+            .delete(EventId::from_bits(4), &retention)
+            .await
+            .unwrap()
+    );
+    store.head().await.unwrap()
+}
+
+/// `main` in two versions and a rollback, `other` deleted.
+async fn fill_policies(database: &Database, clock: &Arc<ManualClock>) -> Head {
+    use policy::{Expected, Policy, Store};
+    let made = |number: u64| -> Arc<Policy> {
+        let json = format!(
+            r#"{{"version": "1", "rules": [{{"name": "r", "effect": "allow",
+                "conditions": {{"users": ["user-{number}"]}}}}]}}"#
+        );
+        Arc::new(json.parse().unwrap())
+    };
+    let store = PolicyStore::new(database, clock.clone());
+    let first = store.put("main", Expected::Absent, made(1)).await.unwrap();
+    let other = store.put("other", Expected::Absent, made(3)).await.unwrap();
+    let second = store
+        .put("main", Expected::Version(first.version), made(2))
+        .await
+        .unwrap();
+    store.delete("other", other.version).await.unwrap();
+    store
+        .rollback("main", second.version, first.version)
+        .await
+        .unwrap();
+    store.head().await.unwrap()
+}

@@ -1,0 +1,391 @@
+//! The file: opening it, sharing it, what it says when it cannot be used, and what is there when
+//! several write.
+
+#![cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use countersign_breakglass as breakglass;
+use countersign_request as request;
+use countersign_sqlite::{Database, EngineError, EventStore, OpenError, Options, RequestStore};
+use request::{
+    ApprovalPolicy, Change, Draft, Error, ManualClock, Outcome, RequestId, Status, Store, StoreExt,
+    SystemClock, Terms,
+};
+use rusqlite::Connection;
+
+mod common;
+
+use common::filled::{Filled, filled, person, profile};
+use common::{START, at, block_on, quick};
+
+fn rules() -> ApprovalPolicy {
+    r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
+        .parse()
+        .unwrap()
+}
+
+fn terms() -> Terms {
+    Terms::of(&rules(), &profile("prod"))
+}
+
+fn draft(id: u64) -> Draft {
+    Draft {
+        id: RequestId::from_bits(id),
+        requester: person("alice"),
+        profile: profile("prod"),
+        duration: Duration::from_secs(3600),
+        justification: "migrate the orders table".into(),
+        ticket: None,
+        policy: None,
+        operation: None,
+    }
+}
+
+#[test]
+fn the_file_of_somebody_else_is_refused_and_left_alone() {
+    let (_folder, path) = common::file();
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("CREATE TABLE own (id INTEGER)")
+        .unwrap();
+    drop(connection);
+    let before = std::fs::read(&path).unwrap();
+    let refused = Database::open(&path, &Options::default());
+    assert!(matches!(
+        refused,
+        Err(OpenError::OtherApplication {
+            application_id: 0,
+            ..
+        })
+    ));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let Filled { _folder, path, .. } = filled();
+    let connection = Connection::open(&path).unwrap();
+    let own: u32 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    connection
+        .pragma_update(None, "user_version", own + 1)
+        .unwrap();
+    drop(connection);
+    let refused = Database::open(&path, &Options::default()).unwrap_err();
+    assert!(
+        refused.to_string().contains("use the newer release"),
+        "{refused}"
+    );
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", own).unwrap();
+    drop(connection);
+    assert!(Database::open(&path, &Options::default()).is_ok());
+}
+
+#[test]
+fn what_is_no_database_is_said_to_be_damaged() {
+    let (_folder, path) = common::file();
+    std::fs::write(
+        &path,
+        "no database at all, and long enough to have a header. ".repeat(40),
+    )
+    .unwrap();
+    let refused = Database::open(&path, &Options::default()).unwrap_err();
+    assert!(matches!(
+        &refused,
+        OpenError::Engine {
+            source: EngineError::Corrupt(_),
+            ..
+        }
+    ));
+    assert!(
+        refused.to_string().contains("damaged or is no database"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn names_of_no_file_are_refused() {
+    for name in ["", ":memory:", "file:countersign.db?mode=memory"] {
+        let refused = Database::open(name, &Options::default());
+        assert!(
+            matches!(refused, Err(OpenError::NotAFile { .. })),
+            "`{name}`"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_page_is_an_error_that_says_so_and_is_not_retried() {
+    let Filled { _folder, path, .. } = filled();
+    let connection = Connection::open(&path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'request'";
+    let page: u64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let start = (page as usize - 1) * 4096;
+    bytes[start..start + 4096].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let database = Database::open(&path, &quick()).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    let failed = block_on(store.get(RequestId::from_bits(1))).unwrap_err();
+    assert!(
+        failed.to_string().contains("the file is damaged"),
+        "{failed}"
+    );
+    assert!(matches!(
+        failed,
+        Error::Backend {
+            retryable: false,
+            outcome: Outcome::NotApplied,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_record_that_no_store_writes_is_said_to_be_one() {
+    let Filled { _folder, path, .. } = filled();
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("DROP TRIGGER request_identity; DROP TRIGGER request_version")
+        .unwrap();
+    connection
+        .execute_batch("UPDATE request SET requester = ''")
+        .unwrap();
+    drop(connection);
+    let database = Database::open(&path, &quick()).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    let failed = block_on(store.get(RequestId::from_bits(1)))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        failed.contains("request `0000000000000001` holds column `requester` holds ``"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn a_lock_that_lasts_is_an_error_that_can_be_retried() {
+    let Filled { _folder, path, .. } = filled();
+    let options = Options {
+        busy_timeout: Duration::from_millis(1),
+        ..quick()
+    };
+    let database = Database::open(&path, &options).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let failed = block_on(store.create(&draft(9), &terms())).unwrap_err();
+    assert!(
+        failed.to_string().contains("locked by another connection"),
+        "{failed}"
+    );
+    let Error::Backend {
+        retryable,
+        outcome,
+        source,
+    } = failed
+    else {
+        panic!("not the engine's");
+    };
+    assert_eq!((retryable, outcome), (true, Outcome::NotApplied));
+    assert!(matches!(source.downcast_ref(), Some(EngineError::Busy(_))));
+    assert!(
+        block_on(store.get(RequestId::from_bits(1))).is_ok(),
+        "reading goes on"
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+    block_on(store.create(&draft(9), &terms())).unwrap();
+}
+
+#[test]
+fn dropping_the_last_handle_closes_the_file() {
+    let (_folder, path) = common::file();
+    for id in 0..5 {
+        let database = Database::open(&path, &quick()).unwrap();
+        let store = RequestStore::new(&database.clone(), Arc::new(SystemClock));
+        drop(database);
+        block_on(store.create(&draft(id), &terms())).unwrap();
+        drop(store);
+        let mut log = path.clone().into_os_string();
+        log.push("-wal");
+        assert!(
+            !std::path::Path::new(&log).exists(),
+            "the log is written back and removed"
+        );
+        std::fs::rename(&path, path.with_extension("moved")).unwrap();
+        std::fs::rename(path.with_extension("moved"), &path).unwrap();
+    }
+}
+
+#[test]
+fn several_that_open_a_new_file_at_once_all_can_use_it() {
+    for round in 0..10 {
+        let (_folder, path) = common::file();
+        let barrier = Barrier::new(4);
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let (path, barrier) = (&path, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let database = Database::open(path, &quick());
+                    let database = database.unwrap_or_else(|error| panic!("{round}: {error}"));
+                    let store = RequestStore::new(&database, Arc::new(SystemClock));
+                    block_on(store.create(&draft(number), &terms())).unwrap();
+                });
+            }
+        });
+        let database = Database::open(&path, &quick()).unwrap();
+        let store = RequestStore::new(&database, Arc::new(SystemClock));
+        assert_eq!(block_on(store.changes_since(None, 0)).unwrap().len(), 4);
+    }
+}
+
+/// Two handles have nothing in common but the file, as two processes have.
+#[test]
+fn of_two_handles_that_change_one_version_one_wins() {
+    let (_folder, path) = common::file();
+    let clock = Arc::new(ManualClock::at(at(START)));
+    let stores: Vec<_> = (0..2)
+        .map(|_| RequestStore::new(&Database::open(&path, &quick()).unwrap(), clock.clone()))
+        .collect();
+    for id in 0..20 {
+        let created = block_on(stores[0].create(&draft(id), &terms())).unwrap();
+        let barrier = Barrier::new(2);
+        let won: Vec<_> = thread::scope(|scope| {
+            let threads = stores.iter().enumerate().map(|(number, store)| {
+                let (barrier, created) = (&barrier, &created);
+                scope.spawn(move || {
+                    let change = match number {
+                        0 => Change::cancel(&person("alice"), None),
+                        _ => Change::deny(&rules(), &profile("prod"), &person("bob"), None),
+                    };
+                    barrier.wait();
+                    block_on(store.update(created.id, created.updated_at, &change))
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        let winners: Vec<_> = won
+            .iter()
+            .filter_map(|result| result.as_ref().ok())
+            .collect();
+        assert_eq!(winners.len(), 1, "one change of one version is made");
+        let actual = winners[0].updated_at;
+        assert!(won.iter().any(|result| {
+            matches!(result, Err(Error::Conflict(conflict)) if conflict.actual == actual)
+        }));
+        for store in &stores {
+            assert_eq!(*block_on(store.get(created.id)).unwrap(), **winners[0]);
+        }
+    }
+}
+
+#[test]
+fn notes_through_two_handles_are_all_kept_and_versions_grow() {
+    let (_folder, path) = common::file();
+    let clock = Arc::new(ManualClock::at(at(START)));
+    let stores: Vec<_> = (0..2)
+        .map(|_| RequestStore::new(&Database::open(&path, &quick()).unwrap(), clock.clone()))
+        .collect();
+    let id = block_on(stores[0].create(&draft(1), &terms())).unwrap().id;
+    let retry = request::Retry::default().with_tries(std::num::NonZeroU32::new(1_000).unwrap());
+    thread::scope(|scope| {
+        for (number, store) in stores.iter().enumerate() {
+            let retry = &retry;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build();
+                runtime.unwrap().block_on(async {
+                    for note in 0..25 {
+                        let text = format!("note {note} of {number}");
+                        let note = |_: &request::Request| Ok(Change::note(&person("alice"), &text));
+                        store.update_with(id, retry, note).await.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    let request = block_on(stores[1].get(id)).unwrap();
+    assert_eq!(
+        (request.status, request.history.len()),
+        (Status::Pending, 51)
+    );
+    let report = block_on(stores[0].verify(None)).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+}
+
+#[test]
+fn of_two_handles_that_invoke_for_one_profile_one_is_let() {
+    use breakglass::Store as _;
+    let (_folder, path) = common::file();
+    let clock = Arc::new(ManualClock::at(at(START)));
+    let who: breakglass::InvocationPolicy =
+        r#"{"version": "1", "rules": [{"name": "all", "users": ["alice"]}]}"#
+            .parse()
+            .unwrap();
+    let often = breakglass::RateLimitPolicy::unlimited();
+    let stores: Vec<_> = (0..2)
+        .map(|_| EventStore::new(&Database::open(&path, &quick()).unwrap(), clock.clone()))
+        .collect();
+    for round in 0..10 {
+        let barrier = Barrier::new(2);
+        let results: Vec<bool> = thread::scope(|scope| {
+            let threads = stores.iter().zip(0..).map(|(store, number)| {
+                let (barrier, who, often) = (&barrier, &who, &often);
+                scope.spawn(move || {
+                    let draft = breakglass::Draft {
+                        id: breakglass::EventId::from_bits(2 * round + number),
+                        operation: None,
+                        invoker: person("alice"),
+                        profile: profile(&format!("prod-{round}")),
+                        duration: Duration::from_secs(600),
+                        reason_code: breakglass::ReasonCode::Incident,
+                        justification: "the orders database is down".into(),
+                        ticket: None,
+                        request_id: None,
+                        mfa: None,
+                    };
+                    let admission = breakglass::Admission::new(who, often, &draft.profile);
+                    barrier.wait();
+                    block_on(store.create(&draft, &admission)).is_ok()
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(results.iter().filter(|let_in| **let_in).count(), 1);
+    }
+}
+
+#[test]
+fn stores_share_a_file_and_its_versions_do_not_meet() {
+    let Filled { _folder, path, .. } = filled();
+    let database = block_on(Database::open_on_a_thread(&path, quick())).unwrap();
+    let requests = RequestStore::new(&database, Arc::new(ManualClock::at(at(START))));
+    let events = EventStore::new(&database, Arc::new(ManualClock::at(at(START))));
+    let (requests, events) = (
+        block_on(requests.head()).unwrap(),
+        block_on(events.head()).unwrap(),
+    );
+    assert_ne!(requests.store(), events.store());
+}

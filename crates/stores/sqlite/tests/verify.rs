@@ -1,0 +1,442 @@
+//! Verification: an untouched file gives no finding, and every way of editing it past the store is
+//! found, by a connection that first takes the triggers away.
+
+#![cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use countersign_sqlite::{Database, EventStore, Head, Place, PolicyStore, Report, RequestStore};
+use rusqlite::Connection;
+
+mod common;
+
+use common::filled::{Filled, filled};
+use common::{block_on, quick};
+
+struct Reports {
+    request: Report,
+    event: Report,
+    policy: Report,
+}
+
+impl Reports {
+    fn all(&self) -> [&Report; 3] {
+        [&self.request, &self.event, &self.policy]
+    }
+
+    /// What was found, but for the triggers that the edit took away.
+    fn shown(&self) -> Vec<String> {
+        let findings = self.all().into_iter().flat_map(|report| &report.findings);
+        let mut shown: Vec<_> = findings
+            .map(|finding| (finding.place, finding.to_string()))
+            .filter(|(place, text)| *place != Place::File || !text.contains("trigger"))
+            .map(|(_, text)| text)
+            .collect();
+        shown.dedup();
+        shown
+    }
+}
+
+fn verified(path: &Path, heads: Option<&[Head; 3]>) -> Reports {
+    let database = Database::open(path, &quick()).unwrap();
+    let clock = Arc::new(countersign_core::clock::SystemClock);
+    let known = |number: usize| heads.map(|heads| heads[number]);
+    block_on(async {
+        let requests = RequestStore::new(&database, clock.clone());
+        let events = EventStore::new(&database, clock.clone());
+        let policies = PolicyStore::new(&database, clock.clone());
+        Reports {
+            request: requests.verify(known(0).as_ref()).await.unwrap(),
+            event: events.verify(known(1).as_ref()).await.unwrap(),
+            policy: policies.verify(known(2).as_ref()).await.unwrap(),
+        }
+    })
+}
+
+/// Takes the triggers away and edits the file.
+fn edit(path: &Path, sql: &str) {
+    let connection = Connection::open(path).unwrap();
+    let mut names = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap();
+    let names: Vec<String> = names
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for name in names {
+        connection
+            .execute_batch(&format!("DROP TRIGGER {name}"))
+            .unwrap();
+    }
+    connection
+        .execute_batch("PRAGMA foreign_keys = OFF")
+        .unwrap();
+    connection.execute_batch(sql).unwrap();
+}
+
+/// What is found in a filled file that was edited so.
+fn found(sql: &str, with_heads: bool) -> Vec<String> {
+    let Filled {
+        _folder,
+        path,
+        heads,
+    } = filled();
+    edit(&path, sql);
+    verified(&path, with_heads.then_some(&heads)).shown()
+}
+
+#[test]
+fn an_untouched_file_gives_no_finding() {
+    let Filled {
+        _folder,
+        path,
+        heads,
+    } = filled();
+    for known in [None, Some(&heads)] {
+        let reports = verified(&path, known);
+        for (report, head) in reports.all().into_iter().zip(heads) {
+            assert!(report.is_clean(), "{:?}", report.findings);
+            assert_eq!((report.more, report.head), (0, head));
+            assert!(report.records > 1 && report.entries > 3, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn taking_the_triggers_away_is_found() {
+    let Filled { _folder, path, .. } = filled();
+    edit(&path, "");
+    let reports = verified(&path, None);
+    assert!(reports.shown().is_empty(), "nothing else is wrong");
+    for report in reports.all() {
+        assert!(report.findings.iter().any(|finding| {
+            finding.place == Place::File
+                && finding.problem.contains("`event_transition` is missing")
+        }));
+    }
+}
+
+/// Each edit, and what is said of it.
+const EDITS: &[(&str, &str)] = &[
+    // Changed.
+    (
+        "UPDATE request_history SET reason = 'never' WHERE action = 'approved'",
+        "it was changed",
+    ),
+    (
+        "UPDATE request_history SET actor = 'eve' WHERE action = 'approved'",
+        "it was changed",
+    ),
+    ("UPDATE request_history SET operation = NULL", "changed"),
+    (
+        "UPDATE event_history SET outcome = 'not_justified' WHERE action = 'reviewed'",
+        "it was changed",
+    ),
+    (
+        "UPDATE request_history SET digest = zeroblob(32) WHERE action = 'noted'",
+        "it was changed",
+    ),
+    (
+        "UPDATE policy_version SET document = replace(document, 'user-1', 'user-9')",
+        "a document that is not the digest's",
+    ),
+    // Dropped, in the middle and at the end.
+    (
+        "DELETE FROM request_history WHERE action = 'noted'",
+        "it was dropped",
+    ),
+    (
+        "DELETE FROM event_history WHERE action = 'reviewed'",
+        "it was dropped",
+    ),
+    (
+        "DELETE FROM request_history WHERE action = 'created'",
+        "it was dropped",
+    ),
+    (
+        "DELETE FROM request WHERE status = 'approved'",
+        "the request that it is of is gone",
+    ),
+    (
+        "DELETE FROM event WHERE status = 'closed'; DELETE FROM event_history WHERE record NOT IN (SELECT created_at FROM event)",
+        "it was dropped",
+    ),
+    (
+        "DELETE FROM policy_version WHERE version = (SELECT min(version) FROM policy_version)",
+        "it was dropped",
+    ),
+    (
+        "DELETE FROM policy WHERE name = 'main'",
+        "it is not at the version",
+    ),
+    // Added.
+    (
+        "INSERT INTO request_history SELECT record, version + 1, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "it was added",
+    ),
+    (
+        "INSERT INTO policy_version SELECT version + 1, name, digest, document FROM policy_version ORDER BY version DESC LIMIT 1",
+        "it was added",
+    ),
+    (
+        "INSERT INTO policy SELECT 'other', version + 1 FROM policy LIMIT 1",
+        "the ledger has no such policy",
+    ),
+    // Reordered: two notes change their texts, or their places.
+    (
+        "UPDATE request_history SET reason = CASE reason WHEN 'first' THEN 'second' ELSE 'first' END WHERE reason IN ('first', 'second')",
+        "it was changed",
+    ),
+    (
+        "UPDATE request_history SET version = version + 1000000 WHERE action = 'approved'",
+        "it was dropped",
+    ),
+    // Moved to another record.
+    (
+        "UPDATE request_history SET record = (SELECT max(created_at) FROM request) WHERE action = 'noted'",
+        "another record",
+    ),
+    // What follows from the history.
+    (
+        "UPDATE request SET status = 'released' WHERE status = 'approved'",
+        "it says",
+    ),
+    (
+        "UPDATE request SET access_until = access_until + 1",
+        "it says",
+    ),
+    (
+        "UPDATE request SET approved_by = 'eve' WHERE approved_by IS NOT NULL",
+        "it says",
+    ),
+    ("UPDATE event SET ended_at = ended_at + 1", "it says"),
+    ("UPDATE event SET note = 'x'", "it says"),
+    // What identifies a record.
+    (
+        "UPDATE request SET requester = 'eve'",
+        "what identifies the record",
+    ),
+    (
+        "UPDATE request SET justification = justification || ' and more'",
+        "what identifies the record",
+    ),
+    (
+        "UPDATE request SET decide_by = decide_by + 1",
+        "what identifies the record",
+    ),
+    (
+        "UPDATE request SET id = '00000000000000ff' WHERE id = '0000000000000001'",
+        "what identifies the record",
+    ),
+    (
+        "UPDATE event SET profile = 'dev'",
+        "what identifies the record",
+    ),
+    (
+        "UPDATE event SET invoker_folded = 'eve'",
+        "`invoker_folded`",
+    ),
+    (
+        "UPDATE event SET mfa_id = 'phone:9' WHERE mfa_id IS NOT NULL",
+        "what identifies the record",
+    ),
+    (
+        "UPDATE event SET created_at = created_at + 1 WHERE status = 'closed'",
+        "is gone",
+    ),
+    ("UPDATE event SET duration = -1", "out of range"),
+    // The ledger.
+    (
+        "UPDATE request_ledger SET digest = zeroblob(32) WHERE position = 2",
+        "its head does not follow",
+    ),
+    (
+        "UPDATE request_ledger SET head = zeroblob(32) WHERE position = 2",
+        "its head does not follow",
+    ),
+    (
+        "DELETE FROM request_ledger WHERE position = 2",
+        "the row before it is 1",
+    ),
+    (
+        "DELETE FROM request_ledger WHERE position = (SELECT max(position) FROM request_ledger)",
+        "it was added",
+    ),
+    ("DELETE FROM event_ledger", "it was added"),
+    (
+        "UPDATE event_ledger SET version = version - 1000000000 WHERE position = 3",
+        "its version is not later",
+    ),
+    (
+        "INSERT INTO request_ledger SELECT position + 1, version + 1, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
+        "its head does not follow",
+    ),
+    (
+        "UPDATE policy_ledger SET name = 'other' WHERE position = 1",
+        "its head does not follow",
+    ),
+    // A deletion that was not, and a record that is back.
+    (
+        "DELETE FROM request WHERE status = 'cancelled'; DELETE FROM request_history WHERE record NOT IN (SELECT created_at FROM request)",
+        "it was dropped",
+    ),
+];
+
+#[test]
+fn every_edit_is_found_without_a_noted_head() {
+    for (sql, said) in EDITS {
+        let found = found(sql, false);
+        assert!(
+            found.iter().any(|text| text.contains(said)),
+            "{sql}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn findings_name_the_record_and_the_place() {
+    let sql = "UPDATE request_history SET reason = 'never' WHERE action = 'approved'";
+    let found = found(sql, false);
+    let [finding] = &found[..] else {
+        panic!("one entry was changed: {found:#?}");
+    };
+    assert!(
+        finding.starts_with("request `0000000000000001`, the entry of `2026-03-02T"),
+        "{finding}"
+    );
+}
+
+/// Puts the file back to what it was before the last change, wholly and consistently.
+const TRUNCATE: &str = "
+    CREATE TEMP TABLE last AS SELECT * FROM request_ledger ORDER BY position DESC LIMIT 1;
+    DELETE FROM request_ledger WHERE position = (SELECT position FROM last);
+    DELETE FROM request_history WHERE version = (SELECT version FROM last);
+    UPDATE request SET note = 'first', updated_at = (
+        SELECT max(version) FROM request_history WHERE record = created_at
+    ) WHERE created_at = (SELECT record FROM last);";
+
+#[test]
+fn a_file_that_was_set_back_is_found_by_the_noted_head_alone() {
+    assert_eq!(found(TRUNCATE, false), [""; 0], "it agrees with itself");
+    let with_heads = found(TRUNCATE, true);
+    assert_eq!(with_heads.len(), 1, "{with_heads:#?}");
+    assert!(
+        with_heads[0].contains("was noted, and the ledger ends at row"),
+        "{with_heads:#?}"
+    );
+}
+
+#[test]
+fn a_file_that_was_written_anew_is_found_by_the_noted_head_alone() {
+    let Filled {
+        _folder,
+        path,
+        heads,
+    } = filled();
+    std::fs::remove_file(&path).unwrap();
+    common::filled::fill(&path, "another justification");
+    assert!(
+        verified(&path, None)
+            .all()
+            .into_iter()
+            .all(Report::is_clean)
+    );
+    let reports = verified(&path, Some(&heads));
+    for report in [&reports.request, &reports.event] {
+        let [finding] = &report.findings[..] else {
+            panic!("{:#?}", report.findings);
+        };
+        assert_eq!(finding.place, Place::Head);
+        assert!(finding.problem.contains("in its place"), "{finding}");
+    }
+    assert!(reports.policy.is_clean(), "its policies are the same");
+}
+
+#[test]
+fn a_head_of_another_store_is_said_to_be_one() {
+    let Filled {
+        _folder,
+        path,
+        heads,
+    } = filled();
+    let [request, event, policy] = heads;
+    let reports = verified(&path, Some(&[event, policy, request]));
+    for report in reports.all() {
+        assert!(report.findings[0].problem.contains("of another store"));
+    }
+}
+
+#[test]
+fn an_older_head_is_still_met() {
+    let Filled {
+        _folder,
+        path,
+        heads,
+    } = filled();
+    let connection = Connection::open(&path).unwrap();
+    let (position, head): (i64, [u8; 32]) = connection
+        .query_row(
+            "SELECT position, head FROM request_ledger WHERE position = 2",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let digits: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
+    let older: Head = format!("request-{position}-{digits}").parse().unwrap();
+    drop(connection);
+    assert!(
+        verified(&path, Some(&[older, heads[1], heads[2]]))
+            .request
+            .is_clean()
+    );
+}
+
+#[test]
+fn findings_are_bounded_and_counted() {
+    let Filled { _folder, path, .. } = filled();
+    let many = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 300)
+        INSERT INTO request_history SELECT 5000 + n, n, NULL, 'noted', 'person', 'eve', 'x', NULL, zeroblob(32) FROM number";
+    edit(&path, many);
+    let report = verified(&path, None).request;
+    assert_eq!(report.findings.len(), 100);
+    assert!(report.more >= 500, "{}", report.more);
+}
+
+#[test]
+fn a_damaged_page_is_found_and_said() {
+    let Filled { _folder, path, .. } = filled();
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let page: u64 = connection
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'request_status'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let start = (page as usize - 1) * 4096;
+    bytes[start..start + 4096].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let reports = verified(&path, None);
+    for report in reports.all() {
+        assert!(
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.place == Place::File),
+            "{report:?}"
+        );
+    }
+}
