@@ -1,7 +1,75 @@
 //! One SQLite file that keeps access requests, emergencies and policies.
 //!
-//! Each store is a feature: `request`, `breakglass`, `policy`. They share a file and its threads,
-//! and none needs the others.
+//! [`RequestStore`], [`EventStore`] and [`PolicyStore`] are the stores of `countersign-request`,
+//! `countersign-breakglass` and `countersign-policy`, each behind the feature `request`,
+//! `breakglass` or `policy`; no feature is on by default. They share a [`Database`]: a file and the
+//! threads that use it. SQLite is built in; nothing need be installed.
+//!
+//! What it guarantees:
+//!
+//! - What a call answers is what the store in memory would answer. The rules are the pure functions
+//!   of the domain crates, called inside the transaction that reads what they look at and writes
+//!   what they give.
+//! - A change is wholly there or not at all, and, unless [`Options`] say otherwise, on the disk
+//!   before its call returns: it survives the end of the process and the loss of power.
+//! - Several handles, in one process or several, can have the file open: their calls are made one
+//!   after the other, and each sees what was made before it.
+//! - Versions grow over the whole life of the file, with a clock that steps back and after records
+//!   are deleted.
+//! - The schema holds the invariants against other writers too: who asked for what never changes,
+//!   nor does a status that nothing leads out of; one active emergency for a person and profile;
+//!   versions grow; histories are appended to.
+//! - Each entry is chained to the one before it and into a ledger whose [`Head`] can be noted
+//!   elsewhere; `verify` of each store finds what was changed, dropped, added or reordered since.
+//! - No call blocks the async runtime, whichever it is. A call is made when its future is first
+//!   polled; one whose future is dropped after that may still be made.
+//! - A failure of the engine is an `Error::Backend` that says in words what to do, whether a later
+//!   try may succeed, and whether the change was made.
+//!
+//! What it costs: each change waits for the disk, and changes are made one at a time, in all
+//! processes together. Opening blocks; see [`Database::open`]. Lists, lookups and counts follow an
+//! index that has what they ask for in their order, whatever the number of records. A ledger row of
+//! some 150 bytes stays for each change, also when its record is deleted.
+//!
+//! What it does not do: keep times outside the years 1678 to 2261 (limits that lead there are an
+//! error), encrypt, or defend the file against those who can write it: they can be found out, not
+//! stopped. The file must be on a local disk.
+//!
+//! ```
+//! # #[cfg(feature = "request")]
+//! # mod example {
+//! use std::{sync::Arc, time::Duration};
+//! use countersign_request::*;
+//! use countersign_sqlite::{Database, Options, RequestStore};
+//!
+//! # pub async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("countersign.db");
+//! let database = Database::open_on_a_thread(path, Options::default()).await?;
+//! let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+//! let store = Arc::new(RequestStore::new(&database, clock.clone()));
+//!
+//! let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
+//!     {"name": "production", "profiles": ["prod"], "approvers": ["bob"]}]}"#.parse()?;
+//! let workflow = Workflow::new(store.clone(), Arc::new(policy), clock);
+//! let (alice, bob, prod) = (Person::new("alice")?, Person::new("bob")?, Profile::new("prod")?);
+//! let draft = workflow.draft(&alice, &prod, Duration::from_secs(3600), "migrate the orders table")?;
+//! let id = workflow.submit(&draft).await?.request.id;
+//! workflow.approve(id, &bob, Some("go ahead")).await?;
+//!
+//! // Noted where those who can write the file cannot, and compared with another day.
+//! let noted = store.head().await?.to_string();
+//! let report = store.verify(Some(&noted.parse()?)).await?;
+//! assert!(report.is_clean(), "{:?}", report.findings);
+//! # Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "request")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() { example::run().await.unwrap() }
+//! # #[cfg(not(feature = "request"))]
+//! # fn main() {}
+//! ```
 
 #![cfg_attr(
     not(all(feature = "policy", feature = "request", feature = "breakglass")),

@@ -4,6 +4,8 @@
 //! Statistics are never gathered by a store, and may be by an operator; with them the engine may
 //! choose another index, which `INDEXED BY` rules out.
 
+#![allow(clippy::unwrap_used)]
+
 use rusqlite::Connection;
 
 use crate::{breakglass, policy, request};
