@@ -131,6 +131,7 @@ impl Cells {
     }
 
     #[cfg(test)]
+    #[cfg(not(countersign_loom))]
     pub(super) fn heap_bytes(&self) -> usize {
         self.pairs.heap_bytes() + size_of_val(&*self.lists)
     }

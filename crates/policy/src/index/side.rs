@@ -119,6 +119,7 @@ impl<N: AsRef<str> + Clone> Side<N> {
     }
 
     #[cfg(test)]
+    #[cfg(not(countersign_loom))]
     pub(super) fn heap_bytes(&self) -> usize {
         self.names.heap_bytes() + self.groups.heap_bytes()
     }
