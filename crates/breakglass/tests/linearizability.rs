@@ -23,7 +23,9 @@ use countersign_breakglass::Status;
 use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
 use countersign_core::sync::history::{Event, Recorder, explain};
 
-use specification::{Answer, Call, Harness, Naive, OF_BOTH, OF_PERSONS, OF_PROFILES, Wish};
+use specification::{
+    Answer, Call, Harness, Naive, OF_BOTH, OF_PERSONS, OF_PROFILES, WITH_PROOF, Wish,
+};
 
 mod specification;
 
@@ -31,24 +33,45 @@ type History = Vec<Event<Call, Answer>>;
 
 const PERSONS: Range<u64> = OF_PERSONS..OF_PERSONS + 16;
 const PROFILES: Range<u64> = OF_PROFILES..OF_PROFILES + 16;
+/// One second factor of one person, and reviews that are due to another.
+const DEBTS: Range<u64> = WITH_PROOF..OF_PERSONS;
 const BOTH: Range<u64> = OF_BOTH..OF_BOTH + 8;
 
 fn choose(random: &mut Random, last: Option<&Answer>, ids: &Range<u64>) -> Call {
     let id = ids.start + random.below(ids.end - ids.start);
     let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
+    // The operations of a group of four ids are in the part of that group.
+    let operation = |id: u64, random: &mut Random| {
+        let group = ids.start + (id - ids.start) / 4;
+        10 * group + random.below(5)
+    };
     match random.below(100) {
-        0..30 => Call::Invoke(id),
-        30..45 => Call::Change(id, wish),
-        45..55 => match last.and_then(Answer::event) {
-            Some(event) => Call::ChangeAt(event.id.to_bits(), event.updated_at, wish),
+        0..24 => Call::Invoke(id),
+        24..27 => Call::InvokeOnce(id, operation(id, random)),
+        27..30 => Call::InvokeOverriding(id),
+        30..44 => Call::Change(id, wish),
+        44..56 => match last.and_then(Answer::event) {
+            Some(event) => {
+                let (id, version) = (event.id.to_bits(), event.updated_at);
+                match random.below(3) {
+                    0 => Call::ChangeOnce(id, version, wish, operation(id, random)),
+                    _ => Call::ChangeAt(id, version, wish),
+                }
+            }
             None => Call::Get(id),
         },
-        55..67 => Call::Get(id),
-        67..77 => Call::Delete(id),
-        77..84 => Call::FindActive(id, random.below(40) as u32),
-        84..88 => Call::ListOf(id),
-        88..92 => Call::ListFor(id),
-        92..95 => Call::List(Status::ALL[random.below(3) as usize]),
+        56..66 => Call::Get(id),
+        66..75 => Call::Delete(id),
+        75..82 => Call::FindActive(id, random.below(40) as u32),
+        82..86 => Call::ListOf(id),
+        86..90 => Call::ListFor(id),
+        90..92 => Call::List(Status::ALL[random.below(3) as usize]),
+        92..94 => Call::AwaitingReview(random.below(40) as u32),
+        94 => Call::Ended(random.below(40) as u32),
+        95 => {
+            let seen = last.and_then(Answer::event);
+            Call::ChangesSince(seen.map(|event| event.updated_at), 5)
+        }
         // No length in the rules is a multiple of 7 hours, so that nothing ends on a moved clock
         // and the order of versions within a few microseconds decides nothing.
         _ => Call::Pass(7),
@@ -73,7 +96,7 @@ fn of_the_store(load: Load, ids: Range<u64>) -> History {
                         let _moving = steady.write().await;
                         harness.perform(call).await
                     }
-                    Call::Invoke(_) => {
+                    Call::Invoke(_) | Call::InvokeOnce(..) | Call::InvokeOverriding(_) => {
                         let _steady = steady.read().await;
                         harness.perform(call).await
                     }
@@ -149,6 +172,16 @@ fn whole_histories_are_linearizable_with_exact_versions() {
     Campaign::new("breakglass_whole", 40).run(|campaign, seed| {
         let (tasks, calls) = (16, 8);
         let history = of_the_store(Load { tasks, calls, seed }, BOTH);
+        campaign.check(Naive::whole(), &history);
+        versions(&history).unwrap();
+    });
+}
+
+#[test]
+fn whole_histories_are_linearizable_where_reviews_and_second_factors_are_looked_at() {
+    Campaign::new("breakglass_debts", 40).run(|campaign, seed| {
+        let (tasks, calls) = (16, 8);
+        let history = of_the_store(Load { tasks, calls, seed }, DEBTS);
         campaign.check(Naive::whole(), &history);
         versions(&history).unwrap();
     });

@@ -43,6 +43,9 @@ fn parts(setup: Vec<Call>) -> Parts<Naive, Store> {
             Call::List(2),
             Call::List(3),
             Call::Create(9),
+            Call::NextChange,
+            Call::NextChange,
+            Call::NextChange,
         ],
         audit: |store| store.table.read(View::audit),
     }
@@ -74,4 +77,32 @@ fn table_3x1() {
         preemptions: None,
     };
     model.check_scenarios(scenarios(&ALPHABET, 3, 1), parts(vec![Call::Create(1)]));
+}
+
+#[test]
+fn table_changes_2x2() {
+    let model = Model {
+        name: "table_changes_2x2",
+        claim: "one thread reads the log change by change while another writes, or writes and \
+                reads itself: it sees every change once, in the order of the versions, and skips \
+                none",
+        threads: 2,
+        operations: 4,
+        at_least: 4_952,
+        preemptions: None,
+    };
+    let alphabet = [
+        Call::NextChange,
+        Call::Create(2),
+        Call::Repaint(1, 2),
+        Call::Repaint(2, 3),
+        Call::Delete(1),
+        Call::MoveClock(-500),
+    ];
+    let mut scenarios = scenarios(&alphabet, 2, 2);
+    scenarios.retain(|scenario| {
+        let reads = |calls: &&Vec<Call>| calls.contains(&Call::NextChange);
+        scenario.iter().filter(reads).count() == 1
+    });
+    model.check_scenarios(scenarios, parts(vec![Call::Create(1)]));
 }

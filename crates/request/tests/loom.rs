@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use countersign_core::sync::model::{Model, Parts, scenarios};
 use countersign_request::{InMemory, Status, Version};
 
-use specification::{Call, Harness, Naive, START, Wish};
+use specification::{Call, GROUPED, Harness, Naive, START, Wish};
 
 mod specification;
 
@@ -27,6 +27,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Every model ends by reading everything: what there is, and the changes that nobody has seen.
 fn parts(setup: &[Call]) -> Parts<Naive, Harness<InMemory>> {
     Parts {
         specification: Naive::whole(),
@@ -35,8 +36,12 @@ fn parts(setup: &[Call]) -> Parts<Naive, Harness<InMemory>> {
         setup: setup.to_vec(),
         closing: vec![
             Call::Get(1),
+            Call::Get(GROUPED),
             Call::List(Status::Approved),
             FIND_GRANT,
+            Call::Waiting(true),
+            Call::Ended(100),
+            Call::NextChanges(100),
             Call::Create(1),
             Call::Get(1),
         ],
@@ -57,11 +62,13 @@ const PENDING: Model = Model {
 
 const FIND_GRANT: Call = Call::FindGrant(0, 0);
 
+/// The version that the first request of a model is created at.
+const FIRST: Version = Version::from_nanos(START);
+
 const ALPHABET: [Call; 11] = [
     Call::Create(1),
     Call::Change(1, Wish::Approve),
-    // The version that the request was created at, and no other.
-    Call::ChangeAt(1, Version::from_nanos(START), Wish::Approve),
+    Call::ChangeAt(1, FIRST, Wish::Approve),
     Call::Change(1, Wish::Deny),
     Call::Change(1, Wish::Cancel),
     Call::Change(1, Wish::Revoke),
@@ -112,4 +119,141 @@ fn request_approved_2x1() {
     .concat();
     let setup = [Call::Create(1), Call::Change(1, Wish::Approve)];
     model.check_scenarios(scenarios(&alphabet, 2, 1), parts(&setup));
+}
+
+#[test]
+fn request_access_2x2() {
+    let model = Model {
+        name: "request_access_2x2",
+        claim: "two threads with two calls each on an approved request: release and revocation \
+                exclude each other and the end of the access, and nobody finds the access \
+                afterwards",
+        at_least: 15_017,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::Change(1, Wish::Release),
+        Call::Change(1, Wish::Revoke),
+        Call::Delete(1),
+        FIND_GRANT,
+        // The access is over.
+        Call::Pass(1),
+    ];
+    let setup = [Call::Create(1), Call::Change(1, Wish::Approve)];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
+}
+
+#[test]
+fn request_groups_2x2() {
+    let model = Model {
+        name: "request_groups_2x2",
+        claim: "two threads with two calls each on a request that two groups must approve: each \
+                person is counted once, no approval is lost, and it is approved by the one that \
+                meets the last group, unless somebody denied or withdrew it before",
+        at_least: 77_938,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::Change(GROUPED, Wish::Approve),
+        Call::Change(GROUPED, Wish::ApproveToo),
+        Call::Change(GROUPED, Wish::Deny),
+        Call::Change(GROUPED, Wish::Cancel),
+        Call::Get(GROUPED),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Create(GROUPED)]));
+}
+
+#[test]
+fn request_operations_2x2() {
+    let model = Model {
+        name: "request_operations_2x2",
+        claim: "two threads with two calls each that name their operations: the calls of one \
+                operation make one change and get one result, another change under its name is \
+                refused, and a deletion forgets it",
+        at_least: 9_324,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::CreateOnce(1, 1),
+        Call::CreateOnce(2, 1),
+        Call::ChangeOnce(1, FIRST, Wish::Cancel, 2),
+        Call::ChangeOnce(1, FIRST, Wish::Note(false), 2),
+        Call::ChangeOnce(1, FIRST, Wish::Note(true), 3),
+        Call::Delete(1),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[]));
+}
+
+#[test]
+fn request_operations_created_2x2() {
+    let model = Model {
+        name: "request_operations_created_2x2",
+        claim: "the same on a request that an operation has created",
+        at_least: 16_425,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::CreateOnce(1, 1),
+        Call::ChangeOnce(1, FIRST, Wish::Approve, 2),
+        Call::ChangeOnce(1, FIRST, Wish::Deny, 2),
+        Call::ChangeOnce(1, FIRST, Wish::Cancel, 1),
+        Call::Change(1, Wish::Cancel),
+        Call::Delete(1),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::CreateOnce(1, 1)]));
+}
+
+#[test]
+fn request_changes_2x2() {
+    let model = Model {
+        name: "request_changes_2x2",
+        claim: "one thread reads the changes one by one while another writes, or writes and reads \
+                itself: it sees every change once, in the order in which they were made, and \
+                skips none",
+        at_least: 6_790,
+        ..PENDING
+    };
+    let alphabet = [
+        NEXT_CHANGE,
+        Call::Create(2),
+        Call::Change(1, Wish::Approve),
+        Call::Change(1, Wish::Note(false)),
+        Call::Delete(1),
+    ];
+    let scenarios = one_reader(scenarios(&alphabet, 2, 2));
+    model.check_scenarios(scenarios, parts(&[Call::Create(1)]));
+}
+
+#[test]
+fn request_inbox_2x2() {
+    let model = Model {
+        name: "request_inbox_2x2",
+        claim: "two threads with two calls each: what waits, what a person has open and what is \
+                over are each of one moment, and what ended lately is not deleted",
+        at_least: 72_994,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::Create(2),
+        Call::Create(GROUPED),
+        Call::Change(1, Wish::Approve),
+        Call::Change(1, Wish::Cancel),
+        Call::DeleteOld(1, 1),
+        Call::Waiting(true),
+        Call::Open(0, 0),
+        Call::Ended(100),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Create(1)]));
+}
+
+const NEXT_CHANGE: Call = Call::NextChanges(1);
+
+/// Those in which one thread reads the changes.
+fn one_reader(scenarios: Vec<Vec<Vec<Call>>>) -> Vec<Vec<Vec<Call>>> {
+    let mut scenarios = scenarios;
+    scenarios.retain(|scenario| {
+        let reads = |calls: &&Vec<Call>| calls.contains(&NEXT_CHANGE);
+        scenario.iter().filter(reads).count() == 1
+    });
+    scenarios
 }

@@ -7,12 +7,15 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass::*;
-use countersign_core::sync::history::Specification;
+
+pub use naive::Naive;
+
+mod naive;
 
 /// What the clock shows at first, in nanoseconds.
 pub const START: i64 = 1_000_000;
@@ -22,6 +25,12 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// Ids of the models: two spellings of one person and two others, for one profile with a quota.
 pub const OF_MODELS: u64 = 1;
+/// One person who shows one second factor for two profiles.
+pub const WITH_PROOF: u64 = 5;
+pub const WITH_PROOF_AGAIN: u64 = 6;
+/// One person whose emergencies for two profiles wait until what was before is reviewed.
+pub const AFTER_REVIEW: u64 = 7;
+pub const AFTER_REVIEW_AGAIN: u64 = 8;
 /// Four ids for each of four persons, who have a quota: two spellings, two profiles.
 pub const OF_PERSONS: u64 = 11;
 /// Four ids for each of four profiles, which have a quota: one person in two spellings, two others.
@@ -41,7 +50,9 @@ fn invoker_and_profile(id: u64) -> (&'static str, &'static str) {
     let pick = |names: &[&'static str], place: u64| names[place as usize % names.len()];
     let profiles = ["web-0", "web-1", "web-2", "web-3"];
     match id {
-        OF_MODELS..OF_PERSONS => (pick(&["alice", "ALICE", "bob", "carol"], id - 1), "prod"),
+        WITH_PROOF..AFTER_REVIEW => ("ivan", pick(&["safe-0", "safe-1"], id - WITH_PROOF)),
+        AFTER_REVIEW..OF_PERSONS => ("nina", pick(&["guarded-0", "guarded-1"], id - AFTER_REVIEW)),
+        OF_MODELS..WITH_PROOF => (pick(&["alice", "ALICE", "bob", "carol"], id - 1), "prod"),
         OF_PERSONS..OF_PROFILES => {
             let place = id - OF_PERSONS;
             let spellings = [
@@ -70,10 +81,16 @@ fn invoker_and_profile(id: u64) -> (&'static str, &'static str) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     Invoke(u64),
+    /// With the word of a responder that it may begin although a review is due.
+    InvokeOverriding(u64),
+    /// In an operation: once, however often it is called.
+    InvokeOnce(u64, u64),
     /// Reads the event, then changes it by what was read, as often as it takes.
     Change(u64, Wish),
     /// Changes this version of the event, and no other.
     ChangeAt(u64, Version, Wish),
+    /// Changes this version of the event in an operation: once, however often it is called.
+    ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
     Get(u64),
     /// The active event of the invoker and profile of an id, so many hours after the start.
@@ -83,6 +100,14 @@ pub enum Call {
     /// The events for the profile of an id.
     ListFor(u64),
     List(Status),
+    /// What awaits its review, so many hours after the start.
+    AwaitingReview(u32),
+    /// What may be deleted if it was over earlier than so many hours after the start.
+    Ended(u32),
+    /// So many changes after a version.
+    ChangesSince(Option<Version>, usize),
+    /// So many changes after those that the calls before it have seen. One thread only calls it.
+    NextChanges(usize),
     /// So many hours go by.
     Pass(u32),
 }
@@ -93,33 +118,59 @@ pub enum Wish {
     Expire,
     Note,
     Review,
+    /// By another reviewer, who finds something else.
+    ReviewToo,
 }
 
 impl Wish {
-    pub const ALL: [Wish; 4] = [Wish::Close, Wish::Expire, Wish::Note, Wish::Review];
+    pub const ALL: [Wish; 5] = [
+        Wish::Close,
+        Wish::Expire,
+        Wish::Note,
+        Wish::Review,
+        Wish::ReviewToo,
+    ];
 }
 
 impl Call {
-    /// Whether its answer says what an event has become.
+    /// Whether its answer says what an event has become by this very call.
     pub fn writes(self) -> bool {
         matches!(
             self,
-            Call::Invoke(_) | Call::Change(..) | Call::ChangeAt(..)
+            Call::Invoke(_) | Call::InvokeOverriding(_) | Call::Change(..) | Call::ChangeAt(..)
         )
+    }
+
+    /// The operation that it is, if it is one: a repeat answers what the first call did.
+    pub fn operation(self) -> Option<u64> {
+        match self {
+            Call::InvokeOnce(_, operation) | Call::ChangeOnce(_, _, _, operation) => {
+                Some(operation)
+            }
+            _ => None,
+        }
     }
 
     /// The id that it is about.
     pub fn id(self) -> Option<u64> {
         match self {
             Call::Invoke(id)
+            | Call::InvokeOverriding(id)
+            | Call::InvokeOnce(id, _)
             | Call::Change(id, _)
             | Call::ChangeAt(id, ..)
+            | Call::ChangeOnce(id, ..)
             | Call::Delete(id)
             | Call::Get(id)
             | Call::FindActive(id, _)
             | Call::ListOf(id)
             | Call::ListFor(id) => Some(id),
-            Call::List(_) | Call::Pass(_) => None,
+            Call::List(_)
+            | Call::AwaitingReview(_)
+            | Call::Ended(_)
+            | Call::ChangesSince(..)
+            | Call::NextChanges(_)
+            | Call::Pass(_) => None,
         }
     }
 }
@@ -128,6 +179,7 @@ impl Call {
 pub enum Answer {
     Event(Arc<Event>),
     Found(Vec<Arc<Event>>),
+    Changes(Vec<Changed>),
     Done,
     /// Whether it was there.
     Deleted(bool),
@@ -137,6 +189,8 @@ pub enum Answer {
     Transition(Status, Status),
     Refused(Refusal),
     NotTerminal(Status),
+    /// The operation is another change, of this event.
+    Reused(u64),
 }
 
 impl Answer {
@@ -158,6 +212,7 @@ impl From<Error> for Answer {
             Error::InvalidTransition { from, to } => Answer::Transition(from, to),
             Error::Refused(refusal) => Answer::Refused(refusal),
             Error::NotTerminal { status, .. } => Answer::NotTerminal(status),
+            Error::OperationReused { id, .. } => Answer::Reused(id.to_bits()),
             other => panic!("no call here can fail so: {other}"),
         }
     }
@@ -167,17 +222,24 @@ fn answered(result: Result<Arc<Event>, Error>) -> Answer {
     result.map_or_else(Answer::from, Answer::Event)
 }
 
+fn found(result: Result<Vec<Arc<Event>>, Error>) -> Answer {
+    result.map_or_else(Answer::from, Answer::Found)
+}
+
 /// What calls about one id are made with, built once.
 struct Cast {
     draft: Draft,
     admission: Admission,
+    overriding: Admission,
     close: Change,
-    review: Change,
+    reviews: [Change; 2],
     note: Change,
 }
 
 const INVOCATION: &str = r#"{"version": "1", "rules": [
-    {"name": "on-call", "allowed_reason_codes": ["incident"], "reviewers": ["zoe"]}]}"#;
+    {"name": "guarded", "profiles": ["guarded-0", "guarded-1"], "after_review": true,
+     "responders": ["walt"], "reviewers": ["zoe", "yan"]},
+    {"name": "on-call", "allowed_reason_codes": ["incident"], "reviewers": ["zoe", "yan"]}]}"#;
 
 static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
     let invocation: InvocationPolicy = INVOCATION.parse().unwrap();
@@ -188,20 +250,34 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
             Person::new(invoker).unwrap(),
             Profile::new(profile).unwrap(),
         );
+        let person = |name: &str| Person::new(name).unwrap();
+        let review = |by: &str, outcome| {
+            let text = "it was called for";
+            Change::review(&invocation, &profile, &person(by), outcome, text)
+        };
+        let proof = || MfaProof {
+            id: ProofId::new("phone-7:59104432").unwrap(),
+            method: MfaMethod::Totp,
+            person: invoker.clone(),
+            event: EventId::from_bits(id),
+            verified_at: after_start(0),
+        };
+        let admission = Admission::new(&invocation, &limits, &profile);
         let cast = Cast {
-            admission: Admission::new(&invocation, &limits, &profile),
+            overriding: admission
+                .clone()
+                .with_review_override(&person("walt"), "the reviewers are asleep"),
+            admission,
             close: Change::close(&invocation, &profile, &invoker, "it is over"),
-            review: Change::review(
-                &invocation,
-                &profile,
-                &Person::new("zoe").unwrap(),
-                ReviewOutcome::Justified,
-                "it was called for",
-            ),
+            reviews: [
+                review("zoe", ReviewOutcome::Justified),
+                review("yan", ReviewOutcome::NotJustified),
+            ],
             note: Change::note(&invoker, "one"),
             draft: Draft {
                 id: EventId::from_bits(id),
                 operation: None,
+                mfa: (WITH_PROOF..AFTER_REVIEW).contains(&id).then(proof),
                 invoker,
                 profile,
                 duration: HOUR,
@@ -209,7 +285,6 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
                 justification: "the site is down since nine".into(),
                 ticket: None,
                 request_id: None,
-                mfa: None,
             },
         };
         (id, cast)
@@ -233,9 +308,22 @@ fn change(id: u64, wish: Wish) -> &'static Change {
     match wish {
         Wish::Close => &cast(id).close,
         Wish::Expire => &EXPIRE,
-        Wish::Review => &cast(id).review,
+        Wish::Review => &cast(id).reviews[0],
+        Wish::ReviewToo => &cast(id).reviews[1],
         Wish::Note => &cast(id).note,
     }
+}
+
+fn draft_once(id: u64, operation: u64) -> Draft {
+    Draft {
+        operation: Some(OperationId::from_bits(operation)),
+        ..cast(id).draft.clone()
+    }
+}
+
+fn change_once(id: u64, wish: Wish, operation: u64) -> Change {
+    let change = change(id, wish).clone();
+    change.with_operation(OperationId::from_bits(operation))
 }
 
 fn after_start(hours: u32) -> DateTime<Utc> {
@@ -247,6 +335,8 @@ pub struct Harness<S> {
     pub clock: Arc<ManualClock>,
     pub store: S,
     retry: Retry,
+    /// The last change that was seen by [`Call::NextChanges`].
+    seen: Mutex<Option<Version>>,
 }
 
 impl Harness<InMemory> {
@@ -261,6 +351,7 @@ impl Harness<InMemory> {
             clock,
             store,
             retry,
+            seen: Mutex::default(),
         }
     }
 }
@@ -270,7 +361,7 @@ impl<S: Store> Harness<S> {
         let store = &self.store;
         let list = async |filter: Filter| {
             let listed = store.list(&filter, Page::default()).await;
-            listed.map_or_else(Answer::from, |listing| Answer::Found(listing.items))
+            found(listed.map(|listing| listing.items))
         };
         match call {
             Call::Invoke(id) => {
@@ -278,6 +369,16 @@ impl<S: Store> Harness<S> {
                     draft, admission, ..
                 } = cast(id);
                 answered(store.create(draft, admission).await)
+            }
+            Call::InvokeOverriding(id) => {
+                let Cast {
+                    draft, overriding, ..
+                } = cast(id);
+                answered(store.create(draft, overriding).await)
+            }
+            Call::InvokeOnce(id, operation) => {
+                let draft = draft_once(id, operation);
+                answered(store.create(&draft, &cast(id).admission).await)
             }
             Call::Change(id, wish) => {
                 let change = change(id, wish);
@@ -289,6 +390,10 @@ impl<S: Store> Harness<S> {
                 let change = change(id, wish);
                 answered(store.update(EventId::from_bits(id), version, change).await)
             }
+            Call::ChangeOnce(id, version, wish, operation) => {
+                let change = change_once(id, wish, operation);
+                answered(store.update(EventId::from_bits(id), version, &change).await)
+            }
             Call::Delete(id) => {
                 let deleted = store.delete(EventId::from_bits(id), &RETENTION).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
@@ -298,208 +403,34 @@ impl<S: Store> Harness<S> {
                 let Draft {
                     invoker, profile, ..
                 } = &cast(id).draft;
-                let found = store
-                    .find_active(invoker, profile, after_start(hours))
-                    .await;
-                found.map_or_else(Answer::from, |found| {
-                    Answer::Found(found.into_iter().collect())
-                })
+                let at = after_start(hours);
+                let active = store.find_active(invoker, profile, at).await;
+                found(active.map(|active| active.into_iter().collect()))
             }
             Call::ListOf(id) => list(Filter::Invoker(cast(id).draft.invoker.clone())).await,
             Call::ListFor(id) => list(Filter::Profile(cast(id).draft.profile.clone())).await,
             Call::List(status) => list(Filter::Status(status)).await,
+            Call::AwaitingReview(hours) => {
+                let (at, page) = (after_start(hours), Page::default());
+                let awaiting = store.awaiting_review(at, page).await;
+                found(awaiting.map(|listing| listing.items))
+            }
+            Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
+            Call::ChangesSince(after, limit) => {
+                let changes = store.changes_since(after, limit).await;
+                changes.map_or_else(Answer::from, Answer::Changes)
+            }
+            Call::NextChanges(limit) => {
+                let seen = *self.seen.lock().unwrap();
+                let changes = store.changes_since(seen, limit).await.unwrap();
+                let last = changes.last().map(|changed| changed.version);
+                *self.seen.lock().unwrap() = last.or(seen);
+                Answer::Changes(changes)
+            }
             Call::Pass(hours) => {
                 self.clock.advance(hours * HOUR);
                 Answer::Done
             }
         }
-    }
-}
-
-/// The store as one caller would see it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Naive {
-    clock: i64,
-    last: Option<i64>,
-    events: BTreeMap<u64, Arc<Event>>,
-    /// Whether the calls of others, which move the last version on, are left out of the history.
-    part: bool,
-}
-
-impl Naive {
-    /// Sees every call: versions are exactly those that it issues itself.
-    pub fn whole() -> Self {
-        Self {
-            clock: START,
-            last: None,
-            events: BTreeMap::new(),
-            part: false,
-        }
-    }
-
-    /// Sees a part of the calls: how far the others have moved the last version on, it learns from
-    /// the answers.
-    pub fn part() -> Self {
-        Self {
-            part: true,
-            ..Self::whole()
-        }
-    }
-
-    fn stamp(&self) -> Version {
-        let floor = self.last.map_or(self.clock, |last| last + 1);
-        Version::from_nanos(self.clock.max(floor))
-    }
-
-    fn keep(&mut self, event: Event) -> Answer {
-        let event = Arc::new(event);
-        self.last = Some(event.updated_at.as_nanos());
-        self.events.insert(event.id.to_bits(), Arc::clone(&event));
-        Answer::Event(event)
-    }
-
-    fn newest_first(&self, wanted: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
-        let wanted = self.events.values().filter(|event| wanted(event));
-        let mut found: Vec<Arc<Event>> = wanted.cloned().collect();
-        found.sort_by_key(|event| std::cmp::Reverse(event.created_at));
-        found
-    }
-
-    fn count(&self, wanted: Option<CountWanted>, of: impl Fn(&Event) -> bool) -> Counted {
-        let Some(wanted) = wanted else {
-            return Counted::default();
-        };
-        let counted =
-            self.newest_first(|event| of(event) && event.created_at > wanted.created_after);
-        let place = wanted.nth_newest.map(|nth| nth.get() as usize - 1);
-        let nth_newest = place.and_then(|place| counted.get(place));
-        Counted {
-            count: counted.len() as u64,
-            nth_newest: nth_newest.map(|event| event.created_at),
-        }
-    }
-
-    fn invoke(&mut self, id: u64) -> Answer {
-        if self.events.contains_key(&id) {
-            return Answer::Exists;
-        }
-        let Cast {
-            draft, admission, ..
-        } = cast(id);
-        let at = self.stamp();
-        let of_person = |event: &Event| event.invoker.same_person(&draft.invoker);
-        let of_profile = |event: &Event| event.profile == draft.profile;
-        let of_both = |event: &Event| of_person(event) && of_profile(event);
-        let wanted = admission.observation(draft, at.time());
-        let before = self.newest_first(of_both);
-        let active = before.iter().find(|event| event.is_active(at.time()));
-        let last_created_at = before.first().map(|event| event.created_at);
-        let observed = Observed {
-            active: active.map(|event| ActiveEvent {
-                id: event.id,
-                expires_at: event.expires_at,
-            }),
-            last_created_at: last_created_at.filter(|_| wanted.last_created_at),
-            of_person: self.count(wanted.of_person, of_person),
-            of_profile: self.count(wanted.of_profile, of_profile),
-            proof_used_by: None,
-            unreviewed: None,
-        };
-        let admitted = match admission.decide(draft, &observed, at.time()) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return Answer::Refused(refusal),
-        };
-        let event = Event::create(draft, &admitted, &LIMITS, at).unwrap();
-        let answer = self.keep(event);
-        for over in before.iter().filter(|event| event.status == Status::Active) {
-            let expired = over.apply(&EXPIRE, self.stamp()).unwrap();
-            self.keep(expired);
-        }
-        answer
-    }
-
-    fn update(&mut self, id: u64, wish: Wish, expected: Option<Version>) -> Answer {
-        let Some(current) = self.events.get(&id) else {
-            return Answer::NotFound;
-        };
-        let actual = current.updated_at;
-        match expected {
-            Some(expected) if expected != actual => Answer::Conflict(Conflict { expected, actual }),
-            _ => match current.apply(change(id, wish), self.stamp()) {
-                Ok(event) => self.keep(event),
-                Err(rejection) => Error::from(rejection).into(),
-            },
-        }
-    }
-
-    pub fn apply(&mut self, call: Call) -> Answer {
-        match call {
-            Call::Invoke(id) => self.invoke(id),
-            Call::Change(id, wish) => self.update(id, wish, None),
-            Call::ChangeAt(id, version, wish) => self.update(id, wish, Some(version)),
-            Call::Delete(id) => {
-                let Some(event) = self.events.get(&id) else {
-                    return Answer::Deleted(false);
-                };
-                let at = self.stamp();
-                if let Err(error) = RETENTION.check(event, at.time()) {
-                    return error.into();
-                }
-                self.last = Some(at.as_nanos());
-                self.events.remove(&id);
-                Answer::Deleted(true)
-            }
-            Call::Get(id) => match self.events.get(&id) {
-                Some(event) => Answer::Event(Arc::clone(event)),
-                None => Answer::NotFound,
-            },
-            Call::FindActive(id, hours) => {
-                let (draft, at) = (&cast(id).draft, after_start(hours));
-                Answer::Found(self.newest_first(|event| {
-                    event.invoker == draft.invoker
-                        && event.profile == draft.profile
-                        && event.is_active(at)
-                }))
-            }
-            Call::ListOf(id) => {
-                let invoker = &cast(id).draft.invoker;
-                Answer::Found(self.newest_first(|event| event.invoker == *invoker))
-            }
-            Call::ListFor(id) => {
-                let profile = &cast(id).draft.profile;
-                Answer::Found(self.newest_first(|event| event.profile == *profile))
-            }
-            Call::List(status) => Answer::Found(self.newest_first(|event| event.status == status)),
-            Call::Pass(hours) => {
-                self.clock += (hours * HOUR).as_nanos() as i64;
-                Answer::Done
-            }
-        }
-    }
-
-    /// Takes the event `id` as calls elsewhere have left it in `other`.
-    pub fn overwrite(&mut self, other: Self, id: u64) {
-        self.last = self.last.max(other.last);
-        self.events.remove(&id);
-        let kept = other.events.into_iter().find(|(other, _)| *other == id);
-        self.events.extend(kept);
-    }
-}
-
-impl Specification for Naive {
-    type Call = Call;
-    type Answer = Answer;
-
-    fn explains(&mut self, call: &Call, answer: &Answer) -> bool {
-        if let (true, true, Some(written)) = (self.part, call.writes(), answer.event()) {
-            // Others write less often than once a nanosecond for a second.
-            let least = self.stamp().as_nanos();
-            let version = written.updated_at.as_nanos();
-            if !(least..least + 1_000_000_000).contains(&version) {
-                return false;
-            }
-            self.last = Some(version - 1);
-        }
-        self.apply(*call) == *answer
     }
 }

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::history::{Recorder, Specification, explain};
 
+/// The variable that has models say what they are instead of exploring anything.
+const LIST: &str = "COUNTERSIGN_LIST_MODELS";
+
 /// One model.
 #[derive(Debug, Clone, Copy)]
 pub struct Model {
@@ -35,6 +38,9 @@ impl Model {
     /// # Panics
     /// If an execution panics or deadlocks, or if fewer than `at_least` were explored.
     pub fn check(&self, body: impl Fn() + Send + Sync + 'static) {
+        if self.is_only_listed(1) {
+            return;
+        }
         println!("model {}: begins", self.name);
         let executions = Arc::new(AtomicU64::new(0));
         self.explore(&executions, body);
@@ -54,6 +60,9 @@ impl Model {
         S::Answer: Clone + Send + 'static,
         T: Send + Sync + 'static,
     {
+        if self.is_only_listed(scenarios.len()) {
+            return;
+        }
         println!("model {}: begins", self.name);
         let (executions, next) = (Arc::new(AtomicU64::new(0)), AtomicUsize::new(0));
         let (scenarios, parts) = (Arc::new(scenarios), Arc::new(parts));
@@ -82,6 +91,27 @@ impl Model {
             work();
         });
         self.report(scenarios.len(), executions.load(Ordering::Relaxed));
+    }
+
+    /// Whether the models are to be listed; then says, between tabs, what this one is.
+    fn is_only_listed(&self, scenarios: usize) -> bool {
+        let Self {
+            name,
+            claim,
+            threads,
+            operations,
+            at_least,
+            preemptions,
+        } = self;
+        let listed = std::env::var_os(LIST).is_some();
+        if listed {
+            let bound = preemptions.map_or_else(String::new, |bound| bound.to_string());
+            println!(
+                "listed model\t{name}\t{claim}\t{threads}\t{operations}\t{scenarios}\t\
+                 {at_least}\t{bound}"
+            );
+        }
+        listed
     }
 
     /// Runs `body` in every interleaving, and counts them.

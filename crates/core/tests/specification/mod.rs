@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -20,6 +20,22 @@ pub struct Item {
     pub id: u8,
     pub colour: u8,
     pub written: Version,
+    /// Every version that it has had, the last included.
+    pub history: Vec<Version>,
+}
+
+impl Item {
+    /// The item after `before`, or the first.
+    fn after(before: Option<&Self>, id: u8, colour: u8, written: Version) -> Self {
+        let mut history = before.map_or_else(Vec::new, |before| before.history.clone());
+        history.push(written);
+        Self {
+            id,
+            colour,
+            written,
+            history,
+        }
+    }
 }
 
 impl Record for Item {
@@ -36,6 +52,10 @@ impl Record for Item {
 
     fn index(&self, entry: &mut dyn FnMut(u8, Rank)) {
         entry(self.colour, Rank::latest_first(self.written.time()));
+    }
+
+    fn changes(&self, change: &mut dyn FnMut(Version)) {
+        self.history.iter().copied().for_each(change);
     }
 
     fn least_id() -> u8 {
@@ -55,6 +75,8 @@ pub enum Call {
     Get(u8),
     /// Lists one colour and counts it.
     List(u8),
+    /// The next change after those that the calls before it have seen. One thread only calls it.
+    NextChange,
     /// Moves the clock, by so many nanoseconds.
     MoveClock(i64),
 }
@@ -66,12 +88,15 @@ pub enum Answer {
     NotFound,
     Taken,
     List(Vec<Item>),
+    Change(Option<(Version, Item)>),
     Done,
 }
 
 pub struct Store {
     clock: Arc<ManualClock>,
     pub table: Table<Item>,
+    /// The last change that was seen by [`Call::NextChange`].
+    seen: Mutex<Option<Version>>,
 }
 
 pub fn store() -> Store {
@@ -79,6 +104,7 @@ pub fn store() -> Store {
     Store {
         clock: clock.clone(),
         table: Table::new(clock),
+        seen: Mutex::default(),
     }
 }
 
@@ -99,16 +125,10 @@ impl From<VersionError> for Answer {
 
 fn update(table: &Table<Item>, id: u8, expected: Version, colour: u8) -> Answer {
     let result = table.write(|step| {
-        step.current(&id, expected)?;
+        let before = step.current(&id, expected)?;
         let written = step.stamp()?;
-        Ok::<_, Answer>(
-            (*step.put(Item {
-                id,
-                colour,
-                written,
-            }))
-            .clone(),
-        )
+        let item = step.put(Item::after(Some(&before), id, colour, written));
+        Ok::<_, Answer>((*item).clone())
     });
     result.map_or_else(|error| error, |item| Answer::Item(Some(item)))
 }
@@ -122,12 +142,7 @@ pub fn call(store: &Store, call: &Call) -> Answer {
                     return Err(Answer::Taken);
                 }
                 let written = step.stamp()?;
-                Ok((*step.put(Item {
-                    id,
-                    colour: 0,
-                    written,
-                }))
-                .clone())
+                Ok((*step.put(Item::after(None, id, 0, written))).clone())
             });
             result.map_or_else(|error| error, |item| Answer::Item(Some(item)))
         }
@@ -161,6 +176,15 @@ pub fn call(store: &Store, call: &Call) -> Answer {
             );
             items
         })),
+        Call::NextChange => {
+            let seen = *store.seen.lock().unwrap();
+            let next = table.read(|view| {
+                let (version, item) = view.changes_after(seen).next()?;
+                Some((version, (**item).clone()))
+            });
+            *store.seen.lock().unwrap() = next.as_ref().map(|next| next.0).or(seen);
+            Answer::Change(next)
+        }
         Call::MoveClock(nanos) => {
             let length = Duration::from_nanos(nanos.unsigned_abs());
             if nanos < 0 {
@@ -179,6 +203,9 @@ pub struct Naive {
     clock: i64,
     last: Option<i64>,
     items: BTreeMap<u8, Item>,
+    /// The changes of what is there, in order, and the last that was seen.
+    log: Vec<(Version, u8)>,
+    seen: Option<Version>,
 }
 
 impl Naive {
@@ -187,6 +214,8 @@ impl Naive {
             clock: START,
             last: None,
             items: BTreeMap::new(),
+            log: Vec::new(),
+            seen: None,
         }
     }
 
@@ -194,11 +223,9 @@ impl Naive {
         let floor = self.last.map_or(self.clock, |last| last + 1);
         let stamp = self.clock.max(floor);
         self.last = Some(stamp);
-        let item = Item {
-            id,
-            colour,
-            written: Version::from_nanos(stamp),
-        };
+        let written = Version::from_nanos(stamp);
+        let item = Item::after(self.items.get(&id), id, colour, written);
+        self.log.push((written, id));
         self.items.insert(id, item.clone());
         Answer::Item(Some(item))
     }
@@ -218,6 +245,7 @@ impl Naive {
             },
             Call::Delete(id) => {
                 self.items.remove(&id);
+                self.log.retain(|(_, of)| *of != id);
                 Answer::Done
             }
             Call::Get(id) => Answer::Item(self.items.get(&id).cloned()),
@@ -226,6 +254,14 @@ impl Naive {
                 let mut items: Vec<Item> = of_colour.cloned().collect();
                 items.sort_by_key(|item| std::cmp::Reverse(item.written));
                 Answer::List(items)
+            }
+            Call::NextChange => {
+                let unseen = |change: &&(Version, u8)| Some(change.0) > self.seen;
+                let Some((version, id)) = self.log.iter().find(unseen) else {
+                    return Answer::Change(None);
+                };
+                self.seen = Some(*version);
+                Answer::Change(Some((*version, self.items[id].clone())))
             }
             Call::MoveClock(nanos) => {
                 self.clock += nanos;

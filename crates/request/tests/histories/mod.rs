@@ -31,18 +31,35 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
     let id = 1 + random.below(ids);
     let person = random.below(ids.div_ceil(2)) as usize;
     let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
+    // The operations of a person are in the part of that person.
+    let operation = |id: u64, random: &mut Random| 10 * id.div_ceil(2) + random.below(5);
     match random.below(100) {
-        0..15 => Call::Create(id),
-        15..45 => Call::Change(id, wish),
-        45..60 => match last.and_then(Answer::request) {
-            Some(request) => Call::ChangeAt(request.id.to_bits(), request.updated_at, wish),
+        0..12 => Call::Create(id),
+        12..15 => Call::CreateOnce(id, operation(id, random)),
+        15..42 => Call::Change(id, wish),
+        42..60 => match last.and_then(Answer::request) {
+            Some(request) => {
+                let (id, version) = (request.id.to_bits(), request.updated_at);
+                match random.below(3) {
+                    0 => Call::ChangeOnce(id, version, wish, operation(id, random)),
+                    _ => Call::ChangeAt(id, version, wish),
+                }
+            }
             None => Call::Get(id),
         },
-        60..75 => Call::Get(id),
-        75..83 => Call::Delete(id),
-        83..89 => Call::FindGrant(person, random.below(80) as u32),
-        89..94 => Call::ListOf(person),
-        94..98 => Call::List(Status::ALL[random.below(6) as usize]),
+        60..74 => Call::Get(id),
+        74..80 => Call::Delete(id),
+        80..82 => Call::DeleteOld(id, random.below(80) as u32),
+        82..87 => Call::FindGrant(person, random.below(80) as u32),
+        87..90 => Call::ListOf(person),
+        90..93 => Call::Open(person, random.below(80) as u32),
+        93..95 => Call::List(Status::ALL[random.below(6) as usize]),
+        95 => Call::Waiting(random.below(2) == 0),
+        96 => Call::Ended(random.below(80) as u32),
+        97 => {
+            let seen = last.and_then(Answer::request);
+            Call::ChangesSince(seen.map(|request| request.updated_at), 5)
+        }
         // No length here is a multiple of 7 hours, so that no deadline falls on a moved clock and
         // the order of versions within a few microseconds decides nothing.
         _ => Call::Pass(7),

@@ -5,34 +5,57 @@
 //! (`loom.rs`) and recorded histories (`linearizability.rs`) are checked against it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::sync::history::Specification;
 use countersign_request::*;
+
+pub use naive::Naive;
+
+mod naive;
 
 /// What the clock shows at first, in nanoseconds.
 pub const START: i64 = 1_000;
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// Requests with the ids 1 and 2 are those of person 0, 3 and 4 those of person 1, and so on.
-pub const PEOPLE: usize = 4;
+pub const PEOPLE: usize = 5;
 pub const IDS: u64 = 2 * PEOPLE as u64;
+/// A request of the last person: for a profile that two groups must approve. Bob is in both and
+/// counts for one, Carol is in the second. The other persons' are for a profile that either of
+/// them approves.
+pub const GROUPED: u64 = IDS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     Create(u64),
+    /// Creates it in an operation: once, however often it is called.
+    CreateOnce(u64, u64),
     /// Reads the request, then changes it by what was read, as often as it takes.
     Change(u64, Wish),
     /// Changes this version of the request, and no other.
     ChangeAt(u64, Version, Wish),
+    /// Changes this version of the request in an operation: once, however often it is called.
+    ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
+    /// Deletes it if it ended earlier than so many hours after the start.
+    DeleteOld(u64, u32),
     Get(u64),
     /// The grant of a person, so many hours after the start.
     FindGrant(usize, u32),
     ListOf(usize),
     List(Status),
+    /// What waits for a decision: for both profiles, or for all without naming one.
+    Waiting(bool),
+    /// What a person has open, so many hours after the start.
+    Open(usize, u32),
+    /// What ended earlier than so many hours after the start.
+    Ended(u32),
+    /// So many changes after a version.
+    ChangesSince(Option<Version>, usize),
+    /// So many changes after those that the calls before it have seen. One thread only calls it.
+    NextChanges(usize),
     /// So many hours go by.
     Pass(u32),
 }
@@ -40,6 +63,8 @@ pub enum Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wish {
     Approve,
+    /// By Carol; the others are Bob's.
+    ApproveToo,
     Deny,
     Cancel,
     Revoke,
@@ -49,8 +74,9 @@ pub enum Wish {
 }
 
 impl Wish {
-    pub const ALL: [Wish; 8] = [
+    pub const ALL: [Wish; 9] = [
         Wish::Approve,
+        Wish::ApproveToo,
         Wish::Deny,
         Wish::Cancel,
         Wish::Revoke,
@@ -62,7 +88,7 @@ impl Wish {
 }
 
 impl Call {
-    /// Whether its answer says what a request has become.
+    /// Whether its answer says what a request has become by this very call.
     pub fn writes(self) -> bool {
         matches!(
             self,
@@ -70,16 +96,36 @@ impl Call {
         )
     }
 
+    /// The operation that it is, if it is one: a repeat answers what the first call did.
+    pub fn operation(self) -> Option<u64> {
+        match self {
+            Call::CreateOnce(_, operation) | Call::ChangeOnce(_, _, _, operation) => {
+                Some(operation)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it looks at or changes the requests of one person only, and of which.
     pub fn person(self) -> Option<usize> {
         match self {
             Call::Create(id)
+            | Call::CreateOnce(id, _)
             | Call::Change(id, _)
             | Call::ChangeAt(id, ..)
+            | Call::ChangeOnce(id, ..)
             | Call::Delete(id)
+            | Call::DeleteOld(id, _)
             | Call::Get(id) => Some(person_of(id)),
-            Call::FindGrant(person, _) | Call::ListOf(person) => Some(person),
-            Call::List(_) | Call::Pass(_) => None,
+            Call::FindGrant(person, _) | Call::ListOf(person) | Call::Open(person, _) => {
+                Some(person)
+            }
+            Call::List(_)
+            | Call::Waiting(_)
+            | Call::Ended(_)
+            | Call::ChangesSince(..)
+            | Call::NextChanges(_)
+            | Call::Pass(_) => None,
         }
     }
 }
@@ -88,6 +134,7 @@ impl Call {
 pub enum Answer {
     Request(Arc<Request>),
     Found(Vec<Arc<Request>>),
+    Changes(Vec<Changed>),
     Done,
     Deleted(bool),
     Exists,
@@ -96,6 +143,9 @@ pub enum Answer {
     Transition(Status, Status),
     Refused(Refusal),
     NotTerminal(Status),
+    Retained,
+    /// The operation is another change, of this request.
+    Reused(u64),
 }
 
 impl Answer {
@@ -117,6 +167,8 @@ impl From<Error> for Answer {
             Error::InvalidTransition { from, to } => Answer::Transition(from, to),
             Error::Refused(refusal) => Answer::Refused(refusal),
             Error::NotTerminal { status, .. } => Answer::NotTerminal(status),
+            Error::Retained { .. } => Answer::Retained,
+            Error::OperationReused { id, .. } => Answer::Reused(id.to_bits()),
             other => panic!("no call here can fail so: {other}"),
         }
     }
@@ -126,26 +178,42 @@ fn answered(result: Result<Arc<Request>, Error>) -> Answer {
     result.map_or_else(Answer::from, Answer::Request)
 }
 
+fn found(result: Result<Vec<Arc<Request>>, Error>) -> Answer {
+    result.map_or_else(Answer::from, Answer::Found)
+}
+
+fn listed(result: Result<Listing, Error>) -> Answer {
+    found(result.map(|listing| listing.items))
+}
+
 /// What calls are made with, built once.
 struct Cast {
     people: [Person; PEOPLE],
-    profile: Profile,
     drafts: Vec<Draft>,
     policy: ApprovalPolicy,
-    terms: Terms,
+    profiles: BTreeSet<Profile>,
     bob: Person,
     carol: Person,
 }
 
 static CAST: LazyLock<Cast> = LazyLock::new(|| {
     let person = |name: &str| Person::new(name).unwrap();
-    let people = ["alice", "dave", "erin", "frank"].map(person);
-    let profile = Profile::new("prod").unwrap();
-    let json = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob", "carol"]}]}"#;
+    let people = ["alice", "dave", "erin", "frank", "gina"].map(person);
+    let (profile, grouped) = (Profile::new("prod"), Profile::new("vault"));
+    let (profile, grouped) = (profile.unwrap(), grouped.unwrap());
+    let json = r#"{"version": "1", "rules": [
+        {"name": "groups", "profiles": ["vault"], "groups": [
+            {"name": "security", "approvers": ["bob"]},
+            {"name": "operations", "approvers": ["bob", "carol"]}]},
+        {"name": "all", "approvers": ["bob", "carol"]}]}"#;
     let draft = |id| Draft {
         id: RequestId::from_bits(id),
         requester: people[person_of(id)].clone(),
-        profile: profile.clone(),
+        profile: if person_of(id) == person_of(GROUPED) {
+            grouped.clone()
+        } else {
+            profile.clone()
+        },
         duration: HOUR,
         justification: "migrate the orders table".into(),
         ticket: None,
@@ -155,12 +223,11 @@ static CAST: LazyLock<Cast> = LazyLock::new(|| {
     let policy: ApprovalPolicy = json.parse().unwrap();
     Cast {
         drafts: (1..=IDS).map(draft).collect(),
-        terms: Terms::of(&policy, &profile),
         policy,
         bob: person("bob"),
         carol: person("carol"),
+        profiles: BTreeSet::from([profile.clone(), grouped.clone()]),
         people,
-        profile,
     }
 });
 
@@ -174,18 +241,34 @@ fn draft(id: u64) -> &'static Draft {
     &CAST.drafts[id as usize - 1]
 }
 
+fn draft_once(id: u64, operation: u64) -> Draft {
+    Draft {
+        operation: Some(OperationId::from_bits(operation)),
+        ..draft(id).clone()
+    }
+}
+
+fn terms(id: u64) -> Terms {
+    Terms::of(&CAST.policy, &draft(id).profile)
+}
+
+fn profile_of(person: usize) -> &'static Profile {
+    &draft(2 * person as u64 + 1).profile
+}
+
 fn change(id: u64, wish: Wish) -> Change {
     let Cast {
         people,
-        profile,
         policy,
         bob,
         carol,
         ..
     } = &*CAST;
     let owner = &people[person_of(id)];
+    let profile = &draft(id).profile;
     match wish {
         Wish::Approve => Change::approve(policy, profile, bob, None),
+        Wish::ApproveToo => Change::approve(policy, profile, carol, None),
         Wish::Deny => Change::deny(policy, profile, carol, None),
         Wish::Cancel => Change::cancel(owner, None),
         Wish::Revoke => Change::revoke(policy, profile, carol, None),
@@ -205,6 +288,8 @@ pub struct Harness<S> {
     pub clock: Arc<ManualClock>,
     pub store: S,
     retry: Retry,
+    /// The last change that was seen by [`Call::NextChanges`].
+    seen: Mutex<Option<Version>>,
 }
 
 /// The clock of a store under test, and the same as a store takes it.
@@ -231,13 +316,18 @@ impl<S: Store> Harness<S> {
             clock,
             store,
             retry,
+            seen: Mutex::default(),
         }
     }
 
     pub async fn perform(&self, call: Call) -> Answer {
         let store = &self.store;
         match call {
-            Call::Create(id) => answered(store.create(draft(id), &CAST.terms).await),
+            Call::Create(id) => answered(store.create(draft(id), &terms(id)).await),
+            Call::CreateOnce(id, operation) => {
+                let draft = draft_once(id, operation);
+                answered(store.create(&draft, &terms(id)).await)
+            }
             Call::Change(id, wish) => {
                 let change = change(id, wish);
                 let id = RequestId::from_bits(id);
@@ -252,173 +342,59 @@ impl<S: Store> Harness<S> {
                         .await,
                 )
             }
+            Call::ChangeOnce(id, version, wish, operation) => {
+                let change = change(id, wish).with_operation(OperationId::from_bits(operation));
+                let id = RequestId::from_bits(id);
+                answered(store.update(id, version, &change).await)
+            }
             Call::Delete(id) => {
                 let deleted = store.delete(RequestId::from_bits(id), None).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
+            Call::DeleteOld(id, hours) => {
+                let (id, before) = (RequestId::from_bits(id), after_start(hours));
+                let deleted = store.delete(id, Some(before)).await;
+                deleted.map_or_else(Answer::from, Answer::Deleted)
+            }
             Call::Get(id) => answered(store.get(RequestId::from_bits(id)).await),
             Call::FindGrant(person, hours) => {
-                let (person, at) = (&CAST.people[person], after_start(hours));
-                let found = store.find_grant(person, &CAST.profile, None, at).await;
-                found.map_or_else(Answer::from, |found| {
-                    Answer::Found(found.into_iter().collect())
-                })
+                let (profile, at) = (profile_of(person), after_start(hours));
+                let grant = store
+                    .find_grant(&CAST.people[person], profile, None, at)
+                    .await;
+                found(grant.map(|grant| grant.into_iter().collect()))
             }
             Call::ListOf(person) => {
                 let filter = Filter::Requester(CAST.people[person].clone());
-                let listed = store.list(&filter, Page::default()).await;
-                listed.map_or_else(Answer::from, |listing| Answer::Found(listing.items))
+                listed(store.list(&filter, Page::default()).await)
             }
             Call::List(status) => {
-                let listed = store.list(&Filter::Status(status), Page::default()).await;
-                listed.map_or_else(Answer::from, |listing| Answer::Found(listing.items))
+                listed(store.list(&Filter::Status(status), Page::default()).await)
+            }
+            Call::Waiting(named) => {
+                let profiles = named.then_some(&CAST.profiles);
+                listed(store.waiting(profiles, Page::default()).await)
+            }
+            Call::Open(person, hours) => {
+                let (person, at) = (&CAST.people[person], after_start(hours));
+                listed(store.open(person, at, Page::default()).await)
+            }
+            Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
+            Call::ChangesSince(after, limit) => {
+                let changes = store.changes_since(after, limit).await;
+                changes.map_or_else(Answer::from, Answer::Changes)
+            }
+            Call::NextChanges(limit) => {
+                let seen = *self.seen.lock().unwrap();
+                let changes = store.changes_since(seen, limit).await.unwrap();
+                let last = changes.last().map(|changed| changed.version);
+                *self.seen.lock().unwrap() = last.or(seen);
+                Answer::Changes(changes)
             }
             Call::Pass(hours) => {
                 self.clock.advance(hours * HOUR);
                 Answer::Done
             }
         }
-    }
-}
-
-/// The store as one caller would see it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Naive {
-    clock: i64,
-    last: Option<i64>,
-    requests: BTreeMap<u64, Arc<Request>>,
-    /// Whether the calls of others, which move the last version on, are left out of the history.
-    part: bool,
-}
-
-impl Naive {
-    /// Sees every call: versions are exactly those that it issues itself.
-    pub fn whole() -> Self {
-        Self {
-            clock: START,
-            last: None,
-            requests: BTreeMap::new(),
-            part: false,
-        }
-    }
-
-    /// Sees a part of the calls: how far the others have moved the last version on, it learns from
-    /// the answers.
-    pub fn part() -> Self {
-        Self {
-            part: true,
-            ..Self::whole()
-        }
-    }
-
-    fn stamp(&self) -> Version {
-        let floor = self.last.map_or(self.clock, |last| last + 1);
-        Version::from_nanos(self.clock.max(floor))
-    }
-
-    fn keep(&mut self, request: Request) -> Answer {
-        let request = Arc::new(request);
-        self.last = Some(request.updated_at.as_nanos());
-        self.requests
-            .insert(request.id.to_bits(), Arc::clone(&request));
-        Answer::Request(request)
-    }
-
-    fn update(&mut self, id: u64, wish: Wish, expected: Option<Version>) -> Answer {
-        let Some(current) = self.requests.get(&id) else {
-            return Answer::NotFound;
-        };
-        let actual = current.updated_at;
-        match expected {
-            Some(expected) if expected != actual => Answer::Conflict(Conflict { expected, actual }),
-            _ => match current.apply(&change(id, wish), self.stamp()) {
-                Ok(request) => self.keep(request),
-                Err(rejection) => Error::from(rejection).into(),
-            },
-        }
-    }
-
-    fn delete(&mut self, id: u64) -> Answer {
-        let stamp = self.stamp();
-        match self.requests.get(&id) {
-            Some(request) if !request.is_terminal(stamp.time()) => {
-                Answer::NotTerminal(request.status)
-            }
-            Some(_) => {
-                self.last = Some(stamp.as_nanos());
-                self.requests.remove(&id);
-                Answer::Deleted(true)
-            }
-            None => Answer::Deleted(false),
-        }
-    }
-
-    fn newest_first(&self, wanted: impl Fn(&Request) -> bool) -> Vec<Arc<Request>> {
-        let wanted = self.requests.values().filter(|request| wanted(request));
-        let mut found: Vec<Arc<Request>> = wanted.cloned().collect();
-        found.sort_by_key(|request| std::cmp::Reverse(request.created_at));
-        found
-    }
-
-    pub fn apply(&mut self, call: Call) -> Answer {
-        match call {
-            Call::Create(id) if self.requests.contains_key(&id) => Answer::Exists,
-            Call::Create(id) => {
-                let request = Request::create(draft(id), &LIMITS, &CAST.terms, self.stamp());
-                self.keep(request.unwrap())
-            }
-            Call::Change(id, wish) => self.update(id, wish, None),
-            Call::ChangeAt(id, version, wish) => self.update(id, wish, Some(version)),
-            Call::Delete(id) => self.delete(id),
-            Call::Get(id) => match self.requests.get(&id) {
-                Some(request) => Answer::Request(Arc::clone(request)),
-                None => Answer::NotFound,
-            },
-            Call::FindGrant(person, hours) => {
-                let (person, at) = (&CAST.people[person], after_start(hours));
-                let mut found = self.newest_first(|request| {
-                    request.requester == *person && request.grant(at).is_some()
-                });
-                found.sort_by_key(|request| std::cmp::Reverse(request.access_until));
-                found.truncate(1);
-                Answer::Found(found)
-            }
-            Call::ListOf(person) => {
-                Answer::Found(self.newest_first(|request| request.requester == CAST.people[person]))
-            }
-            Call::List(status) => {
-                Answer::Found(self.newest_first(|request| request.status == status))
-            }
-            Call::Pass(hours) => {
-                self.clock += (hours * HOUR).as_nanos() as i64;
-                Answer::Done
-            }
-        }
-    }
-
-    /// Takes what the calls of another part have left in `other`, for the request `id` alone.
-    pub fn overwrite(&mut self, other: Self, id: u64) {
-        self.last = self.last.max(other.last);
-        self.requests.remove(&id);
-        let kept = other.requests.into_iter().find(|(other, _)| *other == id);
-        self.requests.extend(kept);
-    }
-}
-
-impl Specification for Naive {
-    type Call = Call;
-    type Answer = Answer;
-
-    fn explains(&mut self, call: &Call, answer: &Answer) -> bool {
-        if let (true, true, Some(written)) = (self.part, call.writes(), answer.request()) {
-            // Others write less often than once a nanosecond for a second.
-            let least = self.stamp().as_nanos();
-            let version = written.updated_at.as_nanos();
-            if !(least..least + 1_000_000_000).contains(&version) {
-                return false;
-            }
-            self.last = Some(version - 1);
-        }
-        self.apply(*call) == *answer
     }
 }
