@@ -231,6 +231,40 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_wrong_has_a_place_in_the_text() {
+        let good = "{\"version\": \"1\",\r\n\t\"rules\": [{\"name\": \"né\", \"effect\": \"deny\",
+            \"hard\": true, \"conditions\": {\"users\": [\"日本\"], \"mode\": [\"cli\"],
+            \"time\": {\"days\": [\"monday\"], \"hours\": {\"start\": \"09:00\", \"end\": \"17:00\"}}}}]}";
+        let read = |bytes: &[u8]| Source::read(Path::new("-"), &mut &*bytes);
+        assert!(read(good.as_bytes()).is_ok());
+        let mut refused = 0;
+        for place in 0..good.len() {
+            let mut spoilt = vec![good.as_bytes()[..place].to_vec()];
+            for byte in *b"{}[]\",:0n\\\n \x80\x1b" {
+                let mut other = good.as_bytes().to_vec();
+                other[place] = byte;
+                spoilt.push(other);
+            }
+            for bytes in spoilt {
+                let Err(failure) = read(&bytes) else { continue };
+                refused += 1;
+                let spot = failure.spot.expect("each of these has a place");
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let line = text.split('\n').nth(spot.line - 1);
+                let line = line.unwrap_or_else(|| panic!("line {} of {text:?}", spot.line));
+                let characters = line.chars().count();
+                assert!(
+                    (1..=characters + 1).contains(&spot.column)
+                        && spot.end_column <= characters + 1,
+                    "{spot:?} of {text:?}"
+                );
+                assert!(spot.excerpt.carets.trim_start().starts_with('^'));
+            }
+        }
+        assert!(refused > 2_000, "{refused} are refused");
+    }
+
+    #[test]
     fn no_more_is_read_than_a_document_may_have() {
         let name = Path::new("-");
         let failure = Source::read(name, &mut io::repeat(b' ')).unwrap_err();
