@@ -25,6 +25,7 @@ fn main() {
     let probe_ns = rules_of_one_person_and_profile(&mut verdicts);
     other_shapes(probe_ns, &mut verdicts);
     windows(&mut verdicts);
+    explanations();
 }
 
 fn compiled(document: PolicyDocument) -> Policy {
@@ -222,5 +223,26 @@ fn windows(verdicts: &mut Verdicts) {
             zoned - without,
             40.0,
         );
+    }
+}
+
+/// What it takes to explain a denial for a log, beside the line of the log that it belongs to.
+fn explanations() {
+    println!("\na denial for a log, ns (decide, decision as JSON, explanation as text, as JSON):");
+    for (people, profiles) in [(10, 1), (100, 10), (1_000, 10), (10_000, 10)] {
+        let policy = Policy::try_from(flat(people, profiles)).unwrap();
+        let queries = policies::unknown(64);
+        let [decided, logged, text, json] = compare([
+            decide(&policy, &queries),
+            each(&queries, |query| {
+                serde_json::to_string(&policy.decide(query).to_owned())
+            }),
+            each(&queries, |query| policy.explain(query).to_string()),
+            each(&queries, |query| {
+                serde_json::to_string(&policy.explain(query))
+            }),
+        ]);
+        let rules = people * profiles;
+        println!("{rules:8}  {decided:8.1}  {logged:8.1}  {text:10.1}  {json:10.1}");
     }
 }

@@ -26,8 +26,8 @@ impl Policy {
     /// Says why the policy answers a query as it does: rule by rule, in order, matched or the
     /// first condition that failed.
     ///
-    /// Costs nothing but a walk over the rules when it is read, so it can be logged with every
-    /// denial.
+    /// Costs nothing until it is read, and then one walk over the rules, so it can be logged with
+    /// every denial.
     ///
     /// ```
     /// use countersign_policy::{Person, Policy, Profile, Query};
@@ -102,52 +102,41 @@ impl<'a> Explanation<'a> {
         self.query
     }
 
-    fn summary(&self) -> Summary {
-        let (mut asked, mut near, mut decided_by) = (0, 0, None);
-        for step in self.steps() {
-            asked += 1;
-            near += usize::from(step.is_near());
-            if step.unmet.is_none() {
-                decided_by = Some(step.index);
-            }
-        }
-        let all = asked <= SHOWN_RULES;
-        let shown = if all {
-            asked
+    /// Passes over the rules once, and looks at those for other people or profiles only as far as
+    /// it takes to know that.
+    fn summary(&self) -> Summary<'a> {
+        let rules = self.policy.rules();
+        let decided_by = self.decision().rule().map(|rule| rule.index);
+        let asked = decided_by.map_or(rules.len(), |index| index + 1);
+        let shown: Vec<Step<'a>> = if asked <= SHOWN_RULES {
+            self.steps().collect()
         } else {
-            near.min(SHOWN_RULES + usize::from(decided_by.is_some() && near > SHOWN_RULES))
+            let failed = rules.iter().enumerate().take(asked);
+            let failed = failed.filter(|(index, rule)| {
+                decided_by != Some(*index) && rule.conditions().hold_by_name(self.query)
+            });
+            let decided = decided_by.and_then(|index| Some((index, rules.get(index)?)));
+            let near = failed.take(SHOWN_RULES).chain(decided);
+            near.map(|(index, rule)| Step::new(index, rule, self.query))
+                .collect()
         };
         Summary {
             decided_by,
             asked,
-            not_asked: self.policy.rules().len() - asked,
-            all,
-            left_out: asked - shown,
+            not_asked: rules.len() - asked,
+            left_out: asked - shown.len(),
+            shown,
         }
-    }
-
-    fn shown(&self, summary: &Summary) -> impl Iterator<Item = Step<'a>> + use<'a> {
-        let all = summary.all;
-        let mut failed = 0;
-        self.steps().filter(move |step| {
-            if step.unmet.is_none() {
-                return true;
-            }
-            let fits = all || step.is_near() && failed < SHOWN_RULES;
-            failed += usize::from(fits);
-            fits
-        })
     }
 }
 
 /// What is said of the rules as a whole.
-struct Summary {
+struct Summary<'a> {
     decided_by: Option<usize>,
     asked: usize,
     not_asked: usize,
-    /// Whether every rule that was asked is shown.
-    all: bool,
     left_out: usize,
+    shown: Vec<Step<'a>>,
 }
 
 /// The rules that a decision asks, one after the other. Made by [`Explanation::steps`].
@@ -163,11 +152,7 @@ impl<'a> Iterator for Steps<'a> {
 
     fn next(&mut self) -> Option<Step<'a>> {
         let rule = self.rules.get(self.index)?;
-        let step = Step {
-            index: self.index,
-            rule,
-            unmet: rule.unmet(self.query),
-        };
+        let step = Step::new(self.index, rule, self.query);
         match step.unmet {
             Some(_) => self.index += 1,
             None => self.rules = &[],
@@ -204,13 +189,13 @@ pub struct Step<'a> {
     pub unmet: Option<Unmet<'a>>,
 }
 
-impl Step<'_> {
-    /// Whether the rule is for the query's person and profile.
-    fn is_near(&self) -> bool {
-        !matches!(
-            self.unmet,
-            Some(Unmet::Profile { .. } | Unmet::Person { .. })
-        )
+impl<'a> Step<'a> {
+    fn new(index: usize, rule: &'a Rule, query: &'a Query) -> Self {
+        Self {
+            index,
+            rule,
+            unmet: rule.unmet(query),
+        }
     }
 }
 
@@ -333,7 +318,7 @@ impl Rule {
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let summary = self.summary();
-        for step in self.shown(&summary) {
+        for step in &summary.shown {
             if step.unmet.is_none() && summary.left_out > 0 {
                 writeln!(f, "rules not shown: {}", summary.left_out)?;
             }
@@ -414,21 +399,13 @@ fn membership(
 
 impl Serialize for Explanation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Shown<'e, 'a>(&'e Explanation<'a>, &'e Summary);
-
-        impl Serialize for Shown<'_, '_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_seq(self.0.shown(self.1))
-            }
-        }
-
         let summary = self.summary();
         let mut object = serializer.serialize_struct("Explanation", 5)?;
         object.serialize_field("decided_by", &summary.decided_by)?;
         object.serialize_field("asked", &summary.asked)?;
         object.serialize_field("not_asked", &summary.not_asked)?;
         object.serialize_field("left_out", &summary.left_out)?;
-        object.serialize_field("rules", &Shown(self, &summary))?;
+        object.serialize_field("rules", &summary.shown)?;
         object.end()
     }
 }

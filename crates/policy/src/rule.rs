@@ -297,12 +297,16 @@ impl Conditions {
             && self.time().is_none_or(|window| window.contains(query.at()))
     }
 
-    fn hold(&self, query: &Query) -> bool {
+    /// Whether the profile and the person, as far as they are named, are the query's.
+    pub(crate) fn hold_by_name(&self, query: &Query) -> bool {
         fn includes<T: PartialEq>(list: Option<&[T]>, value: &T) -> bool {
             list.is_none_or(|list| list.contains(value))
         }
-        includes(self.profiles(), query.profile())
-            && includes(self.users(), query.person())
+        includes(self.profiles(), query.profile()) && includes(self.users(), query.person())
+    }
+
+    fn hold(&self, query: &Query) -> bool {
+        self.hold_by_name(query)
             && self.allow_mode(query.mode())
             && share(self.groups(), query.groups())
             && share(self.profile_groups(), query.profile_groups())
