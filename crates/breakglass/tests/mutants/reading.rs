@@ -150,13 +150,13 @@ impl Naive {
     pub fn changes_since(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
         let state = self.lock();
         let changed = |event: &Arc<Event>| -> Vec<Changed> {
-            let entries = event.history.iter().map(|entry| Changed {
+            let mut entries = event.history.iter().map(|entry| Changed {
                 version: entry.to,
                 entry: Arc::clone(entry),
                 event: Arc::clone(event),
             });
             if self.has(Fault::StreamOfLastChanges) {
-                entries.last().into_iter().collect()
+                entries.next_back().into_iter().collect()
             } else {
                 entries.collect()
             }
