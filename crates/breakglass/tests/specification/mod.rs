@@ -3,7 +3,7 @@
 //! The rules themselves are pure functions, and the specification calls the same ones on what it
 //! observes by walking a plain list; what it shows is whether a store that is called by several
 //! callers answers as if they took turns. Models (`loom.rs`) and recorded histories
-//! (`linearizability.rs`) are checked against it.
+//! (`histories`) are checked against it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
@@ -339,10 +339,22 @@ pub struct Harness<S> {
     seen: Mutex<Option<Version>>,
 }
 
+/// The clock of a store under test, and the same as a store takes it.
+pub fn clock() -> (Arc<ManualClock>, Arc<dyn Clock>) {
+    let clock = Arc::new(ManualClock::at(after_start(0)));
+    (clock.clone(), clock)
+}
+
 impl Harness<InMemory> {
     pub fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(after_start(0)));
-        let store = InMemory::new(clock.clone());
+        let (clock, now) = clock();
+        Self::over(clock, InMemory::new(now))
+    }
+}
+
+impl<S: Store> Harness<S> {
+    /// A store with nothing in it, whose time is the clock.
+    pub fn over(clock: Arc<ManualClock>, store: S) -> Self {
         let retry = Retry::default()
             .with_tries(std::num::NonZeroU32::MAX)
             .with_sleep(Arc::new(NoSleep))
@@ -354,9 +366,7 @@ impl Harness<InMemory> {
             seen: Mutex::default(),
         }
     }
-}
 
-impl<S: Store> Harness<S> {
     pub async fn perform(&self, call: Call) -> Answer {
         let store = &self.store;
         let list = async |filter: Filter| {

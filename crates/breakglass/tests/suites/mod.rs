@@ -1,4 +1,7 @@
-//! The concurrency suites: the real store, on several threads, with exact counts.
+//! The concurrency suites: any store, on several threads, with exact counts.
+//!
+//! [`Subject`] says how a store is opened, and `suites::tests!` makes each suite a test of it; the
+//! tests of another crate can include this file with `#[path]`.
 //!
 //! Every task waits at one barrier, time is a manual clock, nothing sleeps, and a suite that hangs
 //! fails. Where a suite needs tasks that have all read the same version, their stores are
@@ -8,225 +11,57 @@
 //! What a suite is said to fail without is a rule that is taken out. A rule that is only looked at
 //! a moment too early, outside the step, shows here by luck; the models of `cargo xtask loom` are
 //! there to find it.
-#![cfg(all(feature = "test-util", not(any(countersign_loom, countersign_shuttle))))]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
+#![allow(dead_code, reason = "a test file may use a part")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod gated;
+mod ground;
+#[path = "../common/subject.rs"]
+mod subject;
+
+pub use subject::Subject;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use common::{admission, anybody, draft, id, limits, person, profile, refusal, start};
-use countersign_breakglass::instrumented::{Counts, Instrumented, Method};
+use countersign_breakglass::instrumented::Method;
 use countersign_breakglass::*;
-use countersign_core::clock::ManualTicks;
 use countersign_core::sync::suite;
+use gated::{gated_update, retry};
+use ground::Ground;
 use tokio::sync::Barrier;
 
-/// A manual clock that lets other threads run before it answers. A store reads its clock inside
-/// the step, so callers meet at the lock more often.
-#[derive(Debug)]
-struct Courteous(Arc<ManualClock>);
-
-impl Clock for Courteous {
-    fn now(&self) -> DateTime<Utc> {
-        for _ in 0..10 {
-            std::thread::yield_now();
+/// Makes each suite a test of the store that a [`Subject`] gives.
+macro_rules! tests {
+    ($subject:ty) => {
+        $crate::suites::tests! { $subject:
+            concurrent_create
+            concurrent_create_duplicates
+            concurrent_get
+            concurrent_update
+            concurrent_list_by_invoker
+            concurrent_list_by_status
+            concurrent_mixed_operations
+            race_detection
+            concurrent_invoke_same_profile
+            concurrent_quota
         }
-        self.0.now()
-    }
-}
-
-/// The real store with its instrument and its clock.
-struct Ground {
-    store: Arc<Instrumented<InMemory>>,
-    clock: Arc<ManualClock>,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(start()));
-        let memory = InMemory::new(Arc::new(Courteous(clock.clone())));
-        Self {
-            store: Arc::new(Instrumented::new(memory, Arc::new(ManualTicks::new()))),
-            clock,
-        }
-    }
-
-    /// Creates an event directly, not counted by the instrument.
-    fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
-        let store = self.store.inner().sync();
-        store
-            .create(&draft(bits, invoker, wanted), &free(wanted))
-            .unwrap()
-    }
-
-    fn get(&self, bits: u64) -> Arc<Event> {
-        self.store.inner().sync().get(id(bits)).unwrap()
-    }
-
-    fn workflow(&self, limits: &RateLimitPolicy) -> Workflow {
-        let limits = Arc::new(limits.clone());
-        let clock = self.clock.clone();
-        Workflow::new(self.store.clone(), Arc::new(anybody()), limits, clock)
-    }
-
-    fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Event>> {
-        let store = self.store.inner().sync();
-        let listing = store
-            .list(&filter.into(), Page::first(Page::MAX_LIMIT))
-            .unwrap();
-        assert!(listing.next.is_none());
-        listing.items
-    }
-
-    fn counts(&self, method: Method) -> Counts {
-        self.store.counts(method)
-    }
-
-    /// Records and indexes agree, and no call is still under way.
-    fn sound(&self) {
-        self.store.inner().audit().unwrap();
-        for method in Method::ALL {
-            let counts = self.counts(method);
-            let ended = counts.succeeded + counts.conflicts + counts.failed + counts.injected;
-            assert_eq!(counts.started, ended, "{method:?} is still under way");
-        }
-    }
-}
-
-/// Tries again without waiting; the jitter is drawn, from a sequence.
-fn retry(tries: u32) -> Retry {
-    Retry::default()
-        .with_tries(tries.try_into().unwrap())
-        .with_sleep(Arc::new(NoSleep))
-        .with_random(Arc::new(SequenceRandom::default()))
-}
-
-/// Reads an event, waits until as many others have read it as the gate is for, then updates it,
-/// and tries again after a conflict.
-async fn gated_update(
-    store: Arc<Instrumented<InMemory>>,
-    gate: Arc<Barrier>,
-    bits: u64,
-    change: Change,
-    tries: u32,
-) -> (Result<Arc<Event>, Error>, u64) {
-    let passed = AtomicBool::new(false);
-    let gated = Gated {
-        store,
-        gate,
-        passed,
     };
-    let retry = retry(tries);
-    let mut made = 0;
-    let result = gated.update_with(id(bits), &retry, |_| {
-        made += 1;
-        Ok(change.clone())
-    });
-    let result = result.await;
-    (result, made)
+    ($subject:ty: $($suite:ident)*) => {$(
+        #[test]
+        fn $suite() {
+            $crate::suites::$suite::<$subject>();
+        }
+    )*};
 }
-
-/// A store whose first read waits, after it was made, at a gate.
-struct Gated {
-    store: Arc<Instrumented<InMemory>>,
-    gate: Arc<Barrier>,
-    passed: AtomicBool,
-}
-
-impl Store for Gated {
-    fn create<'a>(
-        &'a self,
-        draft: &'a Draft,
-        admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
-        self.store.create(draft, admission)
-    }
-
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
-        Box::pin(async move {
-            let read = self.store.get(id).await;
-            if !self.passed.swap(true, Ordering::SeqCst) {
-                self.gate.wait().await;
-            }
-            read
-        })
-    }
-
-    fn update<'a>(
-        &'a self,
-        id: EventId,
-        expected: Version,
-        change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
-        self.store.update(id, expected, change)
-    }
-
-    fn delete<'a>(
-        &'a self,
-        id: EventId,
-        retention: &'a Retention,
-    ) -> BoxFuture<'a, Result<bool, Error>> {
-        self.store.delete(id, retention)
-    }
-
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.store.awaiting_review(at, page)
-    }
-
-    fn ended(
-        &self,
-        before: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.ended(before, limit)
-    }
-
-    fn changes_since(
-        &self,
-        after: Option<Version>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.store.changes_since(after, limit)
-    }
-
-    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.store.list(filter, page)
-    }
-
-    fn find_active<'a>(
-        &'a self,
-        person: &'a Person,
-        profile: &'a Profile,
-        at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.store.find_active(person, profile, at)
-    }
-
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.due(at, limit)
-    }
-}
+pub(crate) use tests;
 
 /// Anybody may, as often as they like.
-fn free(wanted: &str) -> Admission {
+pub fn free(wanted: &str) -> Admission {
     admission(&RateLimitPolicy::unlimited(), wanted)
 }
 
@@ -249,10 +84,9 @@ fn newest_first(items: &[Arc<Event>]) -> bool {
 /// version.
 ///
 /// Fails without: versions that grow under a clock that stands still.
-#[test]
-fn concurrent_create() {
+pub fn concurrent_create<S: Subject>() {
     suite::run("concurrent_create", |suite| async move {
-        let ground = Ground::new();
+        let ground = Ground::<S>::new().await;
         let tasks = (0..50).map(|n| {
             let store = ground.store.clone();
             let draft = draft(n, &format!("person-{n}"), "prod");
@@ -261,7 +95,7 @@ fn concurrent_create() {
         let created = suite.together(tasks).await;
         let versions: BTreeSet<_> = created.iter().map(|event| event.updated_at).collect();
         assert_eq!(versions.len(), 50);
-        let listed = ground.listed(Status::Active);
+        let listed = ground.listed(Status::Active).await;
         let ids: BTreeSet<_> = listed.iter().map(|event| event.id).collect();
         assert_eq!((listed.len(), ids), (50, (0..50).map(id).collect()));
         assert!(created.iter().all(|event| listed.contains(event)));
@@ -275,10 +109,9 @@ fn concurrent_create() {
 /// the winner's.
 ///
 /// Fails without: the look for the id at the creation.
-#[test]
-fn concurrent_create_duplicates() {
+pub fn concurrent_create_duplicates<S: Subject>() {
     suite::run("concurrent_create_duplicates", |suite| async move {
-        let ground = Ground::new();
+        let ground = Ground::<S>::new().await;
         let tasks = (0..20).map(|n| {
             let store = ground.store.clone();
             let draft = draft(1, &format!("person-{n}"), "prod");
@@ -293,8 +126,8 @@ fn concurrent_create_duplicates() {
             }
         }
         assert_eq!((won.len(), taken), (1, 19));
-        assert_eq!(ground.listed(Status::Active), won);
-        assert_eq!(ground.get(1), won[0]);
+        assert_eq!(ground.listed(Status::Active).await, won);
+        assert_eq!(ground.get(1).await, won[0]);
         let counts = ground.counts(Method::Create);
         assert_eq!((counts.succeeded, counts.failed), (1, 19));
         ground.sound();
@@ -306,11 +139,10 @@ fn concurrent_create_duplicates() {
 ///
 /// Fails without: a record that is replaced as one (its version and its history disagree), or
 /// versions that only grow.
-#[test]
-fn concurrent_get() {
+pub fn concurrent_get<S: Subject>() {
     suite::run("concurrent_get", |suite| async move {
-        let ground = Ground::new();
-        let first = ground.begin(1, "alice", "prod");
+        let ground = Ground::<S>::new().await;
+        let first = ground.begin(1, "alice", "prod").await;
         let tasks = (0..110).map(|n| {
             let store = ground.store.clone();
             let mut seen = first.updated_at;
@@ -338,7 +170,7 @@ fn concurrent_get() {
         assert_eq!((updates.succeeded, updates.failed), (10, 0));
         let reads = ground.counts(Method::Get);
         assert_eq!(reads.succeeded, 500 + updates.started);
-        let after = ground.get(1);
+        let after = ground.get(1).await;
         assert_eq!(after.history.len(), 11);
         assert!(after.history.windows(2).all(chained), "a version twice");
         ground.sound();
@@ -351,11 +183,10 @@ fn concurrent_get() {
 ///
 /// Fails without: the comparison of versions inside the step (fewer than 49 conflicts), or
 /// versions that are never issued twice.
-#[test]
-fn concurrent_update() {
+pub fn concurrent_update<S: Subject>() {
     suite::run("concurrent_update", |suite| async move {
-        let ground = Ground::new();
-        ground.begin(1, "alice", "prod");
+        let ground = Ground::<S>::new().await;
+        ground.begin(1, "alice", "prod").await;
         let gate = Arc::new(Barrier::new(50));
         let tasks = (0..50).map(|n| {
             let note = Change::note(&person("bob"), &format!("note {n}"));
@@ -366,7 +197,7 @@ fn concurrent_update() {
         assert!(results.iter().all(|(_, made)| (1..=50).contains(made)));
         let written = results.into_iter().map(|(result, _)| result.unwrap());
         let last = written.max_by_key(|event| event.updated_at).unwrap();
-        let after = ground.get(1);
+        let after = ground.get(1).await;
         assert_eq!(after, last, "the last writer's text stands");
         assert_eq!(after.note, after.history[50].reason);
         let texts: BTreeSet<_> = after
@@ -394,14 +225,15 @@ fn concurrent_update() {
 /// and never shrinks.
 ///
 /// Fails without: versions that grow under a clock that stands still (the order is lost).
-#[test]
-fn concurrent_list_by_invoker() {
+pub fn concurrent_list_by_invoker<S: Subject>() {
     suite::run("concurrent_list_by_invoker", |suite| async move {
-        let ground = Ground::new();
-        let untouched: Vec<_> = (100..110)
-            .map(|bits| ground.begin(bits, "alice", &format!("profile-{bits}")))
-            .collect();
-        ground.begin(200, "bob", "prod");
+        let ground = Ground::<S>::new().await;
+        let mut untouched = Vec::new();
+        for bits in 100..110 {
+            let wanted = format!("profile-{bits}");
+            untouched.push(ground.begin(bits, "alice", &wanted).await);
+        }
+        ground.begin(200, "bob", "prod").await;
         let tasks = (0..70).map(|n| {
             let store = ground.store.clone();
             let untouched = untouched.clone();
@@ -431,7 +263,7 @@ fn concurrent_list_by_invoker() {
             }
         });
         suite.together(tasks).await;
-        assert_eq!(ground.listed(person("alice")).len(), 30);
+        assert_eq!(ground.listed(person("alice")).await.len(), 30);
         assert_eq!(ground.counts(Method::List).succeeded, 250);
         assert_eq!(ground.counts(Method::Create).succeeded, 20);
         assert_eq!(ground.counts(Method::Update).succeeded, 20);
@@ -444,13 +276,14 @@ fn concurrent_list_by_invoker() {
 /// touches.
 ///
 /// Fails without: versions that grow under a clock that stands still (the order is lost).
-#[test]
-fn concurrent_list_by_status() {
+pub fn concurrent_list_by_status<S: Subject>() {
     suite::run("concurrent_list_by_status", |suite| async move {
-        let ground = Ground::new();
-        let untouched: Vec<_> = (100..110)
-            .map(|bits| ground.begin(bits, &format!("person-{bits}"), "prod"))
-            .collect();
+        let ground = Ground::<S>::new().await;
+        let mut untouched = Vec::new();
+        for bits in 100..110 {
+            let invoker = format!("person-{bits}");
+            untouched.push(ground.begin(bits, &invoker, "prod").await);
+        }
         let tasks = (0..70).map(|n| {
             let store = ground.store.clone();
             let untouched = untouched.clone();
@@ -477,8 +310,8 @@ fn concurrent_list_by_status() {
             }
         });
         suite.together(tasks).await;
-        assert_eq!(ground.listed(Status::Active).len(), 10);
-        assert_eq!(ground.listed(Status::Closed).len(), 20);
+        assert_eq!(ground.listed(Status::Active).await.len(), 10);
+        assert_eq!(ground.listed(Status::Closed).await.len(), 20);
         assert_eq!(ground.counts(Method::List).succeeded, 250);
         assert_eq!(ground.counts(Method::Create).succeeded, 20);
         assert_eq!(ground.counts(Method::Update).succeeded, 20);
@@ -491,12 +324,11 @@ fn concurrent_list_by_status() {
 ///
 /// Fails without: versions that grow under a clock that stands still, or index entries written in
 /// the same step as the record.
-#[test]
-fn concurrent_mixed_operations() {
+pub fn concurrent_mixed_operations<S: Subject>() {
     suite::run("concurrent_mixed_operations", |suite| async move {
-        let ground = Ground::new();
+        let ground = Ground::<S>::new().await;
         for bits in 0..10 {
-            ground.begin(bits, &format!("shared-{bits}"), "prod");
+            ground.begin(bits, &format!("shared-{bits}"), "prod").await;
         }
         let tasks = (0..100).map(|task| {
             let store = ground.store.clone();
@@ -541,10 +373,10 @@ fn concurrent_mixed_operations() {
             }
         });
         suite.together(tasks).await;
-        assert_eq!(ground.listed(Status::Active).len(), 10);
-        assert_eq!(ground.listed(Status::Closed).len(), 400);
+        assert_eq!(ground.listed(Status::Active).await.len(), 10);
+        assert_eq!(ground.listed(Status::Closed).await.len(), 400);
         for bits in 0..10 {
-            let shared = ground.get(bits);
+            let shared = ground.get(bits).await;
             assert_eq!(shared.history.len(), 41);
             assert!(shared.history.windows(2).all(chained), "a version twice");
         }
@@ -563,10 +395,9 @@ fn concurrent_mixed_operations() {
 /// the contract allows and no other; each change that was answered is in the store's books.
 ///
 /// Fails without: the look at the status in `Event::apply`, or the look for the id at the creation.
-#[test]
-fn race_detection() {
+pub fn race_detection<S: Subject>() {
     suite::run("race_detection", |suite| async move {
-        let ground = Ground::new();
+        let ground = Ground::<S>::new().await;
         let created = Arc::new(AtomicU64::new(0));
         let closed = Arc::new(AtomicU64::new(0));
         let reviewed = Arc::new(AtomicU64::new(0));
@@ -676,7 +507,10 @@ fn race_detection() {
         assert_eq!(ground.counts(Method::Update).succeeded, closed + reviewed);
         assert!(reviewed <= closed, "an event was reviewed twice");
         // Of what was created, each one was closed at most once; what was not is still active.
-        assert_eq!(created, closed + ground.listed(Status::Active).len() as u64);
+        assert_eq!(
+            created,
+            closed + ground.listed(Status::Active).await.len() as u64
+        );
         ground.sound();
     });
 }
@@ -685,10 +519,9 @@ fn race_detection() {
 /// becomes active, and 49 are refused because of it.
 ///
 /// Fails without: the look for an active event at the creation.
-#[test]
-fn concurrent_invoke_same_profile() {
+pub fn concurrent_invoke_same_profile<S: Subject>() {
     suite::run("concurrent_invoke_same_profile", |suite| async move {
-        let ground = Ground::new();
+        let ground = Ground::<S>::new().await;
         let workflow = ground.workflow(&RateLimitPolicy::unlimited());
         let tasks = (0..50_usize).map(|n| {
             let workflow = workflow.clone();
@@ -701,7 +534,7 @@ fn concurrent_invoke_same_profile() {
             .into_iter()
             .partition(Result::is_ok);
         assert_eq!((begun.len(), refused.len()), (1, 49));
-        let active = ground.listed(Status::Active);
+        let active = ground.listed(Status::Active).await;
         assert_eq!(active.len(), 1);
         assert_eq!(begun[0].as_ref().unwrap(), &active[0]);
         for result in refused {
@@ -721,11 +554,10 @@ fn concurrent_invoke_same_profile() {
 /// profile: exactly 3 begin, and 47 are told that there are 3 of 3.
 ///
 /// Fails without: the count of events at the creation.
-#[test]
-fn concurrent_quota() {
+pub fn concurrent_quota<S: Subject>() {
     suite::run("concurrent_quota", |suite| async move {
         for of_person in [true, false] {
-            let ground = Ground::new();
+            let ground = Ground::<S>::new().await;
             let field = if of_person {
                 "max_per_user"
             } else {
@@ -748,7 +580,7 @@ fn concurrent_quota() {
                 .into_iter()
                 .partition(Result::is_ok);
             assert_eq!((begun.len(), refused.len()), (3, 47));
-            assert_eq!(ground.listed(Status::Active).len(), 3);
+            assert_eq!(ground.listed(Status::Active).await.len(), 3);
             for result in refused {
                 match (refusal(result), of_person) {
                     (Refusal::PersonQuota { count, max, .. }, true)

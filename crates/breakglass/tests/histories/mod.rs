@@ -1,0 +1,174 @@
+//! Histories of any store under load, recorded on several threads and checked against the
+//! sequential specification.
+//!
+//! What an admission looks at decides into which parts a history can be taken. Where only persons
+//! have a quota, events of two persons never meet, whatever their profiles: the one active event,
+//! the pause and the quota are all of one person. Where only profiles have a quota, events for two
+//! profiles never meet. What couples the parts is the clock, whose every move is in each part, and
+//! the order of versions, which is checked over the whole store. Where both have a quota, histories
+//! are checked whole.
+//!
+//! [`Subject`] says how a store is opened; the tests of another crate can include this file with
+//! `#[path]`.
+#![allow(dead_code, reason = "a test file may use a part")]
+
+#[path = "../specification/mod.rs"]
+pub mod specification;
+#[path = "../common/subject.rs"]
+mod subject;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use countersign_breakglass::Status;
+use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
+use countersign_core::sync::history::{Event, Recorder};
+
+pub use subject::Subject;
+
+use specification::{
+    Answer, Call, Harness, Naive, OF_BOTH, OF_PERSONS, OF_PROFILES, WITH_PROOF, Wish, clock,
+};
+
+pub type History = Vec<Event<Call, Answer>>;
+
+pub const PERSONS: Range<u64> = OF_PERSONS..OF_PERSONS + 16;
+pub const PROFILES: Range<u64> = OF_PROFILES..OF_PROFILES + 16;
+/// One second factor of one person, and reviews that are due to another.
+pub const DEBTS: Range<u64> = WITH_PROOF..OF_PERSONS;
+pub const BOTH: Range<u64> = OF_BOTH..OF_BOTH + 8;
+
+pub fn choose(random: &mut Random, last: Option<&Answer>, ids: &Range<u64>) -> Call {
+    let id = ids.start + random.below(ids.end - ids.start);
+    let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
+    // The operations of a group of four ids are in the part of that group.
+    let operation = |id: u64, random: &mut Random| {
+        let group = ids.start + (id - ids.start) / 4;
+        10 * group + random.below(5)
+    };
+    match random.below(100) {
+        0..24 => Call::Invoke(id),
+        24..27 => Call::InvokeOnce(id, operation(id, random)),
+        27..30 => Call::InvokeOverriding(id),
+        30..44 => Call::Change(id, wish),
+        44..56 => match last.and_then(Answer::event) {
+            Some(event) => {
+                let (id, version) = (event.id.to_bits(), event.updated_at);
+                match random.below(3) {
+                    0 => Call::ChangeOnce(id, version, wish, operation(id, random)),
+                    _ => Call::ChangeAt(id, version, wish),
+                }
+            }
+            None => Call::Get(id),
+        },
+        56..66 => Call::Get(id),
+        66..75 => Call::Delete(id),
+        75..82 => Call::FindActive(id, random.below(40) as u32),
+        82..86 => Call::ListOf(id),
+        86..90 => Call::ListFor(id),
+        90..92 => Call::List(Status::ALL[random.below(3) as usize]),
+        92..94 => Call::AwaitingReview(random.below(40) as u32),
+        94 => Call::Ended(random.below(40) as u32),
+        95 => {
+            let seen = last.and_then(Answer::event);
+            Call::ChangesSince(seen.map(|event| event.updated_at), 5)
+        }
+        // No length in the rules is a multiple of 7 hours, so that nothing ends on a moved clock
+        // and the order of versions within a few microseconds decides nothing.
+        _ => Call::Pass(7),
+    }
+}
+
+fn of_the_store<S: Subject>(load: Load, ids: Range<u64>) -> History {
+    let (clock, now) = clock();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let (store, subject) = runtime.unwrap().block_on(S::open(now));
+    let harness = Arc::new(Harness::over(clock, store));
+    // A step that replaces an event reads the clock twice, and the specification knows of one
+    // moment only: the clock stands still meanwhile.
+    let steady = Arc::new(tokio::sync::RwLock::new(()));
+    let performing = Arc::clone(&harness);
+    let history = record(
+        load,
+        &Arc::new(Recorder::new()),
+        move |random, last| choose(random, last, &ids),
+        move |call| {
+            let (harness, steady) = (Arc::clone(&performing), Arc::clone(&steady));
+            async move {
+                match call {
+                    Call::Pass(_) => {
+                        let _moving = steady.write().await;
+                        harness.perform(call).await
+                    }
+                    Call::Invoke(_) | Call::InvokeOnce(..) | Call::InvokeOverriding(_) => {
+                        let _steady = steady.read().await;
+                        harness.perform(call).await
+                    }
+                    _ => harness.perform(call).await,
+                }
+            }
+        },
+    );
+    subject.audit(&harness.store).unwrap();
+    history
+}
+
+/// The calls about a group of four ids, and every move of the clock. `foreign` reads more than
+/// that.
+fn part(history: &History, ids: Range<u64>, foreign: fn(Call) -> bool) -> History {
+    let belongs = |call: Call| match call {
+        Call::Pass(_) => true,
+        _ => call.id().is_some_and(|id| ids.contains(&id)) && !foreign(call),
+    };
+    history
+        .iter()
+        .filter(|event| belongs(event.call))
+        .cloned()
+        .collect()
+}
+
+pub fn parts(history: &History, ids: &Range<u64>) -> Vec<History> {
+    let foreign: fn(Call) -> bool = match ids.start {
+        OF_PERSONS => |call| matches!(call, Call::ListFor(_)),
+        _ => |call| matches!(call, Call::ListOf(_)),
+    };
+    let groups = ids.clone().step_by(4);
+    groups
+        .map(|first| part(history, first..first + 4, foreign))
+        .collect()
+}
+
+fn versions(history: &History) -> Result<(), String> {
+    check_versions(
+        history
+            .iter()
+            .filter(|event| event.call.writes())
+            .filter_map(|event| {
+                let written = event.answer.event()?;
+                Some((event.began, event.ended, written.updated_at))
+            }),
+    )
+}
+
+/// Records `short` histories about these ids, or as many as are asked for, and checks them in
+/// parts.
+pub fn are_linearizable<S: Subject>(name: &'static str, ids: Range<u64>, short: u64) {
+    Campaign::new(name, short).run(|campaign, seed| {
+        let (tasks, calls) = (16, 40);
+        let history = of_the_store::<S>(Load { tasks, calls, seed }, ids.clone());
+        for part in parts(&history, &ids) {
+            campaign.check(Naive::part(), &part);
+        }
+        versions(&history).unwrap();
+    });
+}
+
+/// Records shorter histories about these ids, and checks them as a whole, with every version.
+pub fn are_linearizable_as_a_whole<S: Subject>(name: &'static str, ids: Range<u64>, short: u64) {
+    Campaign::new(name, short).run(|campaign, seed| {
+        let (tasks, calls) = (16, 8);
+        let history = of_the_store::<S>(Load { tasks, calls, seed }, ids.clone());
+        campaign.check(Naive::whole(), &history);
+        versions(&history).unwrap();
+    });
+}
