@@ -432,7 +432,7 @@ fn cache_two_keys_2() {
         other.join().unwrap();
         slow.finish(Ok((payload(8), TTL)), tick(3));
         let Outcome::Done(result) = wait(waiter) else {
-            return;
+            panic!("it was not invalidated")
         };
         assert_eq!(number(&result.unwrap().policy), 8);
         core.audit().unwrap();
