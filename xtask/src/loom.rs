@@ -6,6 +6,7 @@
 //!   would pass.
 //! - Each model's line (claim, threads, operations, executions, bound) is collected and printed
 //!   again at the end. A run that explored no model fails.
+//! - `--table` prints what the models and twins are, for `docs/concurrency.md`, and explores nothing.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,12 +15,14 @@ use std::process::{Command, ExitCode};
 use crate::cargo::{Workspace, explore};
 use crate::check::Outcome;
 use crate::failure::Failure;
+use crate::output::say;
 
+mod table;
 mod twins;
 
 /// The line in the list of commands.
 pub const HELP: &str =
-    "explore the concurrency models [--two-threads | --twins] [names of models or twins]";
+    "explore the concurrency models [--two-threads | --twins | --table] [names of models or twins]";
 
 /// Where models are: a package, and the arguments that select them.
 const PLACES: &[(&str, &[&str])] = &[
@@ -37,6 +40,7 @@ const THREE_THREADS: &str = "_3";
 struct Wanted {
     two_threads: bool,
     twins: bool,
+    table: bool,
     names: Vec<String>,
 }
 
@@ -48,18 +52,34 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         twins::run(&workspace, &wanted.names)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if wanted.table {
+        say(format_args!("\n{}", table::text(&workspace)?));
+        return Ok(ExitCode::SUCCESS);
+    }
     explore::packages("models explored", commands(&workspace, &wanted), report)
 }
 
-/// The models of two threads, as a step of `cargo xtask check`.
+/// The models of two threads, and whether the page about models tells of them as they are, as a
+/// step of `cargo xtask check`.
 pub fn two_threads(workspace: &Workspace) -> Result<Outcome, Failure> {
-    step(
-        workspace,
-        &Wanted {
-            two_threads: true,
-            ..Wanted::default()
-        },
-    )
+    let wanted = Wanted {
+        two_threads: true,
+        ..Wanted::default()
+    };
+    let outcome = step(workspace, &wanted)?;
+    if let Outcome::Passed(_) = outcome {
+        if !table::is_on_page(workspace, &table::text(workspace)?)? {
+            return Ok(Outcome::Failed(
+                "the tables in docs/concurrency.md are out of date: run `cargo xtask fix`".into(),
+            ));
+        }
+    }
+    Ok(outcome)
+}
+
+/// Writes the tables of models and twins into the page about them, for `cargo xtask fix`.
+pub fn write_table(workspace: &Workspace) -> Result<(), Failure> {
+    table::write(workspace, &table::text(workspace)?)
 }
 
 /// The models of three threads, as a step of `cargo xtask extended`.
@@ -106,10 +126,12 @@ fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
         match argument.to_str() {
             Some("--two-threads") => wanted.two_threads = true,
             Some("--twins") => wanted.twins = true,
+            Some("--table") => wanted.table = true,
             Some(name) if !name.starts_with('-') => wanted.names.push(name.to_owned()),
             _ => {
                 return Err(Failure::Usage(format!(
-                    "`cargo xtask loom` does not know `{}`; it takes `--two-threads`, `--twins` and names",
+                    "`cargo xtask loom` does not know `{}`; it takes `--two-threads`, \
+                     `--twins`, `--table` and names",
                     argument.to_string_lossy()
                 )));
             }
@@ -120,7 +142,9 @@ fn parse(arguments: &[OsString]) -> Result<Wanted, Failure> {
 
 /// A cargo that builds models in a folder, into a target directory of their own.
 fn loom_cargo(folder: &Path, target: &Path) -> Command {
-    explore::command("countersign_loom", "LOOM_", folder, target)
+    let mut command = explore::command("countersign_loom", "LOOM_", folder, target);
+    command.env_remove(table::LIST);
+    command
 }
 
 fn command(workspace: &Workspace, package: &str, place: &[&str], wanted: &Wanted) -> Command {
@@ -161,16 +185,51 @@ mod tests {
     #[test]
     fn names_and_the_number_of_threads_are_understood() {
         assert!(parsed(&["--twins"]).unwrap().twins);
+        assert!(parsed(&["--table"]).unwrap().table);
         let wanted = parsed(&["--two-threads", "table_2x2"]).unwrap();
         assert_eq!(
             wanted,
             Wanted {
                 two_threads: true,
                 twins: false,
+                table: false,
                 names: vec!["table_2x2".to_owned()]
             }
         );
         assert_eq!(parsed(&[]).unwrap(), Wanted::default());
+    }
+
+    /// Runs itself again with them in its environment: a test cannot change its own.
+    #[test]
+    fn variables_that_would_cut_a_model_short_are_removed() {
+        let variables = [
+            "LOOM_MAX_PREEMPTIONS",
+            "LOOM_MAX_PERMUTATIONS",
+            "LOOM_MAX_DURATION",
+            "LOOM_MAX_BRANCHES",
+            "LOOM_CHECKPOINT_FILE",
+            table::LIST,
+        ];
+        if std::env::var_os(table::LIST).is_none() {
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", "--quiet"]);
+            again.arg("loom::tests::variables_that_would_cut_a_model_short_are_removed");
+            again.envs(variables.map(|variable| (variable, "1")));
+            let output = again.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            let ran = said.contains("1 passed");
+            assert!(output.status.success() && ran, "{said}");
+            return;
+        }
+        let command = loom_cargo(Path::new("."), Path::new("target"));
+        for variable in variables {
+            assert!(std::env::var_os(variable).is_some(), "{variable} is set");
+            let removed = (std::ffi::OsStr::new(variable), None);
+            assert!(
+                command.get_envs().any(|entry| entry == removed),
+                "{variable}"
+            );
+        }
     }
 
     #[test]

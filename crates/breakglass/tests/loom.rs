@@ -154,8 +154,8 @@ fn breakglass_ended_2x2() {
 fn breakglass_reviewed_2x2() {
     let model = Model {
         name: "breakglass_reviewed_2x2",
-        claim: "the same beside an event that is over and reviewed: one of two deletions deletes \
-                it, and no list shows it afterwards",
+        claim: "two threads with two calls each beside an event that is over and reviewed: one of \
+                two deletions deletes it, and no list shows it afterwards",
         at_least: 25_596,
         ..ACTIVE
     };

@@ -14,16 +14,29 @@ use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
 use crate::output::say;
 
+/// Where twins are, from the root.
+pub const FOLDER: &str = "xtask/twins";
+
 /// One way of breaking the project.
 #[derive(Debug, PartialEq, Eq)]
-struct Twin {
-    name: String,
+pub struct Twin {
+    /// What it is called: its file, without the ending.
+    pub name: String,
     /// The model that must catch it; a common beginning, if any of several may.
-    model: String,
-    breaks: String,
-    file: String,
+    pub model: String,
+    /// What is broken.
+    pub breaks: String,
+    /// The file in which it is.
+    pub file: String,
     /// Texts and what replaces them.
-    changes: Vec<(String, String)>,
+    pub changes: Vec<(String, String)>,
+}
+
+impl Twin {
+    /// Whether the twin names this model. Those of three threads are left out: they are not run.
+    pub fn may_be_caught_by(&self, model: &str) -> bool {
+        model.starts_with(&self.model) && !model.contains(THREE_THREADS)
+    }
 }
 
 /// Applies every twin, or those named, and shows which model caught it; how many were caught.
@@ -31,7 +44,7 @@ struct Twin {
 /// # Errors
 /// If one was not, or there is none of that name.
 pub fn run(workspace: &Workspace, names: &[String]) -> Result<usize, Failure> {
-    let twins = read_all(&workspace.root.join("xtask/twins"))?;
+    let twins = read_all(&workspace.root.join(FOLDER))?;
     let chosen = |twin: &&Twin| names.is_empty() || names.contains(&twin.name);
     let (mut lines, mut failed) = (Vec::new(), 0);
     for twin in twins.iter().filter(chosen) {
@@ -108,7 +121,7 @@ fn check(workspace: &Workspace, twin: &Twin) -> Result<String, Failure> {
 }
 
 /// The package and the tests of it in which a model is.
-fn package_of(model: &str) -> Result<&'static [&'static str], Failure> {
+pub fn package_of(model: &str) -> Result<&'static [&'static str], Failure> {
     match model.split('_').next() {
         Some("table") => Ok(&["countersign-core", "--test", "loom"]),
         Some("cache") => Ok(&["countersign-policy", "--lib"]),
@@ -165,7 +178,8 @@ fn apply(text: &str, twin: &Twin) -> Result<String, Failure> {
         })
 }
 
-fn read_all(folder: &Path) -> Result<Vec<Twin>, Failure> {
+/// The twins in a folder, by their names.
+pub fn read_all(folder: &Path) -> Result<Vec<Twin>, Failure> {
     let unreadable = |error: std::io::Error| Failure::Program(format!("{folder:?}: {error}"));
     let entries = fs::read_dir(folder).map_err(unreadable)?;
     let mut files: Vec<PathBuf> = entries
@@ -249,7 +263,7 @@ mod tests {
     #[test]
     fn every_twin_of_this_project_still_applies() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let twins = read_all(&root.join("xtask/twins")).unwrap();
+        let twins = read_all(&root.join(FOLDER)).unwrap();
         assert!(twins.len() >= 25, "there are {} twins", twins.len());
         for twin in twins {
             let text = read(&root.join(&twin.file)).unwrap();
