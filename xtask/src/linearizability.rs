@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use crate::cargo::{self, Workspace, explore};
 use crate::check::Outcome;
 use crate::failure::Failure;
+use crate::suites;
 
 /// The line in the list of commands.
 pub const HELP: &str =
@@ -22,6 +23,7 @@ const PACKAGES: &[&str] = &[
     "countersign-policy",
     "countersign-request",
     "countersign-breakglass",
+    "countersign-sqlite",
 ];
 
 /// What the command line asks for.
@@ -53,7 +55,8 @@ pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
     let explored = explore::collect(commands(workspace, &wanted), report)?;
     Ok(explored.outcome("campaign", |lines| {
         let (campaigns, histories) = (lines.len(), wanted.histories);
-        format!("{campaigns} campaigns of {histories} histories")
+        let in_a_file = suites::share("countersign-sqlite", histories);
+        format!("{campaigns} campaigns of {histories} histories, of stores in a file {in_a_file}")
     }))
 }
 
@@ -69,9 +72,10 @@ fn commands(
 
 fn command(workspace: &Workspace, package: &str, wanted: &Wanted) -> Command {
     let mut command = cargo::command();
-    command
-        .current_dir(&workspace.root)
-        .env("COUNTERSIGN_HISTORIES", wanted.histories.to_string());
+    command.current_dir(&workspace.root).env(
+        "COUNTERSIGN_HISTORIES",
+        suites::share(package, wanted.histories).to_string(),
+    );
     if let Some(seed) = wanted.seed {
         command.env("COUNTERSIGN_SEED", seed.to_string());
     }

@@ -29,12 +29,25 @@ pub const PACKAGES: &[&str] = &[
     "countersign-policy",
     "countersign-request",
     "countersign-breakglass",
+    "countersign-sqlite",
 ];
+
+/// Of so many runs or histories, one is made where each call waits for a file: what is rare there
+/// is not rare because of threads.
+const IN_A_FILE: u64 = 20;
+
+/// How many of `wanted` runs or histories are made of a package's.
+pub fn share(package: &str, wanted: u64) -> u64 {
+    match package {
+        "countersign-sqlite" => (wanted / IN_A_FILE).max(1),
+        _ => wanted,
+    }
+}
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
-    runs: u32,
+    runs: u64,
     names: Vec<String>,
 }
 
@@ -63,8 +76,9 @@ pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
     let wanted = Wanted::default();
     run_all(workspace, &wanted)?;
     let runs = wanted.runs;
+    let in_a_file = runs / IN_A_FILE;
     Ok(Outcome::Passed(format!(
-        "{runs} runs in debug, {runs} in release"
+        "{runs} runs in debug, {runs} in release; {in_a_file} each of stores in a file"
     )))
 }
 
@@ -77,7 +91,7 @@ fn run_all(workspace: &Workspace, wanted: &Wanted) -> Result<Vec<String>, Failur
             let line = format!(
                 "{:24} {profile:8} {} runs of {suites} suites in {:.1} s",
                 program.package,
-                wanted.runs,
+                share(&program.package, wanted.runs),
                 length.as_secs_f64()
             );
             say(&line);
@@ -178,14 +192,15 @@ fn program(workspace: &Workspace, line: &str) -> Result<Option<Program>, Failure
 
 /// Runs a program as often as asked for; how many suites passed each time, and how long it took.
 fn repeat(program: &Program, profile: &str, wanted: &Wanted) -> Result<(u64, Duration), Failure> {
+    let runs = share(&program.package, wanted.runs);
     let (counts, length) = check::timed(|| {
-        (1..=wanted.runs)
+        (1..=runs)
             .map(|number| {
                 once(program, &wanted.names).map_err(|said| {
                     say(said);
                     Failure::Program(format!(
-                        "`{}` in {profile}: run {number} of {} failed; its output is above",
-                        program.package, wanted.runs
+                        "`{}` in {profile}: run {number} of {runs} failed; its output is above",
+                        program.package
                     ))
                 })
             })
@@ -236,6 +251,15 @@ mod tests {
         assert_eq!((wanted.runs, wanted.names.len()), (3, 1));
         let wanted = parsed(&[]).unwrap();
         assert_eq!((wanted.runs, wanted.names.len()), (200, 0));
+    }
+
+    #[test]
+    fn every_package_is_run() {
+        for package in PACKAGES {
+            let runs = share(package, 200);
+            assert!((1..=200).contains(&runs), "`{package}` is run {runs} times");
+            assert_eq!(share(package, 1), 1);
+        }
     }
 
     #[test]

@@ -104,6 +104,10 @@ fn of_the_store<S: Subject>(load: Load, ids: Range<u64>) -> History {
                         let _steady = steady.read().await;
                         harness.perform(call).await
                     }
+                    _ if S::READS_SNAPSHOTS => {
+                        let _steady = steady.read().await;
+                        harness.perform(call).await
+                    }
                     _ => harness.perform(call).await,
                 }
             }
@@ -166,7 +170,7 @@ pub fn are_linearizable<S: Subject>(name: &'static str, ids: Range<u64>, short: 
 /// Records shorter histories about these ids, and checks them as a whole, with every version.
 pub fn are_linearizable_as_a_whole<S: Subject>(name: &'static str, ids: Range<u64>, short: u64) {
     Campaign::new(name, short).run(|campaign, seed| {
-        let (tasks, calls) = (16, 8);
+        let (tasks, calls) = (S::TASKS_OF_A_WHOLE, 8);
         let history = of_the_store::<S>(Load { tasks, calls, seed }, ids.clone());
         campaign.check(Naive::whole(), &history);
         versions(&history).unwrap();

@@ -35,10 +35,11 @@ use gated::{gated_update, retry};
 use ground::Ground;
 use tokio::sync::Barrier;
 
-/// Makes each suite a test of the store that a [`Subject`] gives.
+/// Makes each suite a test of the store that a [`Subject`] gives. This module must be in sight as
+/// `suites`.
 macro_rules! tests {
     ($subject:ty) => {
-        $crate::suites::tests! { $subject:
+        suites::tests! { $subject:
             concurrent_create
             concurrent_create_duplicates
             concurrent_get
@@ -54,7 +55,7 @@ macro_rules! tests {
     ($subject:ty: $($suite:ident)*) => {$(
         #[test]
         fn $suite() {
-            $crate::suites::$suite::<$subject>();
+            suites::$suite::<$subject>();
         }
     )*};
 }

@@ -72,13 +72,26 @@ fn of_the_store<S: Subject>(load: Load, ids: u64) -> History {
     let (store, subject) = runtime.unwrap().block_on(S::open(now));
     let harness = Arc::new(Harness::over(clock, store));
     let performing = Arc::clone(&harness);
+    let steady = Arc::new(tokio::sync::RwLock::new(()));
     let history = record(
         load,
         &Arc::new(Recorder::new()),
         move |random, last| choose(random, last, ids),
         move |call| {
-            let harness = Arc::clone(&performing);
-            async move { harness.perform(call).await }
+            let (harness, steady) = (Arc::clone(&performing), Arc::clone(&steady));
+            async move {
+                match call {
+                    _ if !S::READS_SNAPSHOTS => harness.perform(call).await,
+                    Call::Pass(_) => {
+                        let _moving = steady.write().await;
+                        harness.perform(call).await
+                    }
+                    _ => {
+                        let _steady = steady.read().await;
+                        harness.perform(call).await
+                    }
+                }
+            }
         },
     );
     subject.audit(&harness.store).unwrap();
@@ -121,7 +134,7 @@ pub fn are_linearizable<S: Subject>(name: &'static str, short: u64) {
 /// Records shorter histories of fewer requests, and checks them as a whole, with every version.
 pub fn are_linearizable_as_a_whole<S: Subject>(name: &'static str, short: u64) {
     Campaign::new(name, short).run(|campaign, seed| {
-        let (tasks, calls) = (16, 8);
+        let (tasks, calls) = (S::TASKS_OF_A_WHOLE, 8);
         let history = of_the_store::<S>(Load { tasks, calls, seed }, 3);
         campaign.check(Naive::whole(), &history);
         versions(&history).unwrap();

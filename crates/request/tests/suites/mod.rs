@@ -34,10 +34,11 @@ use ground::{Ground, approver, chained, draft_of};
 use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start, terms};
 use tokio::sync::Barrier;
 
-/// Makes each suite a test of the store that a [`Subject`] gives.
+/// Makes each suite a test of the store that a [`Subject`] gives. This module must be in sight as
+/// `suites`.
 macro_rules! tests {
     ($subject:ty) => {
-        $crate::suites::tests! { $subject:
+        suites::tests! { $subject:
             concurrent_create
             concurrent_state_transition
             concurrent_list_by_status
@@ -54,7 +55,7 @@ macro_rules! tests {
     ($subject:ty: $($suite:ident)*) => {$(
         #[test]
         fn $suite() {
-            $crate::suites::$suite::<$subject>();
+            suites::$suite::<$subject>();
         }
     )*};
 }

@@ -91,3 +91,4 @@ macro_rules! kept_in_a_file {
 
 kept_in_a_file!(requests, countersign_request, RequestStore);
 kept_in_a_file!(events, countersign_breakglass, EventStore);
+kept_in_a_file!(policies, countersign_policy, PolicyStore);

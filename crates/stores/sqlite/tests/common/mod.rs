@@ -37,6 +37,18 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     { runtime }.build().unwrap().block_on(future)
 }
 
+/// What a verification found, as an error. It may be called where a runtime is at work already.
+pub fn audit(
+    verify: impl Future<Output = Result<countersign_sqlite::Report, String>> + Send,
+) -> Result<(), String> {
+    let report = std::thread::scope(|scope| scope.spawn(|| block_on(verify)).join())
+        .map_err(|_| "the verification panicked".to_owned())??;
+    match report.is_clean() {
+        true => Ok(()),
+        false => Err(format!("{:?}", report.findings)),
+    }
+}
+
 /// Numbers that follow from a seed.
 pub struct Draws(u64);
 

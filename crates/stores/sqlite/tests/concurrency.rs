@@ -1,0 +1,84 @@
+//! The concurrency suites of requests and emergencies, on stores in a file.
+//!
+//! What stores in memory audit, `verify` does here.
+#![cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+#[path = "../../../breakglass/tests/suites/mod.rs"]
+mod breakglass_suites;
+mod common;
+#[path = "../../../request/tests/suites/mod.rs"]
+mod request_suites;
+
+use std::sync::Arc;
+
+use countersign_sqlite::Database;
+use tempfile::TempDir;
+
+/// A new file, and the folder that it goes with.
+fn open() -> (TempDir, Database) {
+    let (folder, path) = common::file();
+    let database = Database::open(path, &common::quick()).unwrap();
+    (folder, database)
+}
+
+mod requests {
+    use countersign_request::{BoxFuture, Clock};
+    use countersign_sqlite::RequestStore;
+
+    use super::request_suites as suites;
+    use super::*;
+
+    struct File(TempDir);
+
+    impl suites::Subject for File {
+        type Store = RequestStore;
+
+        fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (RequestStore, Self)> {
+            Box::pin(async move {
+                let (folder, database) = open();
+                (RequestStore::new(&database, clock), File(folder))
+            })
+        }
+
+        fn audit(&self, store: &RequestStore) -> Result<(), String> {
+            assert!(self.0.path().exists(), "the file goes with its store");
+            common::audit(async { store.verify(None).await.map_err(|error| error.to_string()) })
+        }
+    }
+
+    suites::tests!(File);
+}
+
+mod events {
+    use countersign_breakglass::{BoxFuture, Clock};
+    use countersign_sqlite::EventStore;
+
+    use super::breakglass_suites as suites;
+    use super::*;
+
+    struct File(TempDir);
+
+    impl suites::Subject for File {
+        type Store = EventStore;
+
+        fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (EventStore, Self)> {
+            Box::pin(async move {
+                let (folder, database) = open();
+                (EventStore::new(&database, clock), File(folder))
+            })
+        }
+
+        fn audit(&self, store: &EventStore) -> Result<(), String> {
+            assert!(self.0.path().exists(), "the file goes with its store");
+            common::audit(async { store.verify(None).await.map_err(|error| error.to_string()) })
+        }
+    }
+
+    suites::tests!(File);
+}
