@@ -20,6 +20,9 @@ use crate::worker::Workers;
 /// Prepared statements that a connection keeps: more than there are.
 const CACHED_STATEMENTS: usize = 256;
 
+/// What a connection keeps of the file in memory, at most: 16 MiB, in the engine's unit.
+const CACHED_PAGES: i64 = -16 * 1024;
+
 /// When a change is on the disk.
 ///
 /// ```
@@ -55,7 +58,8 @@ pub struct Options {
     pub synchronous: Synchronous,
     /// How long a call waits for another process that writes, before it fails: 5 seconds.
     pub busy_timeout: Duration,
-    /// How many threads read, each with a connection: 2; of 0 there is one.
+    /// How many threads read, each with a connection, which keeps up to 16 MiB of the file in
+    /// memory: 2; of 0 there is one.
     pub readers: usize,
 }
 
@@ -242,6 +246,7 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error
         Synchronous::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "cache_size", CACHED_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;

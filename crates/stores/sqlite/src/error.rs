@@ -256,7 +256,7 @@ macro_rules! store_error {
             fn backend(failure: Failure) -> Self {
                 use $outcome as Outcome;
                 $domain::Error::Backend {
-                    retryable: failure.source.is_retryable() && !failure.unknown,
+                    retryable: failure.source.is_retryable(),
                     outcome: match failure.unknown {
                         true => Outcome::Unknown,
                         false => Outcome::NotApplied,

@@ -167,6 +167,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_written_is_refused() {
+        use rusqlite::OpenFlags;
+        let (_folder, path) = temporary();
+        let empty = Connection::open(&path).unwrap();
+        empty.execute_batch("VACUUM").unwrap();
+        drop(empty);
+        let mut connection =
+            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let refused = prepare(&mut connection, &path);
+        assert!(
+            matches!(refused, Err(OpenError::ReadOnly { .. })),
+            "{refused:?}"
+        );
+        let mut connection = Connection::open(&path).unwrap();
+        prepare(&mut connection, &path).unwrap();
+    }
+
+    #[test]
     fn a_migration_that_fails_leaves_the_file_as_it_was() {
         let (_folder, path) = temporary();
         let mut connection = Connection::open(&path).unwrap();
