@@ -322,6 +322,45 @@ mod tests {
     }
 
     #[test]
+    fn a_head_covers_every_row_before_it_and_each_field_of_its_own() {
+        let line = Line {
+            version: Version::from_nanos(1),
+            action: "entry",
+            record: 1,
+            id: "a",
+            digest: &[1; 32],
+        };
+        let head = |lines: &[Line<'_>]| {
+            let mut tip = Tip::START;
+            lines.iter().for_each(|line| tip.advance("request", line));
+            tip.head
+        };
+        let same = head(&[line, line]);
+        assert_eq!(same, head(&[line, line]));
+        let version = Version::from_nanos(2);
+        for other in [
+            Line { version, ..line },
+            Line {
+                action: "deleted",
+                ..line
+            },
+            Line { record: 2, ..line },
+            Line { id: "b", ..line },
+            Line {
+                digest: &[2; 32],
+                ..line
+            },
+        ] {
+            assert_ne!(head(&[other, line]), same, "{other:?} came before");
+            assert_ne!(head(&[line, other]), same, "{other:?} is the last");
+        }
+        assert_ne!(head(&[line]), same);
+        let mut of_another = Tip::START;
+        of_another.advance("event", &line);
+        assert_ne!(head(&[line]), of_another.head);
+    }
+
+    #[test]
     fn heads_are_parsed_strictly() {
         let digits = "0f".repeat(32);
         let text = format!("event-7-{digits}");

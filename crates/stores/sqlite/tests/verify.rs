@@ -314,6 +314,72 @@ fn findings_name_the_record_and_the_place() {
     );
 }
 
+/// What is digested, written anew: each field as its kind, its length and its bytes.
+fn digest(fields: &[(u8, &[u8])]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    let mut sum = Sha256::new();
+    for (kind, bytes) in fields {
+        sum.update([*kind]);
+        sum.update((bytes.len() as u64).to_be_bytes());
+        sum.update(bytes);
+    }
+    sum.finalize().into()
+}
+
+#[test]
+fn an_entry_that_was_changed_with_its_digest_is_found_by_the_ledger_alone() {
+    let Filled { _folder, path, .. } = filled();
+    let connection = Connection::open(&path).unwrap();
+    let (from, to, before, stored): (i64, i64, [u8; 32], [u8; 32]) = connection
+        .query_row(
+            "SELECT entry.previous, entry.version, earlier.digest, entry.digest \
+             FROM request_history AS entry \
+             JOIN request_history AS earlier ON earlier.version = entry.previous \
+             WHERE entry.reason = 'second'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+        .unwrap();
+    drop(connection);
+    let noted = |text: &str| {
+        digest(&[
+            (2, b"countersign request entry 1"),
+            (3, &before),
+            (2, b"noted"),
+            (2, b"person"),
+            (2, b"alice"),
+            (2, text.as_bytes()),
+            (0, b""),
+            (1, &from.to_be_bytes()),
+            (1, &to.to_be_bytes()),
+        ])
+    };
+    assert_eq!(
+        noted("second"),
+        stored,
+        "the encoding is the one that is described"
+    );
+    let digits: String = noted("never")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    edit(
+        &path,
+        &format!(
+            "UPDATE request_history SET reason = 'never', digest = x'{digits}' WHERE version = {to};
+             UPDATE request SET note = 'never' WHERE note = 'second'"
+        ),
+    );
+    let found = verified(&path, None).shown();
+    let [finding] = &found[..] else {
+        panic!("{found:#?}");
+    };
+    assert!(
+        finding.contains("its digest is not the ledger's"),
+        "{finding}"
+    );
+}
+
 /// Puts the file back to what it was before the last change, wholly and consistently.
 const TRUNCATE: &str = "
     CREATE TEMP TABLE last AS SELECT * FROM request_ledger ORDER BY position DESC LIMIT 1;
