@@ -8,9 +8,9 @@ use crate::failure::Failure;
 
 /// The line in the list of commands.
 pub const HELP: &str =
-    "play a day of access decisions, approvals and an incident [--json] [--data DIR]";
+    "play a day of access decisions, approvals and an incident [--store sqlite:PATH] [--data DIR]";
 
-/// Runs the example where the user stands, so that a relative `--data` means what it says.
+/// Runs the example where the user stands, so that relative paths mean what they say.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let mut command = cargo::command();
     command.args([

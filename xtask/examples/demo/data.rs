@@ -24,6 +24,8 @@ pub struct Data {
     pub rules: Rules,
     /// The day, in order.
     pub steps: Vec<Step>,
+    /// The documents with which the day begins, as written, by their file.
+    pub texts: BTreeMap<String, String>,
     directory: PathBuf,
 }
 
@@ -53,17 +55,23 @@ const DAY: &str = "day.jsonl";
 
 /// Reads and checks a directory.
 pub fn read(directory: &Path) -> Result<Data, DataError> {
-    let file = |name: &str| directory.join(name);
-    let policy = document(&file("policy.json"), Policy::from_json)?;
-    let approvals = document(&file("approvals.json"), ApprovalPolicy::from_json)?;
-    let invocation = document(&file("invocation.json"), InvocationPolicy::from_json)?;
-    let limits = document(&file("limits.json"), RateLimitPolicy::from_json)?;
-    let steps = day(&file(DAY))?;
+    let mut documents = Documents {
+        directory,
+        texts: BTreeMap::new(),
+    };
+    let policy = documents.read("policy.json", Policy::from_json)?;
+    let approvals = documents.read("approvals.json", ApprovalPolicy::from_json)?;
+    let invocation = documents.read("invocation.json", InvocationPolicy::from_json)?;
+    let limits = documents.read("limits.json", RateLimitPolicy::from_json)?;
+    let texts = documents.texts.clone();
+    let mut steps = day(&directory.join(DAY))?;
     let mut later = BTreeMap::new();
-    for step in &steps {
+    for step in &mut steps {
         if let Action::Policy { file: name } = &step.action {
-            let policy = document(&file(name), Policy::from_json)?;
+            let policy = documents.read(name, Policy::from_json)?;
             later.insert(name.clone(), Arc::new(policy));
+            let text = documents.texts.get(name).map(String::as_str);
+            step.text = format!("{}\n{}", step.text, text.unwrap_or_default());
         }
     }
     Ok(Data {
@@ -75,6 +83,7 @@ pub fn read(directory: &Path) -> Result<Data, DataError> {
             limits: Arc::new(limits),
         },
         steps,
+        texts,
         directory: directory.to_owned(),
     })
 }
@@ -97,20 +106,34 @@ fn day(file: &Path) -> Result<Vec<Step>, DataError> {
     Ok(steps)
 }
 
-fn document<T, E: Placed>(
-    file: &Path,
-    parse: impl FnOnce(&[u8]) -> Result<T, E>,
-) -> Result<T, DataError> {
-    let text = read_text(file)?;
-    parse(text.as_bytes()).map_err(|error| match error.place() {
-        Place::Line(line) => {
-            // The message begins with line and column already.
-            let message = error.to_string();
-            let rest = message.split_once(", ").map_or(&*message, |(_, rest)| rest);
-            DataError::new(file, line, format!("{rest}: correct it there"))
-        }
-        Place::Field(path) => DataError::new(file, place::line_of(&text, &path), error.to_string()),
-    })
+/// Reads the documents of a directory, and keeps their texts.
+struct Documents<'d> {
+    directory: &'d Path,
+    texts: BTreeMap<String, String>,
+}
+
+impl Documents<'_> {
+    fn read<T, E: Placed>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<T, DataError> {
+        let file = self.directory.join(name);
+        let text = read_text(&file)?;
+        let document = parse(text.as_bytes()).map_err(|error| match error.place() {
+            Place::Line(line) => {
+                // The message begins with line and column already.
+                let message = error.to_string();
+                let rest = message.split_once(", ").map_or(&*message, |(_, rest)| rest);
+                DataError::new(&file, line, format!("{rest}: correct it there"))
+            }
+            Place::Field(path) => {
+                DataError::new(&file, place::line_of(&text, &path), error.to_string())
+            }
+        })?;
+        self.texts.insert(name.to_owned(), text);
+        Ok(document)
+    }
 }
 
 fn read_text(file: &Path) -> Result<String, DataError> {

@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 
 use crate::fields::{Field, Problem};
 use crate::step::Action;
-use crate::world::{Answer, Outcome, Tone, World, clock_time, failed, outcome};
+use crate::world::{
+    Answer, Outcome, STORE_FAILED, Tone, World, clock_time, failed, operation, outcome,
+};
 
 /// One person declares an emergency, or several do at the same moment.
 pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
@@ -48,6 +50,8 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
         {
             Ok(mut draft) => {
                 draft.ticket.clone_from(ticket);
+                // Each of several calls is an operation of its own.
+                draft.operation = Some(operation(draft.id.to_bits()));
                 match verified(&draft, proof.as_deref(), now) {
                     Ok(mfa) => draft.mfa = mfa,
                     Err(answer) => return outcome(actor, what, answer),
@@ -66,8 +70,8 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
             format!("{label}/{}", draft.invoker)
         };
         // Of one person's calls the label means the one that went through, if one did.
-        if result.is_ok() || !world.labels.events.contains_key(&label) {
-            world.labels.events.insert(label, draft.id);
+        if result.is_ok() || !world.kept.labels.events.contains_key(&label) {
+            world.kept.labels.events.insert(label, draft.id);
         }
     }
     let answer = match (calls.pop(), calls.is_empty()) {
@@ -258,7 +262,7 @@ pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outco
 }
 
 fn id_of(world: &World, label: &str) -> Option<EventId> {
-    world.labels.events.get(label).copied()
+    world.kept.labels.events.get(label).copied()
 }
 
 /// What the crate says when it refuses.
@@ -293,6 +297,7 @@ pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
         Error::NotFound { .. } => "not_found",
         Error::Invalid(_) => "invalid",
         Error::Conflict(_) => "conflict",
+        Error::Backend { .. } => STORE_FAILED,
         _ => "failed",
     };
     let why = match error {

@@ -50,9 +50,46 @@ impl<'w> Report<'w> {
         }
     }
 
+    /// Counts what came of a step, for the table.
+    pub fn count(&mut self, step: &Step, outcome: &Outcome) {
+        let place = self
+            .counts
+            .iter()
+            .position(|(known, _)| *known == step.verb);
+        let place = place.unwrap_or_else(|| {
+            self.counts.push((step.verb, BTreeMap::new()));
+            self.counts.len() - 1
+        });
+        if let Some((_, kinds)) = self.counts.get_mut(place) {
+            *kinds.entry(outcome.kind.clone()).or_default() += 1;
+        }
+    }
+
+    /// Says, in the place of their lines, that steps were played before.
+    pub fn before(&mut self, steps: &[Step]) -> io::Result<()> {
+        let Some(last) = steps.last().filter(|_| !self.json) else {
+            return Ok(());
+        };
+        let until = last.at.format("%A, %-d %B %Y, %H:%M:%S");
+        let count = steps.len();
+        let text = format!("goes on after what was played before: {count} steps, until {until}");
+        writeln!(self.output, "{}", self.painted(FAINT, &text))
+    }
+
+    /// Says what is left of the day, and how to go on.
+    pub fn left(&mut self, steps: usize, kept: bool) -> io::Result<()> {
+        if self.json || steps == 0 {
+            return Ok(());
+        }
+        let how = match kept {
+            true => "start the same command again to go on",
+            false => "add `--store sqlite:PATH` to go on another time",
+        };
+        writeln!(self.output, "left to play: {steps} steps; {how}")
+    }
+
     /// Writes what came of a step.
     pub fn step(&mut self, step: &Step, outcome: &Outcome) -> io::Result<()> {
-        self.count(step.verb, &outcome.kind);
         if self.json {
             let line = Line {
                 at: step.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
@@ -116,17 +153,6 @@ impl<'w> Report<'w> {
         )?;
         let CacheStats { hits, loads, .. } = cache;
         writeln!(self.output, "policy cache: {hits} hits, {loads} loads")
-    }
-
-    fn count(&mut self, verb: &'static str, kind: &str) {
-        let place = self.counts.iter().position(|(known, _)| *known == verb);
-        let place = place.unwrap_or_else(|| {
-            self.counts.push((verb, BTreeMap::new()));
-            self.counts.len() - 1
-        });
-        if let Some((_, kinds)) = self.counts.get_mut(place) {
-            *kinds.entry(kind.to_owned()).or_default() += 1;
-        }
     }
 
     fn painted(&self, colour: &str, text: &str) -> String {

@@ -6,7 +6,9 @@ use countersign_request::{
 };
 
 use crate::step::{Action, Decide};
-use crate::world::{Answer, Outcome, POLICY, Tone, World, clock_time, failed, outcome};
+use crate::world::{
+    Answer, Outcome, POLICY, STORE_FAILED, Tone, World, clock_time, failed, outcome,
+};
 
 /// Somebody asks for access.
 pub async fn submit(world: &mut World, action: &Action) -> Outcome {
@@ -33,7 +35,7 @@ pub async fn submit(world: &mut World, action: &Action) -> Outcome {
         Ok(served) => draft.policy = Some(served.policy.digest()),
         Err(error) => return outcome(who, what, failed(&error)),
     }
-    world.labels.requests.insert(label.clone(), draft.id);
+    world.kept.labels.requests.insert(label.clone(), draft.id);
     let answer = match world.requests.submit(&draft).await {
         Ok(submitted) => submitted_answer(&submitted),
         Err(error) => refused(&error),
@@ -183,7 +185,7 @@ pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outco
 }
 
 fn id_of(world: &World, label: &str) -> Option<RequestId> {
-    world.labels.requests.get(label).copied()
+    world.kept.labels.requests.get(label).copied()
 }
 
 /// The id behind the label of an operation. A service mints one (`OperationId::random`) before the
@@ -192,7 +194,7 @@ fn operation_of(label: &str) -> OperationId {
     let bits = label.bytes().fold(0, |bits: u64, byte| {
         bits.wrapping_mul(257).wrapping_add(u64::from(byte))
     });
-    OperationId::from_bits(bits)
+    OperationId::from_bits(bits >> 1)
 }
 
 fn until(request: &Request) -> String {
@@ -230,6 +232,7 @@ pub fn refused(error: &Error) -> Answer {
         Error::NotFound { .. } => "not_found",
         Error::Invalid(_) => "invalid",
         Error::Conflict(_) => "conflict",
+        Error::Backend { .. } => STORE_FAILED,
         _ => "failed",
     };
     (Tone::No, kind.into(), error.to_string())

@@ -16,8 +16,13 @@ use crate::fields::Fields;
 /// One line.
 #[derive(Debug)]
 pub struct Step {
-    /// Its number in the file, from 1.
+    /// The number of its line in the file, from 1.
     pub line: usize,
+    /// Its place among the steps, from 1: what its ids are made from.
+    pub number: u32,
+    /// The line as written, and the policy that it puts in force: what tells whether it is the step
+    /// that was played.
+    pub text: String,
     /// When it happens.
     pub at: DateTime<Utc>,
     /// The verb, as written.
@@ -134,6 +139,7 @@ const VERBS: &str = "directory, policy, attempt, request, approve, deny, cancel,
 /// Reads lines, and remembers what later lines may refer to.
 #[derive(Debug, Default)]
 pub struct Reader {
+    read: u32,
     last: Option<DateTime<Utc>>,
     requests: BTreeSet<String>,
     events: BTreeSet<String>,
@@ -154,8 +160,11 @@ impl Reader {
         let expect = fields.optional("expect")?;
         let (verb, action) = self.action(&verb, &mut fields)?;
         fields.finish()?;
+        self.read = self.read.saturating_add(1);
         Ok(Step {
             line,
+            number: self.read,
+            text: text.trim().to_owned(),
             at,
             verb,
             action,

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{arguments, run};
 
+mod store;
+
 /// Exit code, output and errors of a run.
 fn demo(arguments: &[&str]) -> (u8, String, String) {
     let arguments: Vec<_> = arguments.iter().map(Into::into).collect();
@@ -158,8 +160,8 @@ fn arguments_are_checked() {
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(output.starts_with("usage: "));
     for (bad, fix) in [
-        (&["--jsno"][..], "use --json, --data DIR or --help"),
-        (&["day.jsonl"], "use --json, --data DIR or --help"),
+        (&["--jsno"][..], "use --json, --data DIR, --store STORE"),
+        (&["day.jsonl"], "use --json, --data DIR, --store STORE"),
         (&["--data"], "write `--data DIR`"),
         (&["--data=x"], "write `--data x`"),
     ] {

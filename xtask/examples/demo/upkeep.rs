@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use countersign_breakglass as breakglass;
 use countersign_policy::{Clock, Version};
 use countersign_request as request;
+use serde::{Deserialize, Serialize};
 
+use crate::stores::Entries;
 use crate::world::{Answer, Outcome, Tone, World, clock_time, outcome};
 use crate::{emergencies, requests};
 
@@ -16,7 +18,7 @@ const AT_ONCE: usize = 100;
 
 /// The version of the last change of each store that was dealt with. A service keeps it with its
 /// sessions, and goes on from there after a restart.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Read {
     requests: Option<Version>,
     emergencies: Option<Version>,
@@ -50,7 +52,9 @@ async fn of_requests(world: &mut World, due: &mut Due) -> Result<(), request::Er
     use request::{Action, Changed, Status};
     loop {
         let store = world.requests.store();
-        let changes = store.changes_since(world.read.requests, AT_ONCE).await?;
+        let changes = store
+            .changes_since(world.kept.read.requests, AT_ONCE)
+            .await?;
         if changes.is_empty() {
             return Ok(());
         }
@@ -81,7 +85,7 @@ async fn of_requests(world: &mut World, due: &mut Due) -> Result<(), request::Er
                 _ => {}
             }
             due.changes += 1;
-            world.read.requests = Some(version);
+            world.kept.read.requests = Some(version);
         }
     }
 }
@@ -90,7 +94,9 @@ async fn of_emergencies(world: &mut World, due: &mut Due) -> Result<(), breakgla
     use breakglass::{Action, Changed};
     loop {
         let store = world.emergencies.store();
-        let changes = store.changes_since(world.read.emergencies, AT_ONCE).await?;
+        let changes = store
+            .changes_since(world.kept.read.emergencies, AT_ONCE)
+            .await?;
         if changes.is_empty() {
             return Ok(());
         }
@@ -110,7 +116,7 @@ async fn of_emergencies(world: &mut World, due: &mut Due) -> Result<(), breakgla
                 due.told.extend(told);
             }
             due.changes += 1;
-            world.read.emergencies = Some(version);
+            world.kept.read.emergencies = Some(version);
         }
     }
 }
@@ -132,11 +138,14 @@ fn dealt_with(due: &Due) -> Answer {
 /// What a service does every minute or so. Nothing depends on it: what is over gives no access,
 /// marked or not.
 pub async fn expire(world: &World) -> Outcome {
+    let (requests, emergencies) = (&world.requests, &world.emergencies);
     let answer = match both(
         world,
-        world.requests.expire_due(0).await.map(|list| list.len()),
-        world.emergencies.expire_due(0).await.map(|list| list.len()),
-    ) {
+        until_done(async || Ok(requests.expire_due(0).await?.len())).await,
+        until_done(async || Ok(emergencies.expire_due(0).await?.len())).await,
+    )
+    .await
+    {
         Ok((0, why)) => (Tone::Plain, "nothing_due".into(), why),
         Ok((_, why)) => (Tone::Plain, "expired".into(), why),
         Err(answer) => answer,
@@ -153,11 +162,14 @@ pub async fn delete(world: &World, before: DateTime<Utc>) -> Outcome {
         "deletes what was over before {}",
         clock_time(before, world.clock.now())
     );
+    let (requests, emergencies) = (&world.requests, &world.emergencies);
     let answer = match both(
         world,
-        world.requests.delete_ended_before(before, 0).await,
-        world.emergencies.delete_ended_before(before, 0).await,
-    ) {
+        until_done(async || requests.delete_ended_before(before, 0).await).await,
+        until_done(async || emergencies.delete_ended_before(before, 0).await).await,
+    )
+    .await
+    {
         Ok((0, why)) => (Tone::Plain, "nothing_deleted".into(), why + KEPT),
         Ok((_, why)) => (Tone::Plain, "deleted".into(), why + KEPT),
         Err(answer) => answer,
@@ -165,15 +177,48 @@ pub async fn delete(world: &World, before: DateTime<Utc>) -> Outcome {
     outcome("operator", what, answer)
 }
 
+/// Does what is done to so many at once, until none is left; gives how many there were.
+async fn until_done<E>(some: impl AsyncFn() -> Result<usize, E>) -> Result<u64, E> {
+    let mut done = 0_u64;
+    loop {
+        match some().await? {
+            0 => return Ok(done),
+            more => done += more as u64,
+        }
+    }
+}
+
 /// How many requests and emergencies together, and in words.
-fn both(
+async fn both(
     world: &World,
-    requests: Result<usize, request::Error>,
-    emergencies: Result<usize, breakglass::Error>,
-) -> Result<(usize, String), Answer> {
+    requests: Result<u64, request::Error>,
+    emergencies: Result<u64, breakglass::Error>,
+) -> Result<(u64, String), Answer> {
+    let now = world.clock.now();
+    let mut requests = requests.map_err(|error| requests::refused(&error))?;
+    let mut emergencies = emergencies.map_err(|error| emergencies::refused(&error, now))?;
+    // Some may have been done when the step was begun before and not ended. Each made one entry.
+    if let Some(written) = written(world).await? {
+        let before = world.kept.entries;
+        requests = written.requests.saturating_sub(before.requests);
+        emergencies = written.emergencies.saturating_sub(before.emergencies);
+    }
+    let why = format!("requests: {requests}, emergencies: {emergencies}");
+    Ok((requests + emergencies, why))
+}
+
+/// What the ledgers of a file hold by now; none in memory.
+pub async fn written(world: &World) -> Result<Option<Entries>, Answer> {
+    let (requests, emergencies) = (
+        world.stores.requests_written().await,
+        world.stores.emergencies_written().await,
+    );
     let requests = requests.map_err(|error| requests::refused(&error))?;
     let emergencies =
         emergencies.map_err(|error| emergencies::refused(&error, world.clock.now()))?;
-    let why = format!("requests: {requests}, emergencies: {emergencies}");
-    Ok((requests + emergencies, why))
+    let both = requests.zip(emergencies);
+    Ok(both.map(|(requests, emergencies)| Entries {
+        requests,
+        emergencies,
+    }))
 }

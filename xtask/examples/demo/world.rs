@@ -1,10 +1,14 @@
 //! The three crates wired together as a service would, and each step played on them.
 //!
 //! What a service would do differently: take its clock from the system
-//! (`countersign_policy::SystemClock`), its ids from the operating system (the default of both
-//! workflows), and its stores from a database.
+//! (`countersign_policy::SystemClock`), its ids and its operations' ids from the operating system
+//! (the default of both workflows, `OperationId::random`), and its policies from a store that lasts.
+//!
+//! A step can be played again, if the program ended before it was noted that it was played: ids and
+//! operations follow from the step's number, so what it has written already is not written twice and
+//! is answered as the first time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +19,11 @@ use countersign_policy::{
     Store,
 };
 use countersign_request as request;
+use serde::{Deserialize, Serialize};
 
 use crate::data::Rules;
 use crate::step::{About, Action, Step};
+use crate::stores::{Entries, Stores};
 use crate::upkeep::Read;
 use crate::{attempts, emergencies, requests, upkeep};
 
@@ -27,8 +33,11 @@ pub const POLICY: &str = "main";
 /// How long a policy is served from the cache.
 const TIME_TO_LIVE: Duration = Duration::from_secs(600);
 
+/// The kind of outcome when a store is down: the step is not over, and can be played again.
+pub const STORE_FAILED: &str = "store_failed";
+
 /// What came of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// In one word, such as `allowed` or `own_request`; what a step's `expect` is compared with.
     pub kind: String,
@@ -42,8 +51,15 @@ pub struct Outcome {
     pub why: String,
 }
 
+impl Outcome {
+    /// Whether a store was down in any of its calls.
+    pub fn store_failed(&self) -> bool {
+        self.kind.split(", ").any(|kind| kind == STORE_FAILED)
+    }
+}
+
 /// Whether the person got what they wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tone {
     Yes,
     No,
@@ -65,21 +81,31 @@ pub struct World {
     ticks: Arc<ManualTicks>,
     pub requests: request::Workflow,
     pub emergencies: breakglass::Workflow,
-    /// What the steps call the records.
-    pub labels: Labels,
+    pub stores: Stores,
     /// What the identity provider says.
     pub directory: Directory,
-    /// How far the changes have been dealt with.
-    pub read: Read,
+    /// What the service itself has to remember.
+    pub kept: Kept,
     later: BTreeMap<String, Arc<Policy>>,
     first: Option<Arc<Policy>>,
 }
 
+/// What the service has to remember besides its records, to go on after a restart.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// What the steps call the records.
+    pub labels: Labels,
+    /// How far the changes have been dealt with.
+    pub read: Read,
+    /// What was written by the end of the last step.
+    pub entries: Entries,
+}
+
 /// The ids behind the labels.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Labels {
-    pub requests: HashMap<String, request::RequestId>,
-    pub events: HashMap<String, breakglass::EventId>,
+    pub requests: BTreeMap<String, request::RequestId>,
+    pub events: BTreeMap<String, breakglass::EventId>,
 }
 
 /// Who and what is in which group.
@@ -102,18 +128,13 @@ impl Directory {
 }
 
 impl World {
-    /// A service with these rules, in which nothing has happened yet.
-    pub fn new(rules: Rules) -> Self {
-        let clock = Arc::new(ManualClock::at(chrono::DateTime::UNIX_EPOCH));
+    /// A service with these rules. `clock` is the one that the stores use.
+    pub fn new(rules: Rules, clock: Arc<ManualClock>, stores: Stores) -> Self {
         let shared: Arc<dyn Clock> = clock.clone();
-        let ids = || Arc::new(request::SequenceRandom::starting_at(1));
-        let requests = request::Workflow::new(
-            Arc::new(request::InMemory::new(shared.clone())),
-            rules.approvals,
-            shared.clone(),
-        );
+        let requests =
+            request::Workflow::new(stores.requests.clone(), rules.approvals, shared.clone());
         let emergencies = breakglass::Workflow::new(
-            Arc::new(breakglass::InMemory::new(shared.clone())),
+            stores.emergencies.clone(),
             rules.invocation,
             rules.limits,
             shared.clone(),
@@ -129,21 +150,53 @@ impl World {
             cache: CachedLoader::with_config(policies.clone(), config, ticks.clone()),
             policies,
             ticks,
-            requests: requests.with_random(ids()),
-            emergencies: emergencies.with_random(ids()),
-            labels: Labels::default(),
+            requests,
+            emergencies,
+            stores,
             directory: Directory::default(),
-            read: Read::default(),
+            kept: Kept::default(),
             later: rules.later,
             first: Some(rules.policy),
         }
     }
 
+    /// Goes on after these steps, which were played before. Whatever they said about requests and
+    /// emergencies is in the stores; groups and policies come from the files again.
+    pub async fn go_on_after(&mut self, steps: &[Step], kept: Kept) {
+        self.kept = kept;
+        for step in steps {
+            if let Action::Directory { .. } | Action::Policy { .. } = &step.action {
+                self.act(step).await;
+            }
+        }
+    }
+
     /// Sets the clock to the step's time and plays it.
     pub async fn play(&mut self, step: &Step) -> Outcome {
+        let outcome = self.act(step).await;
+        match upkeep::written(self).await {
+            Ok(entries) => self.kept.entries = entries.unwrap_or_default(),
+            // The step is over, and its end cannot be noted.
+            Err(answer) => {
+                return Outcome {
+                    kind: answer.1,
+                    why: answer.2,
+                    ..outcome
+                };
+            }
+        }
+        outcome
+    }
+
+    async fn act(&mut self, step: &Step) -> Outcome {
         let passed = (step.at - self.clock.now()).to_std().unwrap_or_default();
         self.clock.set(step.at);
         self.ticks.advance(passed);
+        let ids = Arc::new(request::SequenceRandom::starting_at(first_id(step)));
+        let operation = operation(first_id(step));
+        self.requests = self.requests.with_random(ids.clone());
+        self.requests = self.requests.with_operation(operation);
+        self.emergencies = self.emergencies.with_random(ids).with_operation(operation);
         if let Some(policy) = self.first.take() {
             if let Err(error) = self.put_policy(policy).await {
                 return outcome("service", "starts", failed(&error));
@@ -241,6 +294,17 @@ impl World {
         self.cache.invalidate(POLICY);
         Ok(stored)
     }
+}
+
+/// The ids of a step's requests or emergencies are this one and those that follow.
+fn first_id(step: &Step) -> u64 {
+    u64::from(step.number) << 32
+}
+
+/// The operation in which a request or an emergency of this id is created. The operations that the
+/// day's files name do not have the first bit.
+pub fn operation(id: u64) -> request::OperationId {
+    request::OperationId::from_bits(id | 1 << 63)
 }
 
 /// A line of the report.
