@@ -72,7 +72,7 @@ impl<'w> Report<'w> {
         };
         let until = last.at.format("%A, %-d %B %Y, %H:%M:%S");
         let count = steps.len();
-        let text = format!("goes on after what was played before: {count} steps, until {until}");
+        let text = format!("steps played before: {count}, until {until}");
         writeln!(self.output, "{}", self.painted(FAINT, &text))
     }
 
@@ -85,7 +85,7 @@ impl<'w> Report<'w> {
             true => "start the same command again to go on",
             false => "add `--store sqlite:PATH` to go on another time",
         };
-        writeln!(self.output, "left to play: {steps} steps; {how}")
+        writeln!(self.output, "steps left to play: {steps}; {how}")
     }
 
     /// Writes what came of a step.

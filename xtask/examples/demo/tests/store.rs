@@ -98,10 +98,7 @@ fn day_on_a_file_is_the_day_in_memory_and_is_played_once() {
         let (code, output, errors) = play(&path, &[]);
         assert_eq!((code, errors.as_str()), (0, ""));
         let steps = shipped().steps.len();
-        let line = format!(
-            "goes on after what was played before: {steps} steps, until Tuesday, 3 March 2026, \
-             13:22:00\n"
-        );
+        let line = format!("steps played before: {steps}, until Tuesday, 3 March 2026, 13:22:00\n");
         assert!(output.starts_with(&line), "{output}");
         assert_eq!(table(&output), table(&in_memory.1));
         assert_eq!(content(&path), kept, "a step was played again");
@@ -236,7 +233,7 @@ fn killed_program_goes_on_where_it_was() {
     }
     let (code, output, errors) = play(&path, &[]);
     assert_eq!((code, errors.as_str()), (0, ""));
-    assert!(output.starts_with("goes on after"), "{output}");
+    assert!(output.starts_with("steps played before: "), "{output}");
     let (_other_folder, other) = file();
     play(&other, &[]);
     assert_eq!(content(&path), content(&other));
@@ -278,14 +275,14 @@ fn steps_stop_a_day_and_what_is_left_is_told() {
     let (code, output, _) = demo(&["--steps", "12"]);
     assert_eq!(code, 0);
     let told =
-        format!("left to play: {left} steps; add `--store sqlite:PATH` to go on another time");
+        format!("steps left to play: {left}; add `--store sqlite:PATH` to go on another time");
     assert!(output.ends_with(&format!("{told}\n")), "{output}");
     let (_, output, _) = play(&path, &["--steps", "12"]);
-    let told = format!("left to play: {left} steps; start the same command again to go on");
+    let told = format!("steps left to play: {left}; start the same command again to go on");
     assert!(output.ends_with(&format!("{told}\n")), "{output}");
     let (_, output, _) = play(&path, &["--steps", "1000"]);
-    assert!(output.starts_with("goes on after what was played before: 12 steps"));
-    assert!(!output.contains("left to play"), "{output}");
+    assert!(output.starts_with("steps played before: 12, until"));
+    assert!(!output.contains("steps left"), "{output}");
     for (bad, shown) in [("0", "`0`"), ("-1", "`-1`"), ("all", "`all`")] {
         let (code, output, errors) = demo(&["--steps", bad]);
         assert_eq!((code, output.as_str()), (2, ""));
