@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use crate::check::{self, Step};
 use crate::failure::Failure;
-use crate::{fuzz, linearizability, loom, race, schedules, suites};
+use crate::{faults, fuzz, linearizability, loom, race, schedules, suites};
 
 /// The line in the list of commands.
 pub const HELP: &str = "the long forms of the checks; minutes each [names of single steps]";
@@ -33,6 +33,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "suites",
         run: suites::step,
+    },
+    Step {
+        name: "faults",
+        run: faults::step,
     },
     Step {
         name: "fuzz",

@@ -10,6 +10,7 @@ mod compiler;
 mod demo;
 mod extended;
 mod failure;
+mod faults;
 mod fix;
 mod fuzz;
 mod linearizability;
@@ -77,6 +78,11 @@ const VERBS: &[Verb] = &[
         name: "linearizability",
         help: linearizability::HELP,
         run: linearizability::run,
+    },
+    Verb {
+        name: "faults",
+        help: faults::HELP,
+        run: faults::run,
     },
     Verb {
         name: "fuzz",

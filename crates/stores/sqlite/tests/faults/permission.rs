@@ -1,0 +1,207 @@
+//! Files and folders that the process may read and not write.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use countersign_sqlite::Synchronous;
+use tempfile::TempDir;
+
+use crate::audit::{self, Known};
+use crate::common::block_on;
+use crate::operations::{Answer, Of, Operation, Stores, Verb};
+use crate::process::{Process, program};
+use crate::records::Contents;
+use crate::room::mounted;
+use crate::writer::line;
+
+/// Nobody's number, on every system that these tests run on.
+const NOBODY: u32 = 65534;
+
+fn operation(id: u64) -> Operation {
+    Operation {
+        of: Of::Request,
+        verb: Verb::Create,
+        id,
+        operation: id,
+        expected: 0,
+        person: 0,
+        profile: 0,
+    }
+}
+
+/// The role of the process with less rights: says how it was refused.
+pub fn be_refused(_: &str, path: &Path) {
+    let said = match Stores::open(path, Synchronous::Full, 0) {
+        Err(error) => error.to_string(),
+        Ok(stores) => match block_on(stores.perform(&operation(1_000))) {
+            Answer::Failed(why) => why,
+            answer => panic!("the file was written: {answer}"),
+        },
+    };
+    line(format_args!("\nsaid {said}"));
+}
+
+/// A folder with a file in it, and what is known of the file.
+struct Subject {
+    _folder: TempDir,
+    program: PathBuf,
+    folder: PathBuf,
+    path: PathBuf,
+    known: Known,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let _folder = tempfile::tempdir().unwrap();
+        // Whoever it is has to get there, and to start this program.
+        allow(_folder.path(), 0o755);
+        let copy = _folder.path().join("program");
+        fs::copy(program(), &copy).unwrap();
+        allow(&copy, 0o755);
+        let folder = _folder.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("countersign.db");
+        Self {
+            _folder,
+            program: copy,
+            folder,
+            path,
+            known: Known::default(),
+        }
+    }
+
+    fn fill(&mut self) {
+        let stores = Stores::open(&self.path, Synchronous::Full, 0).unwrap();
+        for id in 1..10 {
+            let answer = block_on(stores.perform(&operation(id)));
+            assert!(matches!(answer, Answer::Done { .. }));
+            self.known.answered.push((operation(id), answer));
+        }
+    }
+
+    /// Everything in the folder, byte for byte, but for the memory that connections share and logs
+    /// without anything in them.
+    fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(&self.folder).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let paths = paths.filter(|path| !path.to_string_lossy().ends_with("-shm"));
+        let mut files: Vec<_> = paths
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        files.retain(|(path, bytes)| {
+            !bytes.is_empty() || path.extension().is_none_or(|e| e != "db-wal")
+        });
+        files.sort();
+        files
+    }
+
+    /// Has a process try to write; gives what it said.
+    fn refused(&self, command: Command) -> String {
+        let before = self.bytes();
+        let mut process = Process::started(command, "refused", "", &self.path);
+        let mut said = None;
+        while let Some(line) = process.line() {
+            said = said.or_else(|| line.strip_prefix("said ").map(str::to_owned));
+        }
+        assert!(process.child.wait().unwrap().success());
+        assert!(self.bytes() == before, "something was written");
+        said.expect("the process says how it was refused")
+    }
+
+    /// Whoever may write finds everything, and goes on.
+    fn look(&mut self) {
+        self.known.answered.push({
+            let stores = Stores::open(&self.path, Synchronous::Full, 0).unwrap();
+            let operation = operation(100);
+            (operation, block_on(stores.perform(&operation)))
+        });
+        let contents = Contents::read(&self.path, None).unwrap();
+        let (looked, problems) = audit::problems(&contents, &self.known);
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(looked.acknowledged, self.known.answered.len() as u64);
+    }
+}
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Runs the program as one who can be refused: nobody, if this is root.
+fn as_nobody(subject: &Subject) -> Command {
+    let mut command = Command::new(&subject.program);
+    if fs::metadata(&subject.folder).unwrap().uid() == 0 {
+        for path in [&subject.folder, &subject.path] {
+            if path.exists() {
+                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn clear(text: &str) -> bool {
+    [
+        "cannot be written: let this process write the file and its folder",
+        "see that its folder is there and that this process may write the file and its folder",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
+#[test]
+fn what_cannot_be_written_is_said_and_loses_nothing() {
+    let mut said = 0;
+    for (filled, file, folder) in [
+        (true, 0o444, 0o555),
+        (true, 0o444, 0o755),
+        (true, 0o644, 0o555),
+        (false, 0, 0o555),
+    ] {
+        let mut subject = Subject::new();
+        if filled {
+            subject.fill();
+        }
+        let command = as_nobody(&subject);
+        if filled {
+            allow(&subject.path, file);
+        }
+        allow(&subject.folder, folder);
+        let text = subject.refused(command);
+        assert!(clear(&text), "{file:o} in {folder:o}: {text}");
+        allow(&subject.folder, 0o755);
+        if filled {
+            allow(&subject.path, 0o644);
+        }
+        subject.look();
+        said += 1;
+    }
+    println!(
+        "faults permission: {said} times a file or its folder could not be written: each time it \
+         was said, nothing was lost, and writes went on when they could"
+    );
+}
+
+#[test]
+fn a_file_system_that_cannot_be_written_is_said_and_loses_nothing() {
+    let mut subject = Subject::new();
+    subject.fill();
+    let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
+    let command = match mounted(mount, &subject.folder) {
+        Ok(command) => command,
+        Err(why) => {
+            println!("faults mount: skipped, nothing can be mounted here: {why}");
+            return;
+        }
+    };
+    let text = subject.refused(command);
+    assert!(clear(&text), "{text}");
+    subject.look();
+    println!(
+        "faults mount: a file on a file system that cannot be written is refused in words, and \
+         nothing was lost"
+    );
+}
