@@ -102,6 +102,14 @@ pub enum EngineError {
     /// The file or its folder cannot be written. Let the process write them.
     #[error("the file cannot be written: let this process write the file and its folder ({0})")]
     ReadOnly(#[source] Arc<rusqlite::Error>),
+    /// The file, or one that the engine keeps beside it, cannot be opened. Make its folder, and let
+    /// the process write the file and its folder; if too many files are open, a later try may
+    /// succeed.
+    #[error(
+        "the file, or one beside it, cannot be opened: see that its folder is there and that this \
+         process may write the file and its folder ({0})"
+    )]
+    CannotOpen(#[source] Arc<rusqlite::Error>),
     /// The system could not read or write the file. Look at the disk; a later try may succeed.
     #[error("the system could not read or write the file: look at the disk ({0})")]
     InputOutput(#[source] Arc<rusqlite::Error>),
@@ -151,7 +159,10 @@ impl EngineError {
     /// Whether the same call may succeed later without the file being mended.
     pub fn is_retryable(&self) -> bool {
         match self {
-            EngineError::Busy(_) | EngineError::Full(_) | EngineError::InputOutput(_) => true,
+            EngineError::Busy(_)
+            | EngineError::Full(_)
+            | EngineError::CannotOpen(_)
+            | EngineError::InputOutput(_) => true,
             EngineError::ReadOnly(_)
             | EngineError::Corrupt(_)
             | EngineError::Record { .. }
@@ -168,14 +179,34 @@ impl EngineError {
 impl From<rusqlite::Error> for EngineError {
     fn from(error: rusqlite::Error) -> Self {
         let code = error.sqlite_error_code();
+        // The statements are right, so the schema is not the one that they are for; their text would
+        // only hide what is wrong.
+        let error = match error {
+            rusqlite::Error::SqlInputError { error, msg, .. } => {
+                return EngineError::Corrupt(Arc::new(rusqlite::Error::SqliteFailure(
+                    error,
+                    Some(msg),
+                )));
+            }
+            error => error,
+        };
+        // The schema lets no such value in: something else has written it.
+        let unreadable = matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+                | rusqlite::Error::QueryReturnedNoRows
+        );
         let error = Arc::new(error);
         match code {
+            _ if unreadable => EngineError::Corrupt(error),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => EngineError::Busy(error),
             Some(ErrorCode::DiskFull) => EngineError::Full(error),
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => EngineError::ReadOnly(error),
-            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
-                EngineError::InputOutput(error)
-            }
+            Some(ErrorCode::CannotOpen) => EngineError::CannotOpen(error),
+            Some(ErrorCode::SystemIoFailure) => EngineError::InputOutput(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 EngineError::Corrupt(error)
             }
@@ -330,7 +361,15 @@ mod tests {
 
     #[test]
     fn damage_is_said_in_words() {
-        let text = of_code(rusqlite::ffi::SQLITE_CORRUPT).to_string();
-        assert!(text.starts_with("the file is damaged"), "{text}");
+        let kind = rusqlite::types::Type::Text;
+        for error in [
+            of_code(rusqlite::ffi::SQLITE_CORRUPT),
+            rusqlite::Error::InvalidColumnType(6, "head".to_owned(), kind).into(),
+            rusqlite::Error::QueryReturnedNoRows.into(),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("the file is damaged"), "{text}");
+            assert!(!error.is_retryable(), "{text}");
+        }
     }
 }
