@@ -73,11 +73,23 @@ fn wrong(cell: &str, files: &[File]) -> Option<String> {
     (named == 0).then(|| "no test shows this; name one, or do not claim it".to_owned())
 }
 
-/// The names of the tests in a source that are run.
+/// The names of the tests in a source that are run, and of those that its macro `tests` makes: it
+/// has a line for each.
 fn tests(text: &str) -> impl Iterator<Item = &str> {
-    let (mut is_test, mut is_ignored) = (false, false);
+    let (mut is_test, mut is_ignored, mut is_listed) = (false, false, false);
     text.lines().filter_map(move |line| {
+        is_listed = (is_listed || line == "macro_rules! tests {") && line != "}";
         let line = line.trim();
+        let is_name = |text: &str| {
+            let mut letters = text.chars();
+            letters
+                .next()
+                .is_some_and(|first| first.is_ascii_lowercase())
+                && letters.all(|letter| letter.is_ascii_lowercase() || letter == '_')
+        };
+        if is_listed {
+            return is_name(line).then_some(line);
+        }
         is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
         is_ignored |= line.starts_with("#[ignore");
         let (before, after) = line.split_once("fn ")?;
@@ -100,12 +112,16 @@ mod tests {
     const SOURCE: &str = "#[test]\nfn one() {}\n\n#[tokio::test(flavor = \"a\")]\nasync fn two() {}\n\n\
         #[test]\n#[ignore = \"slow\"]\nfn three() {}\n\nfn four() {}\n";
 
+    const LIST: &str = "macro_rules! tests {\n    ($subject:ty) => {\n        suites::tests! { $subject:\n\
+        \x20           six\n        }\n    };\n}\n\nfn seven() {\n    eight\n}\n";
+
     fn in_cell(cell: &str) -> Vec<String> {
         let table = format!("| attack | test |\n|---|---|\n| a | {cell} |\n");
         shown(problems(&[
             file(THREAT_MODEL, &table),
             file("crates/a/tests/a.rs", SOURCE),
             file("crates/a/tests/b.rs", "#[test]\nfn five() {}\n"),
+            file("crates/a/tests/suites.rs", LIST),
         ]))
     }
 
@@ -115,6 +131,7 @@ mod tests {
             "`crates/a/tests/a.rs`: `one`",
             "`crates/a/tests/a.rs`: `one`, `two`",
             "`crates/a/tests/a.rs`: `two`; `crates/a/tests/b.rs`: `five`",
+            "`crates/a/tests/suites.rs`: `six`",
         ] {
             assert_eq!(in_cell(cell), [""; 0], "{cell}");
         }
@@ -138,6 +155,8 @@ mod tests {
                 "no test `three` that is run",
             ),
             ("`crates/a/tests/a.rs`: `four`", "no test `four`"),
+            ("`crates/a/tests/suites.rs`: `seven`", "no test `seven`"),
+            ("`crates/a/tests/suites.rs`: `eight`", "no test `eight`"),
         ] {
             let problems = in_cell(cell);
             assert_eq!(problems.len(), 1, "{cell}: {problems:?}");
