@@ -1,0 +1,278 @@
+//! What a change costs: with the disk waited for and without, and in memory; what the ledger adds;
+//! and what `verify` costs.
+//!
+//! One caller, one call at a time; contenders take turns. Calls a second are one over the mean,
+//! which has in it what the log costs when it is written back.
+#![allow(missing_docs, reason = "a program, not a library")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_breakglass as breakglass;
+use countersign_core::clock::{Clock, SystemClock};
+use countersign_core::names::{Person, Profile};
+use countersign_request as request;
+use countersign_sqlite::{Database, EventStore, Options, RequestStore, Synchronous};
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+use support::{Folder, mean, median, mixed, timed};
+use tokio::runtime::Runtime;
+
+mod support;
+
+const CALLS: usize = 500;
+/// Requests of the file that is verified; each is created and approved.
+const VERIFIED: usize = 50_000;
+
+fn main() {
+    if !support::wanted() {
+        return;
+    }
+    let folder = Folder::new();
+    let runtime = support::runtime();
+    disk(&folder);
+    durability(&folder, &runtime);
+    ledger(&folder, &runtime);
+    verify(&folder, &runtime);
+}
+
+fn open(path: &Path, synchronous: Synchronous) -> Database {
+    let options = Options {
+        synchronous,
+        ..Options::default()
+    };
+    Database::open(path, &options).unwrap()
+}
+
+/// What is waited for: a page appended to a file, and synced.
+fn disk(folder: &Folder) {
+    let mut file = std::fs::File::create(folder.file("page")).unwrap();
+    let page = [7; 4_096];
+    let times = (0..CALLS).map(|_| {
+        let write = || {
+            file.write_all(&page).unwrap();
+            file.sync_data().unwrap();
+        };
+        timed(write).0
+    });
+    let median = median(&mut times.collect::<Vec<_>>());
+    println!("a page of 4 KiB appended and synced: {median:.0} µs\n");
+}
+
+/// The times of one kind of call of one contender.
+#[derive(Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    fn median(&mut self) -> f64 {
+        median(&mut self.0)
+    }
+
+    fn tell(&mut self, what: &str) {
+        let (median, each_second) = (self.median(), 1e6 / mean(&self.0));
+        println!("| {what} | {median:.0} | {each_second:.0} |");
+    }
+}
+
+/// Creates, then approves; the microseconds of both.
+fn request(runtime: &Runtime, store: &dyn request::Store, number: usize) -> [f64; 2] {
+    let policy: request::ApprovalPolicy =
+        r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob@example.com"]}]}"#
+            .parse()
+            .unwrap();
+    let profile = Profile::new(format!("profile-{:04}", number % 8)).unwrap();
+    let draft = request::Draft {
+        id: request::RequestId::from_bits(mixed(number as u64)),
+        requester: Person::new(format!("person-{:06}@example.com", number % 100)).unwrap(),
+        profile: profile.clone(),
+        duration: Duration::from_secs(3_600),
+        justification: "migrate the table of orders to its new place".to_owned(),
+        ticket: Some(format!("OPS-{number}")),
+        policy: None,
+        operation: None,
+    };
+    let terms = request::Terms::of(&policy, &profile);
+    let (create, made) = timed(|| runtime.block_on(store.create(&draft, &terms)).unwrap());
+    let bob = Person::new("bob@example.com").unwrap();
+    let change = request::Change::approve(&policy, &profile, &bob, Some("as agreed"));
+    let (update, _) = timed(|| {
+        let update = store.update(made.id, made.updated_at, &change);
+        runtime.block_on(update).unwrap()
+    });
+    [create, update]
+}
+
+/// Declares an emergency under quotas, then closes it; the microseconds of both.
+fn emergency(runtime: &Runtime, store: &dyn breakglass::Store, number: usize) -> [f64; 2] {
+    let who: breakglass::InvocationPolicy =
+        r#"{"version": "1", "rules": [{"name": "anyone", "max_duration": "4h"}]}"#
+            .parse()
+            .unwrap();
+    let often: breakglass::RateLimitPolicy =
+        r#"{"version": "1", "rules": [{"name": "counted", "max_per_user": 1000,
+            "max_per_profile": 1000, "quota_window": "24h"}]}"#
+            .parse()
+            .unwrap();
+    let profile = Profile::new(format!("profile-{:04}", number % 100)).unwrap();
+    let invoker = Person::new(format!("person-{:06}@example.com", number % 100)).unwrap();
+    let draft = breakglass::Draft {
+        id: breakglass::EventId::from_bits(mixed(number as u64)),
+        operation: None,
+        invoker: invoker.clone(),
+        profile: profile.clone(),
+        duration: Duration::from_secs(3_600),
+        reason_code: breakglass::ReasonCode::Incident,
+        justification: "the orders cannot be written".to_owned(),
+        ticket: Some(format!("INC-{number}")),
+        request_id: None,
+        mfa: None,
+    };
+    let admission = breakglass::Admission::new(&who, &often, &profile);
+    let (create, made) = timed(|| runtime.block_on(store.create(&draft, &admission)).unwrap());
+    let change = breakglass::Change::close(&who, &profile, &invoker, "the primary is back");
+    let (update, _) = timed(|| {
+        let update = store.update(made.id, made.updated_at, &change);
+        runtime.block_on(update).unwrap()
+    });
+    [create, update]
+}
+
+fn durability(folder: &Folder, runtime: &Runtime) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let files = [
+        ("`Full`", open(&folder.file("full.db"), Synchronous::Full)),
+        (
+            "`Normal`",
+            open(&folder.file("normal.db"), Synchronous::Normal),
+        ),
+    ];
+    let mut stores: Vec<(&str, Arc<dyn request::Store>, Arc<dyn breakglass::Store>)> = Vec::new();
+    for (name, file) in &files {
+        let requests = RequestStore::new(file, clock.clone());
+        let events = EventStore::new(file, clock.clone());
+        stores.push((name, Arc::new(requests), Arc::new(events)));
+    }
+    let requests = request::InMemory::new(clock.clone());
+    let events = breakglass::InMemory::new(clock);
+    stores.push(("`InMemory`", Arc::new(requests), Arc::new(events)));
+    let mut times: Vec<[Times; 4]> = stores.iter().map(|_| Default::default()).collect();
+    for number in 0..CALLS {
+        for (times, (_, requests, events)) in times.iter_mut().zip(&stores) {
+            let request = request(runtime, &**requests, number);
+            let emergency = emergency(runtime, &**events, number);
+            for (times, time) in times.iter_mut().zip(request.into_iter().chain(emergency)) {
+                times.0.push(time);
+            }
+        }
+    }
+    println!("| call | median (µs) | a second |\n|---|---|---|");
+    for (mut times, (name, ..)) in times.into_iter().zip(stores) {
+        for (times, what) in times.iter_mut().zip([
+            "request: create",
+            "request: update",
+            "event: create",
+            "event: update",
+        ]) {
+            times.tell(&format!("{what}, {name}"));
+        }
+    }
+}
+
+/// What a change writes, by statements of this benchmark's own: with its row of the ledger and
+/// without; and the digests alone.
+fn ledger(folder: &Folder, runtime: &Runtime) {
+    let path = folder.file("ledger.db");
+    let file = open(&path, Synchronous::Normal);
+    let store = RequestStore::new(&file, Arc::new(SystemClock));
+    let times = (0..CALLS).map(|number| request(runtime, &store, number)[1]);
+    let update = median(&mut times.collect::<Vec<_>>());
+    drop((store, file));
+
+    let connection = Connection::open(&path).unwrap();
+    // All triggers but those of the ledger: without its row they would refuse the change.
+    let sql = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema
+        WHERE type = 'trigger' AND tbl_name IN ('request', 'request_history')";
+    let removal: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    connection.execute_batch(&removal).unwrap();
+    connection
+        .execute_batch("PRAGMA synchronous = NORMAL")
+        .unwrap();
+    let prepare = |sql| connection.prepare(sql).unwrap();
+    let (mut begin, mut commit) = (prepare("BEGIN IMMEDIATE"), prepare("COMMIT"));
+    let mut records = prepare("SELECT created_at FROM request");
+    let records = records.query_map([], |row| row.get(0)).unwrap();
+    let records: Vec<i64> = records.map(Result::unwrap).collect();
+    let mut row = prepare("UPDATE request SET note = 'x', updated_at = ?2 WHERE created_at = ?1");
+    let mut entry = prepare(
+        "INSERT INTO request_history VALUES (?1, ?2, NULL, 'noted', 'person', 'bob@example.com', \
+         'the replica lags', NULL, zeroblob(32))",
+    );
+    let mut ledger = prepare(
+        "INSERT INTO request_ledger SELECT max(position) + 1, ?2, 'entry', ?1, \
+         '0123456789abcdef', zeroblob(32), zeroblob(32) FROM request_ledger",
+    );
+    let mut version = i64::MAX / 2;
+    let mut times: [Times; 2] = Default::default();
+    for number in 0..CALLS * 4 {
+        for (times, with_ledger) in times.iter_mut().zip([true, false]) {
+            version += 1;
+            let values = [records[number % records.len()], version];
+            let change = || {
+                begin.execute([]).unwrap();
+                row.execute(values).unwrap();
+                entry.execute(values).unwrap();
+                if with_ledger {
+                    ledger.execute(values).unwrap();
+                }
+                commit.execute([]).unwrap();
+            };
+            times.0.push(timed(change).0);
+        }
+    }
+    let [with, without] = times.each_mut().map(Times::median);
+    // About what is digested: what identifies a request, an entry, a row of the ledger.
+    let (create, change) = (digests(&[320, 220, 230]), digests(&[220, 230]));
+    println!("\n| of the ledger, `Normal` | µs |\n|---|---|");
+    println!("| an entry written with its row of the ledger | {with:.0} |");
+    println!("| an entry written alone | {without:.0} |");
+    println!("| the digests of an update, of a create | {change:.2}, {create:.2} |");
+    println!("| an update by the store, with all of it | {update:.0} |");
+}
+
+/// The microseconds that it takes to digest so many bytes, and so many.
+fn digests(lengths: &[usize]) -> f64 {
+    let bytes = [7; 512];
+    let digest = || {
+        for length in lengths {
+            std::hint::black_box(Sha256::digest(&bytes[..*length]));
+        }
+    };
+    let times = (0..CALLS).map(|_| timed(|| (0..100).for_each(|_| digest())).0 / 100.0);
+    median(&mut times.collect::<Vec<_>>())
+}
+
+fn verify(folder: &Folder, runtime: &Runtime) {
+    let path = folder.file("verified.db");
+    let file = open(&path, Synchronous::Normal);
+    let store = RequestStore::new(&file, Arc::new(SystemClock));
+    let (filled, ()) = timed(|| {
+        for number in 0..VERIFIED {
+            request(runtime, &store, number);
+        }
+    });
+    let head = runtime.block_on(store.head()).unwrap();
+    let (first, report) = timed(|| runtime.block_on(store.verify(Some(&head))).unwrap());
+    assert!(report.is_clean(), "{:?}", report.findings);
+    let (second, _) = timed(|| runtime.block_on(store.verify(None)).unwrap());
+    println!(
+        "\n{} changes of requests written in {:.0} s, {} MiB; verified in {:.2} s and {:.2} s",
+        2 * VERIFIED,
+        filled / 1e6,
+        std::fs::metadata(&path).unwrap().len() >> 20,
+        first / 1e6,
+        second / 1e6,
+    );
+}
