@@ -376,8 +376,7 @@ impl fmt::Display for Unmet<'_> {
             Unmet::Time { asked, wanted } => {
                 let utc = asked.to_rfc3339_opts(SecondsFormat::AutoSi, true);
                 let local = asked.with_timezone(&wanted.zone()).format("%A %H:%M");
-                let it_is = format_args!("it is {utc}, locally {local}");
-                write!(f, "{it_is}, the rule is for {wanted}")
+                write!(f, "it is {utc}, locally {local}, the rule is for {wanted}")
             }
         }
     }

@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for Unique {
                 let mut fields = BTreeMap::new();
                 while let Some((name, value)) = entries.next_entry::<String, Value>()? {
                     if fields.contains_key(&name) {
-                        let message = format_args!("`{name}` is given twice, leave one out");
+                        let message = format!("`{name}` is given twice, leave one out");
                         return Err(A::Error::custom(message));
                     }
                     fields.insert(name, value);

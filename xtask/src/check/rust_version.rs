@@ -1,4 +1,5 @@
-//! The libraries build with the oldest compiler that they declare.
+//! The libraries, their programs, the project's commands and the demo build with the oldest compiler
+//! that they declare.
 //!
 //! The compiler is the one that `COUNTERSIGN_MSRV_RUSTC` names, else one that rustup has. Exactly
 //! the declared minor version will do: a newer one proves nothing. With neither, the step is
@@ -15,7 +16,8 @@ use crate::failure::Failure;
 /// Names a compiler of the declared version.
 const VARIABLE: &str = "COUNTERSIGN_MSRV_RUSTC";
 
-/// Checks the libraries with that compiler, without and with all features.
+/// Checks the libraries and their programs with that compiler, without and with all features, then
+/// the project's commands and the demo.
 pub fn run(workspace: &Workspace) -> Result<Outcome, Failure> {
     let version = match declared(workspace) {
         Ok(version) => version,
@@ -32,15 +34,12 @@ pub fn run(workspace: &Workspace) -> Result<Outcome, Failure> {
         }
     };
     let mut passed = true;
-    for features in ["--no-default-features", "--all-features"] {
+    for arguments in commands(workspace) {
         let mut command = cargo::command();
         command.current_dir(&workspace.root).env("RUSTC", &compiler);
         // Artefacts of two compilers in one directory would throw each other out.
         command.env("CARGO_TARGET_DIR", workspace.target.join("msrv"));
-        command.args(["check", "--lib", "--locked", features]);
-        for library in workspace.libraries() {
-            command.args(["--package", &library.name]);
-        }
+        command.args(arguments);
         passed &= cargo::run(&mut command)?;
     }
     let remark = format!("rustc {version}");
@@ -49,6 +48,21 @@ pub fn run(workspace: &Workspace) -> Result<Outcome, Failure> {
     } else {
         Outcome::Failed(remark)
     })
+}
+
+/// What cargo is told. A program that wants a feature is built where that feature is on.
+fn commands(workspace: &Workspace) -> Vec<Vec<&str>> {
+    let mut commands = Vec::new();
+    for features in ["--no-default-features", "--all-features"] {
+        let mut arguments = vec!["check", "--lib", "--bins", "--locked", features];
+        for library in workspace.libraries() {
+            arguments.extend(["--package", &library.name]);
+        }
+        commands.push(arguments);
+    }
+    let of_clone = ["--package", "xtask", "--bins", "--example", "demo"];
+    commands.push([&["check", "--locked"], &of_clone[..]].concat());
+    commands
 }
 
 /// The one version that all libraries declare.
@@ -142,6 +156,21 @@ mod tests {
         assert_eq!(minor("1.85.1"), "1.85");
         assert_eq!(minor("1.85"), "1.85");
         assert_eq!(minor("1.9.0-nightly"), "1.9");
+    }
+
+    #[test]
+    fn every_library_is_checked_with_its_programs_and_all_features() {
+        let workspace = workspace(&[r#""1.85""#, r#""1.85""#]);
+        let commands = commands(&workspace);
+        for name in ["p0", "p1"] {
+            let of_it = commands.iter().filter(|command| command.contains(&name));
+            let whole = |command: &&Vec<&str>| {
+                ["--lib", "--bins", "--all-features"].map(|word| command.contains(&word))
+                    == [true; 3]
+            };
+            assert_eq!(of_it.filter(whole).count(), 1, "{name}");
+        }
+        assert!(commands.iter().any(|command| command.contains(&"xtask")));
     }
 
     #[test]
