@@ -11,8 +11,9 @@ Plays a day of access decisions, approvals and an incident, one line a step.
 
   --data DIR           play the files of DIR instead of docs/demo: policy.json, approvals.json,
                        invocation.json, limits.json and day.jsonl
-  --store sqlite:PATH  keep requests and emergencies in the file PATH, which is made if it is not
-                       there, and go on where the day on it stopped; without, `--store memory`
+  --store sqlite:PATH  keep policies, requests and emergencies in the file PATH, which is made if
+                       it is not there, and go on where the day on it stopped; without,
+                       `--store memory`
   --steps N            play N more steps of the day, and stop
   --json               print one JSON object a step, and no summary
   --help               print this
@@ -37,13 +38,13 @@ pub struct Arguments {
     pub data: PathBuf,
     /// One JSON object a step instead of lines for people.
     pub json: bool,
-    /// Where requests and emergencies are kept.
+    /// Where policies, requests and emergencies are kept.
     pub store: Kind,
     /// How many steps are played at most.
     pub steps: usize,
 }
 
-/// Where requests and emergencies are kept.
+/// Where policies, requests and emergencies are kept.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
     /// In memory, until the end of the program.

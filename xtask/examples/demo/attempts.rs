@@ -8,7 +8,7 @@ use countersign_policy::{
     Allow, Clock, Decision, Denial, DurationText, GrantKind, Mode, Person, Profile, Query,
 };
 
-use crate::world::{Answer, Outcome, POLICY, Tone, World, failed, outcome};
+use crate::world::{Answer, Outcome, POLICY, Tone, World, not_loaded, outcome};
 use crate::{emergencies, requests};
 
 /// Somebody wants to use a profile.
@@ -44,7 +44,7 @@ async fn answer(world: &World, query: &Query) -> Answer {
     // Without a policy nobody gets in, whatever the reason.
     let policy = match world.cache.load(POLICY).await {
         Ok(served) => served.policy,
-        Err(error) => return failed(&error),
+        Err(error) => return not_loaded(&error),
     };
     let (person, profile) = (query.person(), query.profile());
     let mut grants = Vec::new();

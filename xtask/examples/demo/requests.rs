@@ -7,7 +7,7 @@ use countersign_request::{
 
 use crate::step::{Action, Decide};
 use crate::world::{
-    Answer, Outcome, POLICY, STORE_FAILED, Tone, World, clock_time, failed, outcome,
+    Answer, Outcome, POLICY, STORE_FAILED, Tone, World, clock_time, failed, not_loaded, outcome,
 };
 
 /// Somebody asks for access.
@@ -33,7 +33,7 @@ pub async fn submit(world: &mut World, action: &Action) -> Outcome {
     // A rule may end access when this policy changes.
     match world.cache.load(POLICY).await {
         Ok(served) => draft.policy = Some(served.policy.digest()),
-        Err(error) => return outcome(who, what, failed(&error)),
+        Err(error) => return outcome(who, what, not_loaded(&error)),
     }
     world.kept.labels.requests.insert(label.clone(), draft.id);
     let answer = match world.requests.submit(&draft).await {

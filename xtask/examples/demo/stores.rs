@@ -1,25 +1,27 @@
-//! Where requests and emergencies are kept: in memory, or in a file.
+//! Where policies, requests and emergencies are kept: in memory, or in a file.
 //!
-//! The only place that knows which. Both workflows take any store, so the step from memory to a file
-//! is another constructor.
+//! The only place that knows which. The cache of policies and both workflows take any store, so the
+//! step from memory to a file is another constructor.
 
 use std::sync::Arc;
 
 use countersign_breakglass as breakglass;
+use countersign_policy as policy;
 use countersign_policy::Clock;
 use countersign_request as request;
-use countersign_sqlite::{Database, EventStore, RequestStore};
+use countersign_sqlite::{Database, EventStore, PolicyStore, RequestStore};
 use serde::{Deserialize, Serialize};
 
-/// The stores of both workflows.
+/// The stores of all three crates.
 pub struct Stores {
+    pub policies: Arc<dyn policy::Store>,
     pub requests: Arc<dyn request::Store>,
     pub emergencies: Arc<dyn breakglass::Store>,
-    /// The same in a file, for what only a file has.
+    /// Those of both workflows in a file, for what only a file has.
     ledgers: Option<(RequestStore, EventStore)>,
 }
 
-/// How many entries the ledgers of a file have. An entry stays whatever is deleted.
+/// How many entries the ledgers of both workflows have in a file. An entry stays whatever is deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entries {
     pub requests: u64,
@@ -30,6 +32,7 @@ impl Stores {
     /// Stores that last as long as the program.
     pub fn in_memory(clock: &Arc<dyn Clock>) -> Self {
         Self {
+            policies: Arc::new(policy::InMemory::new(Arc::clone(clock))),
             requests: Arc::new(request::InMemory::new(Arc::clone(clock))),
             emergencies: Arc::new(breakglass::InMemory::new(Arc::clone(clock))),
             ledgers: None,
@@ -41,6 +44,7 @@ impl Stores {
         let requests = RequestStore::new(database, Arc::clone(clock));
         let emergencies = EventStore::new(database, Arc::clone(clock));
         Self {
+            policies: Arc::new(PolicyStore::new(database, Arc::clone(clock))),
             requests: Arc::new(requests.clone()),
             emergencies: Arc::new(emergencies.clone()),
             ledgers: Some((requests, emergencies)),

@@ -2,7 +2,7 @@
 //!
 //! What a service would do differently: take its clock from the system
 //! (`countersign_policy::SystemClock`), its ids and its operations' ids from the operating system
-//! (the default of both workflows, `OperationId::random`), and its policies from a store that lasts.
+//! (the default of both workflows, `OperationId::random`).
 //!
 //! A step can be played again, if the program ended before it was noted that it was played: ids and
 //! operations follow from the step's number, so what it has written already is not written twice and
@@ -15,8 +15,8 @@ use std::time::Duration;
 use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_policy::{
-    CacheConfig, CachedLoader, Clock, Group, ManualClock, ManualTicks, Person, Policy, Profile,
-    Store,
+    CacheConfig, CachedLoader, Clock, Expected, Group, LoadError, ManualClock, ManualTicks, Person,
+    Policy, Profile, Stored,
 };
 use countersign_request as request;
 use serde::{Deserialize, Serialize};
@@ -75,9 +75,8 @@ pub type Answer = (Tone, String, String);
 /// The service.
 pub struct World {
     pub clock: Arc<ManualClock>,
-    /// What the service asks: the cache in front of `policies`.
+    /// What the service asks: the cache in front of the store of policies.
     pub cache: CachedLoader,
-    policies: Arc<policy::InMemory>,
     ticks: Arc<ManualTicks>,
     pub requests: request::Workflow,
     pub emergencies: breakglass::Workflow,
@@ -137,9 +136,9 @@ impl World {
             stores.emergencies.clone(),
             rules.invocation,
             rules.limits,
-            shared.clone(),
+            shared,
         );
-        let policies = Arc::new(policy::InMemory::new(shared));
+        let policies = Arc::new(stores.policies.clone());
         let ticks = Arc::new(ManualTicks::new());
         let config = CacheConfig {
             time_to_live: TIME_TO_LIVE,
@@ -147,8 +146,7 @@ impl World {
         };
         Self {
             clock,
-            cache: CachedLoader::with_config(policies.clone(), config, ticks.clone()),
-            policies,
+            cache: CachedLoader::with_config(policies, config, ticks.clone()),
             ticks,
             requests,
             emergencies,
@@ -160,12 +158,12 @@ impl World {
         }
     }
 
-    /// Goes on after these steps, which were played before. Whatever they said about requests and
-    /// emergencies is in the stores; groups and policies come from the files again.
+    /// Goes on after these steps, which were played before. What they said is in the stores; only
+    /// groups come from the files again.
     pub async fn go_on_after(&mut self, steps: &[Step], kept: Kept) {
         self.kept = kept;
         for step in steps {
-            if let Action::Directory { .. } | Action::Policy { .. } = &step.action {
+            if let Action::Directory { .. } = &step.action {
                 self.act(step).await;
             }
         }
@@ -198,8 +196,8 @@ impl World {
         self.requests = self.requests.with_operation(operation);
         self.emergencies = self.emergencies.with_random(ids).with_operation(operation);
         if let Some(policy) = self.first.take() {
-            if let Err(error) = self.put_policy(policy).await {
-                return outcome("service", "starts", failed(&error));
+            if let Err(error) = self.put_first_policy(policy).await {
+                return outcome("service", "starts", refused(&error));
             }
         }
         match &step.action {
@@ -274,21 +272,28 @@ impl World {
                 let why = format!("{rules} rules, digest {digest}…");
                 (Tone::Plain, "in_force".into(), why)
             }
-            Err(error) => failed(&error),
+            Err(error) => refused(&error),
         }
     }
 
-    /// Puts a policy over the one that is there, if there is one.
-    async fn put_policy(
-        &self,
-        policy: Arc<Policy>,
-    ) -> Result<Arc<policy::Stored>, policy::store::Error> {
-        let expected = match self.policies.get(POLICY).await {
-            Ok(stored) => policy::Expected::Version(stored.version),
-            Err(policy::store::Error::NotFound { .. }) => policy::Expected::Absent,
-            Err(error) => return Err(error),
-        };
-        let stored = self.policies.put(POLICY, expected, policy).await?;
+    /// Puts the policy with which the day begins. Whatever is there already was put by this day.
+    async fn put_first_policy(&self, policy: Arc<Policy>) -> Result<(), policy::store::Error> {
+        let put = self.stores.policies.put(POLICY, Expected::Absent, policy);
+        match put.await {
+            Ok(_) | Err(policy::store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a policy over the one that is there, unless that is the same.
+    async fn put_policy(&self, policy: Arc<Policy>) -> Result<Arc<Stored>, policy::store::Error> {
+        let current = self.stores.policies.get(POLICY).await?;
+        // The step may have been begun before and not ended.
+        if current.digest() == policy.digest() {
+            return Ok(current);
+        }
+        let expected = Expected::Version(current.version);
+        let stored = self.stores.policies.put(POLICY, expected, policy).await?;
         // From here on nobody is served the policy before; without this, it would be served until
         // its time to live is over.
         self.cache.invalidate(POLICY);
@@ -322,6 +327,26 @@ pub fn outcome(actor: impl ToString, what: impl ToString, answer: Answer) -> Out
 /// Something that no rule foresees: a clock out of range, a store that is down.
 pub fn failed(error: &dyn std::fmt::Display) -> Answer {
     (Tone::No, "failed".into(), error.to_string())
+}
+
+/// A policy that was not put.
+fn refused(error: &policy::store::Error) -> Answer {
+    match error {
+        policy::store::Error::Backend { .. } => store_failed(error),
+        _ => failed(error),
+    }
+}
+
+/// A policy that was not loaded: nobody is decided about without one.
+pub fn not_loaded(error: &LoadError) -> Answer {
+    match error {
+        LoadError::NotFound { .. } => failed(error),
+        _ => store_failed(error),
+    }
+}
+
+fn store_failed(error: &dyn std::fmt::Display) -> Answer {
+    (Tone::No, STORE_FAILED.into(), error.to_string())
 }
 
 /// A time of the day for a line: `14:05`, with the date if it is another day than `now`.
