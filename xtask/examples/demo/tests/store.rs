@@ -275,6 +275,31 @@ fn store_that_fails_stops_the_day_and_it_goes_on_when_the_store_does() {
 }
 
 #[test]
+fn policies_of_a_day_are_in_the_file_each_once_and_a_put_that_fails_stops_the_day() {
+    let (_folder, path) = file();
+    let execute = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    let put = || -> i64 {
+        let connection = Connection::open(&path).unwrap();
+        let count = "SELECT count(*) FROM policy_ledger";
+        connection.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(play(&path, &["--steps", "1"]).0, 0);
+    assert_eq!(put(), 1, "the policy with which the day begins");
+    execute("CREATE TRIGGER broken BEFORE UPDATE ON policy BEGIN SELECT RAISE(ABORT, 'no'); END");
+    let (code, _, errors) = play(&path, &[]);
+    assert_eq!(code, 1);
+    let is_policy = |step: &&crate::step::Step| matches!(step.action, Action::Policy { .. });
+    let line = shipped().steps.iter().find(is_policy).unwrap().line;
+    let said = format!("day.jsonl:{line}: the store failed (");
+    assert!(errors.contains(&said), "{errors}");
+    execute("DROP TRIGGER broken");
+    let (code, output, errors) = play(&path, &[]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert_eq!(table(&output), table(&demo(&[]).1));
+    assert_eq!(put(), 2, "and the afternoon's");
+}
+
+#[test]
 fn steps_stop_a_day_and_what_is_left_is_told() {
     let (_folder, path) = file();
     let left = shipped().steps.len() - 12;
