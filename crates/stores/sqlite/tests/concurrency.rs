@@ -1,4 +1,4 @@
-//! The concurrency suites of requests and emergencies, on stores in a file.
+//! The concurrency suites of policies, requests and emergencies, on stores in a file.
 //!
 //! What stores in memory audit, `verify` does here.
 #![cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
@@ -12,6 +12,8 @@
 #[path = "../../../breakglass/tests/suites/mod.rs"]
 mod breakglass_suites;
 mod common;
+#[path = "../../../policy/tests/suites/mod.rs"]
+mod policy_suites;
 #[path = "../../../request/tests/suites/mod.rs"]
 mod request_suites;
 
@@ -77,6 +79,38 @@ mod events {
         fn audit(&self, store: &EventStore) -> Result<(), String> {
             assert!(self.0.path().exists(), "the file goes with its store");
             common::audit(async { store.verify(None).await.map_err(|error| error.to_string()) })
+        }
+    }
+
+    suites::tests!(File);
+}
+
+mod policies {
+    use countersign_policy::{Policy, Stored, SystemClock};
+    use countersign_sqlite::PolicyStore;
+
+    use super::policy_suites as suites;
+    use super::*;
+
+    struct File(TempDir);
+
+    impl suites::Subject for File {
+        type Store = PolicyStore;
+
+        fn open() -> (PolicyStore, Self) {
+            let (folder, database) = open();
+            let store = PolicyStore::new(&database, Arc::new(SystemClock));
+            (store, File(folder))
+        }
+
+        fn is_what_was_stored(loaded: &Arc<Policy>, stored: &Stored) -> bool {
+            loaded.digest() == stored.digest()
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            assert!(self.0.path().exists(), "the file goes with its store");
         }
     }
 
