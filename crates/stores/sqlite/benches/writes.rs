@@ -140,6 +140,9 @@ fn emergency(runtime: &Runtime, store: &dyn breakglass::Store, number: usize) ->
     [create, update]
 }
 
+/// What keeps requests and emergencies, and what it is called.
+type Stores<'a> = (&'a str, Arc<dyn request::Store>, Arc<dyn breakglass::Store>);
+
 fn durability(folder: &Folder, runtime: &Runtime) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let files = [
@@ -149,7 +152,7 @@ fn durability(folder: &Folder, runtime: &Runtime) {
             open(&folder.file("normal.db"), Synchronous::Normal),
         ),
     ];
-    let mut stores: Vec<(&str, Arc<dyn request::Store>, Arc<dyn breakglass::Store>)> = Vec::new();
+    let mut stores: Vec<Stores<'_>> = Vec::new();
     for (name, file) in &files {
         let requests = RequestStore::new(file, clock.clone());
         let events = EventStore::new(file, clock.clone());

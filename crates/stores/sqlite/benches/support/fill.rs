@@ -119,7 +119,7 @@ pub fn file(path: &Path, shape: Shape) {
     let mut connection = Connection::open(path).unwrap();
     // Nothing reads it meanwhile, and a loss of power ends the benchmark anyway.
     let quick =
-        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000;";
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -3000000;";
     connection.execute_batch(quick).unwrap();
     let transaction = connection.transaction().unwrap();
     let triggers = triggers(&transaction);
