@@ -116,10 +116,7 @@ impl Database {
                 path: path.to_owned(),
             });
         }
-        let engine = |source: rusqlite::Error| OpenError::Engine {
-            path: path.to_owned(),
-            source: source.into(),
-        };
+        let engine = |source: rusqlite::Error| OpenError::engine(path, source);
         let no_thread = |error: std::io::Error| OpenError::NoThread {
             reason: error.to_string(),
         };

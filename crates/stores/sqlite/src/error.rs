@@ -4,7 +4,7 @@
 //! source of their `Error::Backend`, with whether a later try may succeed and whether the change
 //! was made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -81,6 +81,24 @@ pub enum OpenError {
         /// What happened.
         source: EngineError,
     },
+}
+
+impl OpenError {
+    /// What the engine said while it opened a file. Nothing that is asked then is wrong: if the
+    /// engine finds it so, the file is.
+    pub(crate) fn engine(path: &Path, source: rusqlite::Error) -> Self {
+        Self::Engine {
+            path: path.to_owned(),
+            source: match source.into() {
+                EngineError::Other(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::Unknown) =>
+                {
+                    EngineError::Corrupt(error)
+                }
+                error => error,
+            },
+        }
+    }
 }
 
 /// What the engine met while it read or wrote the file: the source of a store's `Error::Backend`.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, Row, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
 
 use crate::error::OpenError;
 
@@ -26,10 +26,7 @@ pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
 }
 
 fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), OpenError> {
-    let engine = |source: rusqlite::Error| OpenError::Engine {
-        path: path.to_owned(),
-        source: source.into(),
-    };
+    let engine = |source: rusqlite::Error| OpenError::engine(path, source);
     // Before anything is written: it may be the file of somebody else.
     check(connection, path, migrations)?;
     if connection.is_readonly("main").map_err(engine)? {
@@ -37,9 +34,7 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
             path: path.to_owned(),
         });
     }
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(engine)?;
+    let mode = keep_log(connection).map_err(engine)?;
     if mode != "wal" {
         return Err(OpenError::NoWriteAheadLog {
             path: path.to_owned(),
@@ -66,18 +61,34 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     transaction.commit().map_err(engine)
 }
 
+/// How often a connection that is told that the file is locked waits and sets up the log again.
+const LOG_TRIES: u32 = 100;
+
+/// Sets up the write-ahead log; gives the kind of journal that the file then has.
+///
+/// Of connections that do so at the same moment the engine refuses all but one at once, whatever
+/// the busy timeout is. They wait for that one by asking for the lock that it has.
+fn keep_log(connection: &Connection) -> Result<String, rusqlite::Error> {
+    let set = || connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+    for _ in 0..LOG_TRIES {
+        match set() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+            }
+            result => return result,
+        }
+    }
+    set()
+}
+
 /// The schema that the file has; 0 if it is empty.
 fn check(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<usize, OpenError> {
-    let number = |sql: &str| {
-        let value = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        value.map_err(|source| OpenError::Engine {
-            path: path.to_owned(),
-            source: source.into(),
-        })
-    };
-    let application_id = number("PRAGMA application_id")? as i32;
-    let found = number("PRAGMA user_version")?;
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    // In one statement, so that nobody makes the file ours between one answer and the next.
+    let sql = "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+         FROM pragma_application_id, pragma_user_version";
+    let numbers = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (application_id, found, tables): (i32, i64, i64) =
+        numbers.map_err(|source| OpenError::engine(path, source))?;
     if application_id == 0 && tables == 0 && found == 0 {
         return Ok(0);
     }
