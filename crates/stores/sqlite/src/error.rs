@@ -117,8 +117,13 @@ pub enum EngineError {
     /// The disk is full. Make room, and try again.
     #[error("the disk is full: make room, and try again ({0})")]
     Full(#[source] Arc<rusqlite::Error>),
-    /// The file or its folder cannot be written. Let the process write them.
-    #[error("the file cannot be written: let this process write the file and its folder ({0})")]
+    /// The file, one that the engine keeps beside it, or its folder cannot be written. Let the
+    /// process write them: whoever opened the file when it could not be written has left files
+    /// beside it with the same rights.
+    #[error(
+        "the file cannot be written: let this process write the file, those beside it (`-wal`, \
+         `-shm`) and its folder ({0})"
+    )]
     ReadOnly(#[source] Arc<rusqlite::Error>),
     /// The file, or one that the engine keeps beside it, cannot be opened. Make its folder, and let
     /// the process write the file and its folder; if too many files are open, a later try may
