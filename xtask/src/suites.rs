@@ -173,6 +173,13 @@ fn build(workspace: &Workspace, profile: &str) -> Result<Vec<Program>, Failure> 
 struct Message {
     executable: Option<PathBuf>,
     manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+/// What a line is about.
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
 }
 
 fn program(workspace: &Workspace, line: &str) -> Result<Option<Program>, Failure> {
@@ -180,6 +187,10 @@ fn program(workspace: &Workspace, line: &str) -> Result<Option<Program>, Failure
     let (Some(executable), Some(manifest)) = (message.executable, message.manifest_path) else {
         return Ok(None);
     };
+    // A program that a package has besides is built for its tests too.
+    if message.target.is_none_or(|target| target.name != PROGRAM) {
+        return Ok(None);
+    }
     let folder = manifest.parent().unwrap_or(Path::new("")).to_owned();
     let is_there = |package: &&cargo::Package| workspace.root.join(&package.folder) == folder;
     let package = workspace.packages.iter().find(is_there);
@@ -282,10 +293,10 @@ mod tests {
                  "manifest_path": "/p/crates/a/Cargo.toml"}]}"#,
         )
         .unwrap();
-        let built = |executable: &str| {
+        let built = |target: &str, executable: &str| {
             let line = format!(
                 r#"{{"reason": "compiler-artifact", "manifest_path": "/p/crates/a/Cargo.toml",
-                    "executable": {executable}}}"#
+                    "target": {{"name": "{target}"}}, "executable": {executable}}}"#
             );
             program(&workspace, &line).unwrap()
         };
@@ -294,8 +305,9 @@ mod tests {
             folder: "/p/crates/a".into(),
             executable: "/t/a".into(),
         };
-        assert_eq!(built(r#""/t/a""#), Some(expected));
-        assert_eq!(built("null"), None);
+        assert_eq!(built(PROGRAM, r#""/t/a""#), Some(expected));
+        assert_eq!(built("a-tool", r#""/t/a""#), None, "another program");
+        assert_eq!(built(PROGRAM, "null"), None);
         let finished = r#"{"reason": "build-finished", "success": true}"#;
         assert_eq!(program(&workspace, finished).unwrap(), None);
     }
