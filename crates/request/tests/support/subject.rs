@@ -16,7 +16,7 @@ pub trait Subject: Sized + Send + Sync + 'static {
 
     /// How many tasks make calls in histories that are checked as a whole. The longer calls take, the
     /// more of them overlap, and the more orders there are to look through.
-    const TASKS_OF_A_WHOLE: u64 = 16;
+    const TASKS_OF_A_WHOLE: u64 = 10;
 
     /// An empty store whose time is `clock`, and what has to live as long as it does.
     fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (Self::Store, Self)>;
