@@ -24,5 +24,6 @@ pub mod names;
 pub mod retry;
 pub mod sync;
 pub mod table;
+pub mod time;
 pub mod version;
 pub mod window;

@@ -7,6 +7,8 @@
 //!   or an index entry without its record.
 //! - Versions come from the table ([`Step::stamp`]), grow strictly over the whole table and are
 //!   never issued again, whatever the clock does and whatever is deleted.
+//! - A step and a snapshot have one time each ([`Step::now`], [`Table::read_now`]), judged against
+//!   what the table remembers at that moment ([`crate::time`]).
 //! - Every change that a record says it went through is in the table's log, in the order in which
 //!   the steps were made, until the record is removed.
 //! - [`Step::current`] is the optimistic lock: it gives the record only to a caller who has read
@@ -21,13 +23,15 @@ use std::fmt;
 use std::hash::Hash;
 use std::ops::{Bound, Deref};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::sync::RwLock;
-use crate::version::{Conflict, Version, VersionError, VersionSource};
+use crate::time::{CLOCK_TOLERANCE, ClockError, Now, Stamp, Timeline, Writer};
+use crate::version::{Conflict, Version};
 
 mod page;
 
@@ -59,6 +63,10 @@ pub trait Record: Send + Sync + 'static {
     fn changes(&self, change: &mut dyn FnMut(Version)) {
         change(self.version());
     }
+
+    /// Calls `key` with each key under which the record's id is still found once the record is
+    /// removed ([`View::holder`]). None, if not overridden.
+    fn outlasting(&self, _key: &mut dyn FnMut(Self::Key)) {}
 
     /// An id that no other is smaller than.
     fn least_id() -> Self::Id;
@@ -93,6 +101,16 @@ impl Rank {
     pub fn earliest_first(time: DateTime<Utc>) -> Self {
         Self(!Self::latest_first(time).0)
     }
+
+    /// What was written later comes first.
+    pub const fn newest_first(version: Version) -> Self {
+        Self(version.as_nanos())
+    }
+
+    /// What was written earlier comes first.
+    pub const fn oldest_first(version: Version) -> Self {
+        Self(!version.as_nanos())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +138,7 @@ type EntryOf<R> = Entry<<R as Record>::Key, <R as Record>::Id>;
 ///     fn id(&self) -> u64 { self.id }
 ///     fn version(&self) -> Version { self.written }
 ///     fn index(&self, entry: &mut dyn FnMut(&'static str, Rank)) {
-///         entry(self.by, Rank::latest_first(self.written.time()));
+///         entry(self.by, Rank::newest_first(self.written));
 ///     }
 ///     fn least_id() -> u64 { 0 }
 /// }
@@ -129,9 +147,9 @@ type EntryOf<R> = Entry<<R as Record>::Key, <R as Record>::Id>;
 /// let table = Table::new(clock);
 /// for id in [1, 2] {
 ///     table.write(|step| {
-///         let written = step.stamp()?;
+///         let written = step.stamp()?.version;
 ///         step.put(Note { id, by: "alice", written });
-///         Ok::<_, countersign_core::version::VersionError>(())
+///         Ok::<_, countersign_core::time::ClockError>(())
 ///     })?;
 /// }
 /// let newest: Vec<u64> = table.read(|view| view.scan("alice").map(|note| note.id).collect());
@@ -141,6 +159,7 @@ type EntryOf<R> = Entry<<R as Record>::Key, <R as Record>::Id>;
 pub struct Table<R: Record> {
     state: RwLock<View<R>>,
     clock: Arc<dyn Clock>,
+    tolerance: Duration,
 }
 
 /// The table as it is between two steps: records and indexes that agree.
@@ -148,7 +167,8 @@ pub struct View<R: Record> {
     records: HashMap<R::Id, Arc<R>>,
     index: BTreeSet<EntryOf<R>>,
     log: BTreeMap<Version, R::Id>,
-    versions: VersionSource,
+    outlasting: BTreeMap<R::Key, R::Id>,
+    timeline: Timeline,
 }
 
 impl<R: Record> Table<R> {
@@ -158,9 +178,21 @@ impl<R: Record> Table<R> {
             records: HashMap::new(),
             index: BTreeSet::new(),
             log: BTreeMap::new(),
-            versions: VersionSource::new(),
+            outlasting: BTreeMap::new(),
+            timeline: Timeline::new(),
         });
-        Self { state, clock }
+        Self {
+            state,
+            clock,
+            tolerance: CLOCK_TOLERANCE,
+        }
+    }
+
+    /// The same table with another tolerance: how far a reading of the clock may lie behind the
+    /// last before it is a correction.
+    #[must_use]
+    pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
+        Self { tolerance, ..self }
     }
 
     /// The record with this id.
@@ -171,6 +203,17 @@ impl<R: Record> Table<R> {
     /// Reads several things that agree with each other. `read` must not call this table.
     pub fn read<T>(&self, read: impl FnOnce(&View<R>) -> T) -> T {
         read(&self.state.read())
+    }
+
+    /// As [`Table::read`], with the time that it is for this snapshot.
+    pub fn read_now<T>(&self, read: impl FnOnce(&View<R>, &Now) -> T) -> T {
+        let state = self.state.read();
+        let now = self.now(&state.timeline);
+        read(&state, &now)
+    }
+
+    fn now(&self, timeline: &Timeline) -> Now {
+        timeline.now(self.clock.now(), Writer::ONLY, self.tolerance)
     }
 
     /// Makes one step: what `write` stages is done at once if it returns `Ok`, and dropped if it
@@ -185,16 +228,17 @@ impl<R: Record> Table<R> {
         let mut state = self.state.write();
         let mut step = Step {
             view: &state,
-            clock: &*self.clock,
-            versions: state.versions,
+            table: self,
+            now: None,
+            timeline: state.timeline,
             staged: Vec::new(),
         };
         let result = write(&mut step)?;
         let Step {
-            versions, staged, ..
+            timeline, staged, ..
         } = step;
         if !staged.is_empty() {
-            state.versions = versions;
+            state.timeline = timeline;
         }
         for (id, record) in staged {
             state.apply(id, record);
@@ -224,9 +268,16 @@ impl<R: Record> View<R> {
         self.records.is_empty()
     }
 
-    /// The last version that the table issued.
-    pub fn last_version(&self) -> Option<Version> {
-        self.versions.last()
+    /// What the table remembers of time.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The last record with this key, removed or not, of those that outlast their removal under
+    /// it ([`Record::outlasting`]).
+    pub fn holder(&self, key: &R::Key) -> Option<R::Id> {
+        let present = self.scan(key.clone()).next().map(|record| record.id());
+        present.or_else(|| self.outlasting.get(key).cloned())
     }
 
     /// The records with this key, highest rank first, then smallest id.
@@ -263,13 +314,26 @@ impl<R: Record> View<R> {
             .count()
     }
 
+    /// How many records with this key rank above `floor` and not above `highest`.
+    pub fn count_between(&self, key: R::Key, floor: Rank, highest: Rank) -> usize {
+        self.entries(key, highest)
+            .take_while(|entry| entry.rank.0 > floor)
+            .count()
+    }
+
+    /// The records with this key whose rank is `highest` or below, highest rank first.
+    pub fn scan_from(&self, key: R::Key, highest: Rank) -> impl Iterator<Item = &Arc<R>> {
+        self.entries(key, highest)
+            .filter_map(|entry| self.records.get(&entry.id))
+    }
+
     /// One page of the records with this key, highest rank first, then smallest id. The key's
-    /// ranks must be `Rank::latest_first` of the time that cursors are made from.
+    /// ranks must be `Rank::newest_first` of the version that cursors are made from.
     pub fn page(&self, key: R::Key, page: &Page<R::Id>) -> Listing<R, R::Id>
     where
         R::Id: Copy,
     {
-        let start = page.after.map(|cursor| Rank::latest_first(cursor.time));
+        let start = page.after.map(|cursor| cursor.descending());
         let mut entries = self
             .entries(key, start.unwrap_or(Rank(i64::MAX)))
             .skip_while(|entry| {
@@ -288,8 +352,10 @@ impl<R: Record> View<R> {
             last = Some(entry);
         }
         if let (Some(_), Some(entry)) = (entries.peek(), last) {
-            let time = DateTime::from_timestamp_nanos(entry.rank.0.0);
-            listing.next = Some(Cursor { time, id: entry.id });
+            listing.next = Some(Cursor {
+                place: entry.rank.0.0,
+                id: entry.id,
+            });
         }
         listing
     }
@@ -318,7 +384,7 @@ impl<R: Record> View<R> {
             if *id != record.id() {
                 return Err(format!("record {:?} is kept under id {id:?}", record.id()));
             }
-            if Some(record.version()) > self.versions.last() {
+            if Some(record.version()) > self.timeline.version() {
                 return Err(format!("record {id:?} has a version that was never issued"));
             }
             entries_of(&**record, &mut |entry| {
@@ -359,6 +425,7 @@ impl<R: Record> View<R> {
             records,
             index,
             log,
+            outlasting,
             ..
         } = self;
         let (mut added, mut logged) = (BTreeSet::new(), Vec::new());
@@ -368,6 +435,7 @@ impl<R: Record> View<R> {
             });
             logged = changes_of(&**record);
         }
+        let is_removed = record.is_none();
         let before = match record {
             Some(record) => records.insert(id.clone(), record),
             None => records.remove(&id),
@@ -390,6 +458,11 @@ impl<R: Record> View<R> {
                     index.remove(&entry);
                 }
             });
+            if is_removed {
+                before.outlasting(&mut |key| {
+                    outlasting.insert(key, id.clone());
+                });
+            }
         }
         index.extend(added);
     }
@@ -415,18 +488,28 @@ fn entries_of<R: Record>(record: &R, each: &mut dyn FnMut(EntryOf<R>)) {
 /// One step on a table. Reads (through [`View`]) see the table before the step.
 pub struct Step<'a, R: Record> {
     view: &'a View<R>,
-    clock: &'a dyn Clock,
-    versions: VersionSource,
+    table: &'a Table<R>,
+    now: Option<Now>,
+    timeline: Timeline,
     staged: Vec<(R::Id, Option<Arc<R>>)>,
 }
 
 impl<R: Record> Step<'_, R> {
-    /// Issues a version: `max(clock, last + 1 ns)`. It is used up only if the step succeeds.
+    /// What time it is for this step: the same however often it is asked.
+    pub fn now(&mut self) -> Now {
+        let Self {
+            now, table, view, ..
+        } = self;
+        *now.get_or_insert_with(|| table.now(&view.timeline))
+    }
+
+    /// Issues a version, and says what time it is. It is used up only if the step succeeds.
     ///
     /// # Errors
-    /// [`VersionError`] if the clock stands outside what a version can hold.
-    pub fn stamp(&mut self) -> Result<Version, VersionError> {
-        self.versions.next(self.clock.now())
+    /// [`ClockError::Exhausted`] if there is no version left.
+    pub fn stamp(&mut self) -> Result<Stamp, ClockError> {
+        let now = self.now();
+        self.timeline.stamp(&now)
     }
 
     /// The record with this id, if it is at version `expected`: the optimistic lock.
@@ -446,7 +529,7 @@ impl<R: Record> Step<'_, R> {
     /// version must be a stamp of this step.
     pub fn put(&mut self, record: R) -> Arc<R> {
         debug_assert!(
-            Some(record.version()) > self.view.last_version(),
+            Some(record.version()) > self.view.timeline.version(),
             "a record is written with a version that this step did not issue"
         );
         let record = Arc::new(record);

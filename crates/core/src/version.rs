@@ -2,9 +2,9 @@
 //!
 //! A record's `updated_at` is its version. [`Version`] is that time in nanoseconds, as an opaque
 //! value that is only ever compared for equality (the optimistic lock) or order (which came
-//! first). Versions are issued by [`VersionSource`], one for each store.
+//! first). Versions are issued by the store's [`Timeline`](crate::time::Timeline).
 //!
-//! Invariant: a source issues strictly increasing versions, whatever its clock does.
+//! Invariant: a version is no evidence of what time it is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,6 +49,14 @@ impl Version {
     /// The version as nanoseconds since 1970. For engines that store it as a 64-bit integer.
     pub const fn as_nanos(self) -> i64 {
         self.0
+    }
+
+    /// The next version; none after the last there is.
+    pub(crate) const fn checked_next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(nanos) => Some(Self(nanos)),
+            None => None,
+        }
     }
 
     /// The version of `nanos` nanoseconds since 1970. For engines that store it so.
@@ -97,12 +105,6 @@ pub enum VersionError {
         /// The time that was given.
         time: DateTime<Utc>,
     },
-    /// Versions are used up: the largest has been issued, because the clock once stood at its end.
-    #[error("no version is left after `{last}`: the store's clock has run to its end")]
-    Exhausted {
-        /// The last version issued.
-        last: Version,
-    },
     /// The text is not an RFC 3339 time.
     #[error("`{text}` is not a version: write an RFC 3339 time such as `2026-03-02T09:00:00Z`")]
     NotATime {
@@ -131,61 +133,6 @@ pub struct Conflict {
     pub actual: Version,
 }
 
-/// Issues versions: each is `max(clock, last + 1 ns)`.
-///
-/// ```
-/// use countersign_core::version::VersionSource;
-///
-/// let mut source = VersionSource::new();
-/// let now = "2026-03-02T09:00:00Z".parse()?;
-/// let first = source.next(now)?;
-/// let second = source.next(now)?;
-/// assert_eq!(first.time(), now);
-/// assert!(second > first);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct VersionSource {
-    last: Option<Version>,
-}
-
-impl VersionSource {
-    /// A source that has issued nothing.
-    pub const fn new() -> Self {
-        Self { last: None }
-    }
-
-    /// A source that goes on after `last`. For engines that keep the floor.
-    pub const fn after(last: Version) -> Self {
-        Self { last: Some(last) }
-    }
-
-    /// The last version issued.
-    pub const fn last(&self) -> Option<Version> {
-        self.last
-    }
-
-    /// Issues the next version; `now` is what the clock shows.
-    ///
-    /// # Errors
-    /// [`VersionError::OutOfRange`] or [`VersionError::Exhausted`]; nothing is issued then.
-    pub fn next(&mut self, now: DateTime<Utc>) -> Result<Version, VersionError> {
-        let clock = Version::of(now)?;
-        let next = match self.last {
-            None => clock,
-            Some(last) => {
-                let floor = last
-                    .0
-                    .checked_add(1)
-                    .ok_or(VersionError::Exhausted { last })?;
-                Version(clock.0.max(floor))
-            }
-        };
-        self.last = Some(next);
-        Ok(next)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,35 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn versions_grow_with_a_clock_that_stands_still_or_steps_back() {
-        let mut source = VersionSource::new();
-        let issued: Vec<i64> = [10, 10, 5, 11, 12, 13, i64::MIN, 100]
-            .into_iter()
-            .map(|now| source.next(at(now)).unwrap().as_nanos())
-            .collect();
-        assert_eq!(issued, [10, 11, 12, 13, 14, 15, 16, 100]);
-    }
-
-    #[test]
-    fn the_last_version_is_the_end_and_says_so() {
-        let mut source = VersionSource::new();
-        let last = source.next(at(i64::MAX)).unwrap();
-        assert_eq!(source.next(at(0)), Err(VersionError::Exhausted { last }));
-        assert_eq!(
-            source.last(),
-            Some(last),
-            "a failed call must not move the source"
-        );
-    }
-
-    #[test]
     fn times_that_do_not_fit_are_refused() {
         let time = DateTime::<Utc>::MAX_UTC;
         assert_eq!(Version::of(time), Err(VersionError::OutOfRange { time }));
         assert!(Version::of(at(i64::MAX)).is_ok());
-        let mut source = VersionSource::new();
-        assert!(source.next(time).is_err());
-        assert_eq!(source.last(), None);
     }
 
     #[test]

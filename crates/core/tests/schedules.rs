@@ -10,7 +10,8 @@ use chrono::DateTime;
 use countersign_core::clock::ManualClock;
 use countersign_core::sync::schedule::{Schedule, together};
 use countersign_core::table::{LockError, Rank, Record, Table, View};
-use countersign_core::version::{Version, VersionError};
+use countersign_core::time::ClockError;
+use countersign_core::version::Version;
 
 /// A counter that is painted in one of two colours, which are its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Record for Item {
     }
 
     fn index(&self, entry: &mut dyn FnMut(u64, Rank)) {
-        entry(self.count % 2, Rank::latest_first(self.written.time()));
+        entry(self.count % 2, Rank::newest_first(self.written));
     }
 
     fn least_id() -> u64 {
@@ -43,9 +44,9 @@ impl Record for Item {
 
 fn put(table: &Table<Item>, id: u64, count: u64) -> Version {
     let result = table.write(|step| {
-        let written = step.stamp()?;
+        let written = step.stamp()?.version;
         step.put(Item { id, count, written });
-        Ok::<_, VersionError>(written)
+        Ok::<_, ClockError>(written)
     });
     result.unwrap()
 }
@@ -56,7 +57,7 @@ fn raise(table: &Table<Item>) -> Version {
         let read = table.get(&0).unwrap();
         let result = table.write(|step| {
             step.current(&0, read.written)?;
-            let written = step.stamp().unwrap();
+            let written = step.stamp().unwrap().version;
             step.put(Item {
                 count: read.count + 1,
                 written,
@@ -129,7 +130,7 @@ fn table_mixed() {
         assert_eq!(table.get(&0).unwrap().count, 8, "a raise was lost");
         table.read(|view| {
             assert_eq!(view.len(), 5);
-            assert_eq!(view.last_version(), issued.last().copied());
+            assert_eq!(view.timeline().version(), issued.last().copied());
         });
         table.read(View::audit).unwrap();
     });

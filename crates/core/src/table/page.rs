@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Rank;
 use crate::version::Version;
 
 /// Which part of a list is wanted.
@@ -63,35 +64,60 @@ impl<I> Default for Page<I> {
     }
 }
 
-/// A place in a list that is ordered by creation time, newest first, then id.
+/// A place in a list: what the list is ordered by, a version or a time, then the id.
 ///
 /// Shown and parsed as text, so that it can travel through a host's own interface.
 ///
 /// ```
 /// use countersign_core::table::Cursor;
 ///
-/// let cursor = Cursor { time: "2026-03-02T09:00:00Z".parse()?, id: 7_u64 };
+/// let cursor = Cursor { place: 1_772_442_000_000_000_000, id: 7_u64 };
 /// let text = cursor.to_string();
-/// assert_eq!(text, "2026-03-02T09:00:00.000000000Z,7");
+/// assert_eq!(text, "1772442000000000000,7");
 /// assert_eq!(text.parse::<Cursor<u64>>()?, cursor);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cursor<I> {
-    /// When the last record of the page before was created.
-    pub time: DateTime<Utc>,
+    /// Where the last record of the page before stands: nanoseconds of a version or of a time, as
+    /// the list says. Only for the list that gave it.
+    pub place: i64,
     /// The id of that record.
     pub id: I,
 }
 
+impl<I> Cursor<I> {
+    /// A place in a list that is ordered by versions.
+    pub const fn at_version(version: Version, id: I) -> Self {
+        Self {
+            place: version.as_nanos(),
+            id,
+        }
+    }
+
+    /// A place in a list that is ordered by times; those outside 1678 to 2261 are at the nearer
+    /// end.
+    pub fn at_time(time: DateTime<Utc>, id: I) -> Self {
+        Self {
+            place: Rank::latest_first(time).0,
+            id,
+        }
+    }
+
+    /// The rank of the place in a list that begins with the latest.
+    pub const fn descending(&self) -> Rank {
+        Rank(self.place)
+    }
+
+    /// The rank of the place in a list that begins with the earliest.
+    pub const fn ascending(&self) -> Rank {
+        Rank(!self.place)
+    }
+}
+
 impl<I: fmt::Display> fmt::Display for Cursor<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{},{}",
-            self.time.format("%Y-%m-%dT%H:%M:%S%.9fZ"),
-            self.id
-        )
+        write!(f, "{},{}", self.place, self.id)
     }
 }
 
@@ -100,10 +126,12 @@ impl<I: FromStr> FromStr for Cursor<I> {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (time, id) = text.split_once(',')?;
-            let time = time.parse::<Version>().ok()?.time();
+            let (place, id) = text.split_once(',')?;
+            let number: i64 = place.parse().ok()?;
+            // In one spelling only.
+            (number.to_string() == place).then_some(())?;
             Some(Self {
-                time,
+                place: number,
                 id: id.parse().ok()?,
             })
         };

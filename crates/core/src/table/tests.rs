@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::time::{EARLIEST, LATEST};
 
 #[derive(Debug, Clone, PartialEq)]
 struct Item {
@@ -28,8 +29,14 @@ impl Record for Item {
     }
 
     fn index(&self, entry: &mut dyn FnMut(&'static str, Rank)) {
-        entry(self.colour, Rank::latest_first(self.created.time()));
-        entry("any", Rank::earliest_first(self.written.time()));
+        entry(self.colour, Rank::newest_first(self.created));
+        entry("any", Rank::oldest_first(self.written));
+    }
+
+    fn outlasting(&self, key: &mut dyn FnMut(&'static str)) {
+        if self.id == 7 {
+            key("used-7");
+        }
     }
 
     fn least_id() -> u64 {
@@ -45,7 +52,7 @@ fn table() -> (Arc<ManualClock>, Table<Item>) {
 fn put(table: &Table<Item>, id: u64, colour: &'static str) -> Version {
     table
         .write(|step| {
-            let written = step.stamp()?;
+            let written = step.stamp()?.version;
             let created = step.get(&id).map_or(written, |item| item.created);
             step.put(Item {
                 id,
@@ -53,7 +60,7 @@ fn put(table: &Table<Item>, id: u64, colour: &'static str) -> Version {
                 created,
                 written,
             });
-            Ok::<_, VersionError>(written)
+            Ok::<_, ClockError>(written)
         })
         .unwrap()
 }
@@ -80,7 +87,7 @@ fn a_scan_goes_on_after_a_place_whether_or_not_a_record_is_there() {
     let (_, table) = table();
     let versions = [5, 1, 9, 7].map(|id| put(&table, id, "red"));
     let after = |place: usize, id: u64| -> Vec<u64> {
-        let rank = Rank::earliest_first(versions[place].time());
+        let rank = Rank::oldest_first(versions[place]);
         table.read(|view| {
             view.scan_after("any", rank, id)
                 .map(|item| item.id)
@@ -142,9 +149,9 @@ fn the_log_has_every_change_in_the_order_of_the_steps_until_the_record_is_remove
     let write = |id| {
         let step = |step: &mut Step<'_, Remembering>| {
             let mut versions = step.get(&id).map_or(Vec::new(), |old| old.versions.clone());
-            versions.push(step.stamp()?);
+            versions.push(step.stamp()?.version);
             step.put(Remembering { id, versions });
-            Ok::<_, VersionError>(())
+            Ok::<_, ClockError>(())
         };
         table.write(step).unwrap();
     };
@@ -168,7 +175,7 @@ fn the_log_has_every_change_in_the_order_of_the_steps_until_the_record_is_remove
     assert_eq!(log(Some(4)), []);
     let remove = |step: &mut Step<'_, Remembering>| {
         step.remove(7);
-        Ok::<_, VersionError>(())
+        Ok::<_, ClockError>(())
     };
     table.write(remove).unwrap();
     write(9);
@@ -196,7 +203,7 @@ fn a_failed_step_changes_nothing() {
     let (_, table) = table();
     let before = put(&table, 1, "red");
     let result = table.write(|step| {
-        let written = step.stamp().unwrap();
+        let written = step.stamp().unwrap().version;
         step.put(Item {
             id: 1,
             colour: "blue",
@@ -217,7 +224,7 @@ fn a_failed_step_changes_nothing() {
     assert_eq!(table.get(&2), None);
     assert_eq!(ids(&table, "blue"), [0; 0]);
     assert_eq!(
-        table.read(View::last_version),
+        table.read(|view| view.timeline().version()),
         Some(before),
         "the stamp was not used up"
     );
@@ -280,7 +287,7 @@ fn a_step_may_stamp_more_than_once() {
     let (_, table) = table();
     let stamps = table
         .write(|step| {
-            let stamps = [step.stamp()?, step.stamp()?];
+            let stamps = [step.stamp()?.version, step.stamp()?.version];
             for (id, written) in [(1, stamps[0]), (2, stamps[1])] {
                 step.put(Item {
                     id,
@@ -289,26 +296,73 @@ fn a_step_may_stamp_more_than_once() {
                     written,
                 });
             }
-            Ok::<_, VersionError>(stamps)
+            Ok::<_, ClockError>(stamps)
         })
         .unwrap();
     assert!(stamps[0] < stamps[1]);
-    assert_eq!(table.read(View::last_version), Some(stamps[1]));
+    assert_eq!(
+        table.read(|view| view.timeline().version()),
+        Some(stamps[1])
+    );
 }
 
 #[test]
-fn a_clock_out_of_range_is_an_error_and_changes_nothing() {
-    #[derive(Debug)]
-    struct Far;
-    impl Clock for Far {
+fn a_reading_that_is_no_time_leaves_a_version_to_issue_and_grants_nothing() {
+    let clock = Arc::new(ManualClock::at(EARLIEST));
+    let table: Table<Item> = Table::new(clock.clone());
+    let first = put(&table, 1, "red");
+    for reading in [
+        EARLIEST - Duration::from_nanos(1),
+        LATEST + Duration::from_nanos(1),
+        DateTime::<Utc>::MAX_UTC,
+    ] {
+        clock.set(reading);
+        let now = table.read_now(|_, now| *now);
+        assert!(now.granting().is_err(), "{reading}");
+        assert_eq!(now.at(), EARLIEST, "the last time stands");
+        assert!(put(&table, 2, "red").as_nanos() < first.as_nanos() + 10);
+    }
+    for reading in [EARLIEST, LATEST] {
+        clock.set(reading);
+        assert_eq!(table.read_now(|_, now| now.granting()), Ok(()));
+    }
+}
+
+#[test]
+fn a_step_has_one_time_however_often_it_is_asked() {
+    #[derive(Debug, Default)]
+    struct Running(std::sync::atomic::AtomicI64);
+    impl Clock for Running {
         fn now(&self) -> DateTime<Utc> {
-            DateTime::<Utc>::MAX_UTC
+            let reading = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            EARLIEST + Duration::from_secs(reading.unsigned_abs())
         }
     }
-    let table: Table<Item> = Table::new(Arc::new(Far));
-    let result = table.write(|step| step.stamp().map(drop));
-    assert!(matches!(result, Err(VersionError::OutOfRange { .. })));
-    assert!(table.read(View::is_empty));
+    let table: Table<Item> = Table::new(Arc::new(Running::default()));
+    let times = table.write(|step| {
+        let times = [step.now(), step.stamp()?.now, step.now(), step.stamp()?.now];
+        Ok::<_, ClockError>(times.map(|now| now.at()))
+    });
+    assert_eq!(times.unwrap(), [EARLIEST; 4]);
+}
+
+#[test]
+fn a_removed_record_is_still_found_by_what_outlasts_it() {
+    let (_, table) = table();
+    assert_eq!(table.read(|view| view.holder(&"used-7")), None);
+    put(&table, 7, "red");
+    assert_eq!(table.read(|view| view.holder(&"red")), Some(7));
+    for _ in 0..2 {
+        table
+            .write(|step| {
+                step.remove(7);
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        assert_eq!(table.read(|view| view.holder(&"used-7")), Some(7));
+        assert_eq!(table.read(|view| view.holder(&"red")), None);
+        table.read(View::audit).unwrap();
+    }
 }
 
 #[test]
@@ -401,8 +455,11 @@ fn cursors_are_parsed_strictly() {
         "",
         ",",
         "7",
-        "2026-03-02T09:00:00Z",
-        "2026-03-02T09:00:00Z,",
+        "7,",
+        "07,7",
+        "+7,7",
+        " 7,7",
+        "9223372036854775808,7",
         "x,7",
     ] {
         assert!(

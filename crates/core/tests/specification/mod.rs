@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use countersign_core::clock::ManualClock;
 use countersign_core::sync::history::Specification;
 use countersign_core::table::{LockError, Rank, Record, Table};
-use countersign_core::version::{Version, VersionError};
+use countersign_core::time::ClockError;
+use countersign_core::version::Version;
 
 pub const START: i64 = 1_000;
 
@@ -51,7 +52,7 @@ impl Record for Item {
     }
 
     fn index(&self, entry: &mut dyn FnMut(u8, Rank)) {
-        entry(self.colour, Rank::latest_first(self.written.time()));
+        entry(self.colour, Rank::newest_first(self.written));
     }
 
     fn changes(&self, change: &mut dyn FnMut(Version)) {
@@ -117,8 +118,8 @@ impl From<LockError> for Answer {
     }
 }
 
-impl From<VersionError> for Answer {
-    fn from(error: VersionError) -> Self {
+impl From<ClockError> for Answer {
+    fn from(error: ClockError) -> Self {
         panic!("{error}")
     }
 }
@@ -126,7 +127,7 @@ impl From<VersionError> for Answer {
 fn update(table: &Table<Item>, id: u8, expected: Version, colour: u8) -> Answer {
     let result = table.write(|step| {
         let before = step.current(&id, expected)?;
-        let written = step.stamp()?;
+        let written = step.stamp()?.version;
         let item = step.put(Item::after(Some(&before), id, colour, written));
         Ok::<_, Answer>((*item).clone())
     });
@@ -141,7 +142,7 @@ pub fn call(store: &Store, call: &Call) -> Answer {
                 if step.get(&id).is_some() {
                     return Err(Answer::Taken);
                 }
-                let written = step.stamp()?;
+                let written = step.stamp()?.version;
                 Ok((*step.put(Item::after(None, id, 0, written))).clone())
             });
             result.map_or_else(|error| error, |item| Answer::Item(Some(item)))

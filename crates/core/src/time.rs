@@ -1,0 +1,481 @@
+//! The rules of time: what a store makes of its clock's readings, and how records are judged by them.
+//!
+//! Two things that look like one are kept apart. A [`Version`] orders: it grows strictly, whatever
+//! the clock does, and says nothing about what time it is. `at` is the clock's reading of a step:
+//! rules judge by it, and each entry of a history keeps both.
+//!
+//! What always holds:
+//!
+//! - Within the tolerance of a store's last `at`, time stands still rather than running backwards.
+//! - A reading further behind is a [`Correction`]: the clock was ahead and has been set right. It
+//!   changes no record. What is *dated ahead*, later than the step that looks at it, is judged
+//!   otherwise, and only while it is ([`Now::moment`], [`Now::in_force`]).
+//! - A reading before [`EARLIEST`] or after [`LATEST`] is never a time and never a correction:
+//!   nothing is granted by it, and what ends access works as at the last `at`.
+//! - A version is always left to issue: no reading after [`LATEST`] becomes one.
+//!
+//! What is not here: the clock itself ([`crate::clock`]), and what the rules are that judge.
+//!
+//! Invariant: everything here is a pure function of a reading and of what the store remembers.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use thiserror::Error;
+
+use crate::version::Version;
+
+/// No store of this release can have been written earlier (2026-01-01): a clock that shows an
+/// earlier time has lost it.
+pub const EARLIEST: DateTime<Utc> = DateTime::from_timestamp_nanos(1_767_225_600_000_000_000);
+
+/// A clock that shows a later time (after 2200-01-01) is wrong.
+pub const LATEST: DateTime<Utc> = DateTime::from_timestamp_nanos(7_258_118_400_000_000_000);
+
+/// How far a reading may lie behind the last before it is a correction, unless set otherwise.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// How long a correction has to stand until what is dated ahead of it has ended for good, and how
+/// long nothing is deleted after a jump.
+pub const SETTLING_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// The longest step forward between two steps of a store after which deletion goes on at once.
+pub const JUMP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who wrote: an id for each opening of a store. A store with one writer has [`Writer::ONLY`].
+///
+/// ```
+/// use countersign_core::time::Writer;
+///
+/// assert_eq!(Writer::ONLY, Writer::from_bits(0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Writer(u64);
+
+impl Writer {
+    /// The writer of a store that has no other.
+    pub const ONLY: Self = Self(0);
+
+    /// The writer with this id. For engines that several may open.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The id.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// A clock that was ahead and has been set right: the store's last step before it was at `from`,
+/// the step that found it at `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Correction {
+    /// The version that the correction has in the store's order. What has a smaller one was
+    /// written before it.
+    pub version: Version,
+    /// The last `at` before.
+    pub from: DateTime<Utc>,
+    /// The reading that was right.
+    pub to: DateTime<Utc>,
+    /// The latest `at` that any step before had: nothing is dated later.
+    pub latest: DateTime<Utc>,
+    /// Whose reading it was that is right.
+    pub by: Writer,
+    /// Whose reading it was that is wrong.
+    pub of: Writer,
+}
+
+/// What a store remembers of time: the last version and the last `at`, who wrote it, the last
+/// correction and the last jump.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_core::time::{CLOCK_TOLERANCE, Timeline, Writer};
+///
+/// let nine = "2026-03-02T09:00:00Z".parse()?;
+/// let in_2030 = "2030-01-01T00:00:00Z".parse()?;
+/// let mut timeline = Timeline::new();
+/// let now = timeline.now(in_2030, Writer::ONLY, CLOCK_TOLERANCE);
+/// let ahead = timeline.stamp(&now)?;
+/// // The clock has been set right: rules judge by its reading, and versions go on.
+/// let now = timeline.now(nine, Writer::ONLY, CLOCK_TOLERANCE);
+/// let right = timeline.stamp(&now)?;
+/// assert_eq!(right.now.at(), nine);
+/// assert!(right.version > ahead.version && right.now.is_ahead(in_2030));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeline {
+    version: Option<Version>,
+    last: Option<(DateTime<Utc>, Writer)>,
+    correction: Option<Correction>,
+    jumped_at: Option<DateTime<Utc>>,
+}
+
+impl Timeline {
+    /// Of a store in which nothing has been written.
+    pub const fn new() -> Self {
+        Self {
+            version: None,
+            last: None,
+            correction: None,
+            jumped_at: None,
+        }
+    }
+
+    /// Of a store whose last step had this version and `at`. For engines that keep them.
+    #[must_use]
+    pub const fn after(version: Version, at: DateTime<Utc>, writer: Writer) -> Self {
+        Self {
+            version: Some(version),
+            last: Some((at, writer)),
+            correction: None,
+            jumped_at: None,
+        }
+    }
+
+    /// The same with its last correction. For engines that keep it.
+    #[must_use]
+    pub const fn with_correction(self, correction: Option<Correction>) -> Self {
+        Self { correction, ..self }
+    }
+
+    /// The same with the `at` of the last step that came more than [`JUMP`] after the one before.
+    #[must_use]
+    pub const fn with_jump(self, jumped_at: Option<DateTime<Utc>>) -> Self {
+        Self { jumped_at, ..self }
+    }
+
+    /// The last version issued.
+    pub const fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// The `at` of the last step.
+    pub fn last_at(&self) -> Option<DateTime<Utc>> {
+        self.last.map(|(at, _)| at)
+    }
+
+    /// The last correction.
+    pub const fn correction(&self) -> Option<Correction> {
+        self.correction
+    }
+
+    /// The `at` of the last step that came more than [`JUMP`] after the one before it.
+    pub const fn jumped_at(&self) -> Option<DateTime<Utc>> {
+        self.jumped_at
+    }
+
+    /// The same for a writer whose clock has been seen to step back since: that its readings were
+    /// corrected no longer counts against it.
+    #[must_use]
+    pub fn trusting(self, writer: Writer) -> Self {
+        let correction = self.correction.map(|correction| Correction {
+            of: if correction.of == writer {
+                correction.by
+            } else {
+                correction.of
+            },
+            ..correction
+        });
+        Self { correction, ..self }
+    }
+
+    /// How far versions are ahead of a reading: zero where the clock leads.
+    pub fn versions_ahead_of(&self, reading: DateTime<Utc>) -> Duration {
+        let reading = reading.timestamp_nanos_opt().unwrap_or(i64::MAX);
+        let version = self.version.map_or(i64::MIN, Version::as_nanos);
+        let nanos = i128::from(version) - i128::from(reading);
+        Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+    }
+
+    /// What time it is for `writer`, whose clock shows `reading`. It remembers nothing:
+    /// [`Timeline::stamp`] does.
+    pub fn now(&self, reading: DateTime<Utc>, writer: Writer, tolerance: Duration) -> Now {
+        let mut now = Now {
+            at: reading,
+            reading,
+            writer,
+            tolerance,
+            correction: self.correction,
+            jumped_at: self.jumped_at,
+            corrects: false,
+            doubt: None,
+        };
+        if !(EARLIEST..=LATEST).contains(&reading) {
+            now.doubt = Some(ClockError::Implausible { reading });
+            now.at = self.last_at().unwrap_or(EARLIEST);
+            return now;
+        }
+        let Some((last, last_writer)) = self.last else {
+            return now;
+        };
+        let is_corrected = |correction: Correction| {
+            correction.of == writer && correction.by != writer && reading > later(last, tolerance)
+        };
+        if self.correction.is_some_and(is_corrected) {
+            now.doubt = Some(ClockError::Corrected { reading, last });
+            now.at = last;
+        } else if reading >= last {
+            if reading > later(last, JUMP) {
+                now.jumped_at = Some(reading);
+            }
+        } else if reading >= earlier(last, tolerance) {
+            now.at = last;
+        } else {
+            let latest = self
+                .correction
+                .map_or(last, |before| before.latest.max(last));
+            now.corrects = true;
+            now.correction = Some(Correction {
+                version: self
+                    .version
+                    .and_then(Version::checked_next)
+                    .unwrap_or(Version::from_nanos(i64::MAX)),
+                from: last,
+                to: reading,
+                latest,
+                by: writer,
+                of: last_writer,
+            });
+        }
+        now
+    }
+
+    /// Issues the next version to a step at `now`, and remembers the step. A step that is not made
+    /// must leave the store's timeline as it was.
+    ///
+    /// - The version is `max(reading, last + 1 ns)`; after a reading that is no time, `last + 1 ns`.
+    /// - The first version of a step that corrects the clock is the correction's; the step gets
+    ///   the one after it.
+    ///
+    /// # Errors
+    /// [`ClockError::Exhausted`] if the last version there is has been issued; nothing is
+    /// remembered then.
+    pub fn stamp(&mut self, now: &Now) -> Result<Stamp, ClockError> {
+        let mut next = *self;
+        if now.corrects && next.correction != now.correction {
+            next.version = now.correction.map(|correction| correction.version);
+            next.correction = now.correction;
+        }
+        let floor = match next.version {
+            None => None,
+            Some(last) => Some(last.checked_next().ok_or(ClockError::Exhausted { last })?),
+        };
+        // A reading that is too late orders nothing: a version is left, and others are not outrun.
+        let orders = now.doubt.is_none() || now.reading < EARLIEST;
+        let reading = now.reading.timestamp_nanos_opt().filter(|_| orders);
+        let reading = Version::from_nanos(reading.unwrap_or(0));
+        let version = floor.map_or(reading, |floor| floor.max(reading));
+        next.version = Some(version);
+        next.last = Some((now.at, now.writer));
+        next.jumped_at = now.jumped_at;
+        *self = next;
+        Ok(Stamp { version, now: *now })
+    }
+}
+
+/// What a step writes its entries with.
+///
+/// ```
+/// use countersign_core::time::Stamp;
+///
+/// let stamp = Stamp::at("2026-03-02T09:00:00Z".parse()?);
+/// assert_eq!(stamp.now.at().to_rfc3339(), "2026-03-02T09:00:00+00:00");
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The version of what is written.
+    pub version: Version,
+    /// What time it is for the step.
+    pub now: Now,
+}
+
+impl Stamp {
+    /// A stamp of a store whose clock was never corrected and whose last version is earlier.
+    pub fn at(at: DateTime<Utc>) -> Self {
+        Self {
+            version: Version::from_nanos(at.timestamp_nanos_opt().unwrap_or(i64::MAX)),
+            now: Now::at_given(at),
+        }
+    }
+}
+
+/// What time it is, for one step or one snapshot.
+///
+/// ```
+/// use countersign_core::time::Now;
+///
+/// let nine = "2026-03-02T09:00:00Z".parse()?;
+/// let ten = "2026-03-02T10:00:00Z".parse()?;
+/// let now = Now::at_given(nine);
+/// assert!(now.is_ahead(ten) && !now.is_ahead(nine));
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    at: DateTime<Utc>,
+    reading: DateTime<Utc>,
+    writer: Writer,
+    tolerance: Duration,
+    correction: Option<Correction>,
+    jumped_at: Option<DateTime<Utc>>,
+    /// Whether `correction` is made by the step itself.
+    corrects: bool,
+    doubt: Option<ClockError>,
+}
+
+impl Now {
+    /// A time that somebody names: for audit, and for rules that are tried by themselves. It
+    /// knows of no correction.
+    pub const fn at_given(at: DateTime<Utc>) -> Self {
+        Self {
+            at,
+            reading: at,
+            writer: Writer::ONLY,
+            tolerance: CLOCK_TOLERANCE,
+            correction: None,
+            jumped_at: None,
+            corrects: false,
+            doubt: None,
+        }
+    }
+
+    /// What rules judge by.
+    pub const fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
+    /// How far another clock may be ahead of this one without being wrong.
+    pub const fn tolerance(&self) -> Duration {
+        self.tolerance
+    }
+
+    /// The last correction; the one that this step makes, if it makes one.
+    pub const fn correction(&self) -> Option<Correction> {
+        self.correction
+    }
+
+    /// The correction that this step makes by being made.
+    pub const fn makes_correction(&self) -> Option<Correction> {
+        if self.corrects { self.correction } else { None }
+    }
+
+    /// Who reads.
+    pub const fn writer(&self) -> Writer {
+        self.writer
+    }
+
+    /// Whether the time is good enough to grant anything by it.
+    ///
+    /// # Errors
+    /// [`ClockError`] if the reading cannot be a time, or if another writer has corrected it.
+    /// What ends access does not ask.
+    pub const fn granting(&self) -> Result<(), ClockError> {
+        match self.doubt {
+            None => Ok(()),
+            Some(doubt) => Err(doubt),
+        }
+    }
+
+    /// Whether something of this `at` is dated ahead.
+    pub fn is_ahead(&self, dated: DateTime<Utc>) -> bool {
+        dated > self.at
+    }
+
+    /// Whether anything can be dated ahead at all.
+    pub fn some_is_ahead(&self) -> bool {
+        self.correction
+            .is_some_and(|correction| self.at < correction.latest)
+    }
+
+    /// When something of this `at` counts as done, for counts, pauses, quotas and retention: then,
+    /// or at the last correction while it is dated ahead.
+    pub fn moment(&self, dated: DateTime<Utc>) -> DateTime<Utc> {
+        match self.correction {
+            Some(correction) if self.is_ahead(dated) => correction.to,
+            _ => dated,
+        }
+    }
+
+    /// Whether access that began at `from`, in a step of this version, has ended for good because
+    /// it was granted while the clock was ahead: it is dated ahead, and the correction has stood
+    /// for [`SETTLING_TIME`].
+    pub fn is_void(&self, from: DateTime<Utc>, version: Version) -> bool {
+        self.correction.is_some_and(|correction| {
+            let settled = later(correction.to, SETTLING_TIME);
+            version < correction.version && from > settled && self.at >= settled
+        })
+    }
+
+    /// Whether access from `from`, begun in a step of this version, until `until` is in force.
+    pub fn in_force(&self, from: DateTime<Utc>, version: Version, until: DateTime<Utc>) -> bool {
+        from <= self.at && self.at < until && !self.is_void(from, version)
+    }
+
+    /// From when on something may be deleted, if that is not now: [`SETTLING_TIME`] after a jump,
+    /// since a clock that is ahead makes everything look old.
+    pub fn deletes_from(&self) -> Option<DateTime<Utc>> {
+        let settled = later(self.jumped_at?, SETTLING_TIME);
+        (self.at < settled).then_some(settled)
+    }
+}
+
+impl From<DateTime<Utc>> for Now {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self::at_given(at)
+    }
+}
+
+/// Why nothing is granted by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ClockError {
+    /// The reading cannot be a time. Set the clock right; what ends access works meanwhile.
+    #[error(
+        "the clock shows `{reading}`, and no time before `{EARLIEST}` or after `{LATEST}` can be \
+         right: set the clock"
+    )]
+    Implausible {
+        /// What the clock shows.
+        reading: DateTime<Utc>,
+    },
+    /// Another writer of the store has corrected this one's clock. Set the slower or the faster
+    /// clock right; which of them is wrong the store cannot know.
+    #[error(
+        "the clock shows `{reading}`, and another writer has corrected it to `{last}`: set the \
+         clock that is wrong, or open the store again if this one is right"
+    )]
+    Corrected {
+        /// What the clock shows.
+        reading: DateTime<Utc>,
+        /// The store's last `at`.
+        last: DateTime<Utc>,
+    },
+    /// Versions are used up: the largest has been issued.
+    #[error("no version is left after `{last}`")]
+    Exhausted {
+        /// The last version issued.
+        last: Version,
+    },
+}
+
+/// Adds a length to a time; stops at the latest time there is.
+pub fn later(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(length)
+        .ok()
+        .and_then(|length| time.checked_add_signed(length))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Takes a length from a time; stops at the earliest time there is.
+pub fn earlier(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(length)
+        .ok()
+        .and_then(|length| time.checked_sub_signed(length))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+#[cfg(test)]
+mod tests;
