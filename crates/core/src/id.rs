@@ -180,6 +180,9 @@ macro_rules! define_id {
             /// The smallest id.
             pub const MIN: Self = Self(0);
 
+            /// The id that no other is greater than.
+            pub const MAX: Self = Self(u64::MAX);
+
             /// Takes a new id from a random source.
             ///
             /// # Errors

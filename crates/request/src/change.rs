@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile, check_length};
-use countersign_core::version::Version;
+use countersign_core::time::{Now, Stamp};
 
 use crate::approval_policy::ApprovalPolicy;
 use crate::history::{Action, Actor, HistoryEntry};
@@ -54,6 +53,7 @@ enum Wanted {
     Revoke(Person, Terms),
     Release(Person),
     Expire,
+    EndVoid,
     Note(Person),
 }
 
@@ -116,6 +116,12 @@ impl Change {
         Self::new(Wanted::Expire, None)
     }
 
+    /// The access was granted while the clock was ahead, and the correction has stood long enough
+    /// ([`Request::is_void`]): it ends for good.
+    pub fn end_void() -> Self {
+        Self::new(Wanted::EndVoid, None)
+    }
+
     /// `by` writes a note, whatever the status; the history keeps every note.
     pub fn note(by: &Person, text: &str) -> Self {
         Self::new(Wanted::Note(by.clone()), Some(text))
@@ -159,6 +165,7 @@ impl Change {
             Wanted::Revoke(person, _) => action == Action::Revoked && by(person),
             Wanted::Release(person) => action == Action::Released && by(person),
             Wanted::Expire => action == Action::Expired,
+            Wanted::EndVoid => action == Action::Ended,
             Wanted::Note(person) => action == Action::Noted && by(person),
         };
         same && self.reason == entry.reason
@@ -174,18 +181,20 @@ impl Change {
             Wanted::Revoke(..) => Some(Status::Revoked),
             Wanted::Release(_) => Some(Status::Released),
             Wanted::Expire => Some(Status::Expired),
+            Wanted::EndVoid => Some(Status::Ended),
             Wanted::Note(_) => None,
         }
     }
 }
 
 impl Request {
-    /// The request as it is after `change`, made at version `at`. The request itself stays as it
+    /// The request as it is after `change`, made with `stamp`. The request itself stays as it
     /// is. For implementations of [`Store`](crate::Store), which call it inside their atomic step.
     ///
     /// # Errors
-    /// [`Rejection::InvalidTransition`], then [`Rejection::Refused`].
-    pub fn apply(&self, change: &Change, at: Version) -> Result<Request, Rejection> {
+    /// [`Rejection::InvalidTransition`], then [`Rejection::Clock`] if the change would grant, then
+    /// [`Rejection::Refused`].
+    pub fn apply(&self, change: &Change, stamp: Stamp) -> Result<Request, Rejection> {
         if let Some(to) = change.target() {
             if !self.status.can_become(to) {
                 return Err(Rejection::InvalidTransition {
@@ -194,11 +203,13 @@ impl Request {
                 });
             }
         }
+        if change.target() == Some(Status::Approved) {
+            stamp.now.granting()?;
+        }
         if let Some(reason) = &change.reason {
             check_length(reason, 1, MAX_REASON_CHARACTERS).map_err(Refusal::Reason)?;
         }
-        let now = at.time();
-        let (action, actor) = self.permit(&change.wanted, now)?;
+        let (action, actor) = self.permit(&change.wanted, &stamp.now)?;
         let mut after = self.clone();
         after.take(Arc::new(HistoryEntry {
             action,
@@ -206,20 +217,21 @@ impl Request {
             reason: change.reason.clone(),
             operation: change.operation,
             from: Some(self.updated_at),
-            to: at,
+            to: stamp.version,
+            at: stamp.now.at(),
         }));
         Ok(after)
     }
 
     /// Who does what, if the rules permit it at `now`.
-    fn permit(&self, wanted: &Wanted, now: DateTime<Utc>) -> Result<(Action, Actor), Refusal> {
+    fn permit(&self, wanted: &Wanted, now: &Now) -> Result<(Action, Actor), Refusal> {
         match wanted {
             Wanted::Approve(by, terms) => {
                 if by.same_person(&self.requester) {
                     return Err(Refusal::OwnRequest { person: by.clone() });
                 }
                 let rule = terms.rule_naming(self, by)?;
-                self.in_time(now)?;
+                self.can_be_approved(now)?;
                 if self.approved_by(by) {
                     return Err(Refusal::AlreadyApproved { person: by.clone() });
                 }
@@ -234,9 +246,10 @@ impl Request {
             }
             Wanted::ApproveByRule(terms) => {
                 let rule = terms.rule_for(&self.profile)?;
-                self.in_time(now)?;
+                self.can_be_approved(now)?;
                 self.is_what_is_demanded_by(rule)?;
-                let holds = |auto: &AutoApproval| auto.holds(&self.requester, self.duration, now);
+                let holds =
+                    |auto: &AutoApproval| auto.holds(&self.requester, self.duration, now.at());
                 if !rule.auto_approval().is_some_and(holds) {
                     return Err(Refusal::NotAutomatic {
                         rule: rule.shared_name(),
@@ -261,21 +274,31 @@ impl Request {
                         rule: rule.shared_name(),
                     });
                 }
-                self.gives_access(now)?;
+                self.is_not_over(now)?;
                 Ok((Action::Revoked, Actor::Person(by.clone())))
             }
             Wanted::Release(by) => {
                 self.asked_for_by(by)?;
-                self.gives_access(now)?;
+                self.is_not_over(now)?;
                 Ok((Action::Released, Actor::Person(by.clone())))
             }
             Wanted::Expire => {
-                if now < self.decide_by {
+                if !self.is_due(now) {
                     return Err(Refusal::NotDue {
                         decide_by: self.decide_by,
                     });
                 }
-                Ok((Action::Expired, Actor::Time))
+                let actor = match now.is_ahead(self.created_at) {
+                    true => Actor::Clock,
+                    false => Actor::Time,
+                };
+                Ok((Action::Expired, actor))
+            }
+            Wanted::EndVoid => {
+                if !self.is_void(now) {
+                    return Err(Refusal::NotVoid);
+                }
+                Ok((Action::Ended, Actor::Clock))
             }
             Wanted::Note(by) => {
                 if self.history.len() >= MAX_HISTORY_ENTRIES {
@@ -309,15 +332,26 @@ impl Request {
         Ok(())
     }
 
-    fn gives_access(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
+    /// Whatever gives access now or may later can be taken back, whoever granted it and when.
+    fn is_not_over(&self, now: &Now) -> Result<(), Refusal> {
         match self.access_until {
-            Some(until) if now >= until => Err(Refusal::AccessOver { until }),
+            Some(until) if now.at() >= until => Err(Refusal::AccessOver { until }),
             _ => Ok(()),
         }
     }
 
-    fn in_time(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
-        if now >= self.decide_by {
+    fn can_be_approved(&self, now: &Now) -> Result<(), Refusal> {
+        if now.is_ahead(self.created_at) {
+            return Err(Refusal::DatedAhead {
+                created_at: self.created_at,
+                at: now.at(),
+            });
+        }
+        self.in_time(now)
+    }
+
+    fn in_time(&self, now: &Now) -> Result<(), Refusal> {
+        if now.at() >= self.decide_by {
             return Err(Refusal::TooLate {
                 decide_by: self.decide_by,
             });

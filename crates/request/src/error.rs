@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use countersign_core::id::{OperationId, RandomError};
-use countersign_core::version::{Conflict, VersionError};
+use countersign_core::time::ClockError;
+use countersign_core::version::Conflict;
 use thiserror::Error;
 
 use crate::limits::ValidationError;
@@ -79,9 +80,17 @@ pub enum Error {
         /// When it ended.
         ended_at: DateTime<Utc>,
     },
-    /// The clock stands where no version can be made. Set it right.
+    /// Nothing is granted by the clock as it stands. Set it right; what ends access works
+    /// meanwhile.
     #[error(transparent)]
-    Clock(#[from] VersionError),
+    Clock(#[from] ClockError),
+    /// The clock went forward by more than a day between two steps. Nothing is deleted for an
+    /// hour, since a clock that is ahead makes everything look old. Try again then.
+    #[error("the clock went forward by more than a day: nothing is deleted before `{until}`")]
+    ClockJumped {
+        /// The first moment at which something is deleted again.
+        until: DateTime<Utc>,
+    },
     /// No id could be minted. Try again.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -104,6 +113,7 @@ impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
         match rejection {
             Rejection::InvalidTransition { from, to } => Error::InvalidTransition { from, to },
+            Rejection::Clock(error) => Error::Clock(error),
             Rejection::Refused(refusal) => Error::Refused(refusal),
         }
     }

@@ -7,15 +7,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use countersign_core::grant::GrantedBy;
 use countersign_core::id::OperationId;
 use countersign_core::names::Person;
+use countersign_core::time::later;
 use countersign_core::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
 use crate::error::Error;
-use crate::record::{Approval, Draft, Request, RequestId, later};
+use crate::record::{Approval, Draft, Request, RequestId};
 use crate::transition::Status;
 
 /// One change of a request.
@@ -34,8 +36,10 @@ pub struct HistoryEntry {
     /// The version before; none at creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Version>,
-    /// The version after, which is also when.
+    /// The version after.
     pub to: Version,
+    /// When, by the store's clock: what the rules judged it by.
+    pub at: DateTime<Utc>,
 }
 
 /// What was done to a request.
@@ -58,6 +62,8 @@ pub enum Action {
     Revoked,
     /// The requester gave the access back.
     Released,
+    /// The access was granted while the clock was ahead, and the clock has been corrected.
+    Ended,
     /// Somebody wrote a note.
     Noted,
 }
@@ -81,6 +87,7 @@ impl Action {
             Action::Cancelled => Some(Status::Cancelled),
             Action::Revoked => Some(Status::Revoked),
             Action::Released => Some(Status::Released),
+            Action::Ended => Some(Status::Ended),
         }
     }
 }
@@ -95,6 +102,8 @@ pub enum Actor {
     Rule(Arc<str>),
     /// Time: a deadline passed.
     Time,
+    /// The clock: it was ahead, and has been corrected.
+    Clock,
 }
 
 impl fmt::Display for Actor {
@@ -103,6 +112,7 @@ impl fmt::Display for Actor {
             Actor::Person(person) => write!(f, "{person}"),
             Actor::Rule(rule) => write!(f, "rule `{rule}`"),
             Actor::Time => f.write_str("time"),
+            Actor::Clock => f.write_str("the clock"),
         }
     }
 }
@@ -110,8 +120,7 @@ impl fmt::Display for Actor {
 impl Request {
     /// The request as it was when it had this version; none if it never had it.
     ///
-    /// Equal to what the call that made the version returned. (Of an approval that was stored
-    /// before [`Request::approvals`] was kept, that list holds more.)
+    /// Equal to what the call that made the version returned.
     ///
     /// ```
     /// # use countersign_request::*;
@@ -133,6 +142,7 @@ impl Request {
             ticket: self.ticket.clone(),
             policy: self.policy,
             ends_with_policy: self.ends_with_policy,
+            created: self.created,
             created_at: self.created_at,
             decide_by: self.decide_by,
             status: Status::Pending,
@@ -163,7 +173,7 @@ impl Request {
 
     /// Adds an entry to the history, with all that follows from it.
     pub(crate) fn take(&mut self, entry: Arc<HistoryEntry>) {
-        let at = entry.to.time();
+        let at = entry.at;
         if let Some(status) = entry.action.status() {
             self.status = status;
         }
@@ -172,6 +182,7 @@ impl Request {
                 let approval = granted_by(&entry.actor).map(|by| Approval {
                     by,
                     at,
+                    version: entry.to,
                     reason: entry.reason.clone(),
                 });
                 self.approvals.extend(approval.clone());
@@ -195,12 +206,12 @@ impl Request {
     }
 }
 
-/// Who or what an approval came from. Time approves nothing.
+/// Who or what an approval came from. Neither time nor the clock approves anything.
 fn granted_by(actor: &Actor) -> Option<GrantedBy> {
     match actor {
         Actor::Person(person) => Some(GrantedBy::Person(person.clone())),
         Actor::Rule(rule) => Some(GrantedBy::Rule(Arc::clone(rule))),
-        Actor::Time => None,
+        Actor::Time | Actor::Clock => None,
     }
 }
 

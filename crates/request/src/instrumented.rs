@@ -35,8 +35,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Ticks;
 use countersign_core::future::BoxFuture;
-use countersign_core::grant::PolicyDigest;
+use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::names::{Person, Profile};
+use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::change::Change;
@@ -61,6 +62,10 @@ pub enum Method {
     List,
     /// [`Store::find_grant`].
     FindGrant,
+    /// [`Store::access_at`].
+    AccessAt,
+    /// [`Store::now`].
+    Now,
     /// [`Store::due`].
     Due,
     /// [`Store::waiting`].
@@ -75,13 +80,15 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of the trait.
-    pub const ALL: [Method; 11] = [
+    pub const ALL: [Method; 13] = [
         Method::Create,
         Method::Get,
         Method::Update,
         Method::Delete,
         Method::List,
         Method::FindGrant,
+        Method::AccessAt,
+        Method::Now,
         Method::Due,
         Method::Waiting,
         Method::Open,
@@ -190,7 +197,9 @@ pub struct Instrumented<S> {
     update: Gauge,
     delete: Gauge,
     list: Gauge,
+    now: Gauge,
     find_grant: Gauge,
+    access_at: Gauge,
     due: Gauge,
     waiting: Gauge,
     open: Gauge,
@@ -210,7 +219,9 @@ impl<S> Instrumented<S> {
             update: Gauge::default(),
             delete: Gauge::default(),
             list: Gauge::default(),
+            now: Gauge::default(),
             find_grant: Gauge::default(),
+            access_at: Gauge::default(),
             due: Gauge::default(),
             waiting: Gauge::default(),
             open: Gauge::default(),
@@ -266,7 +277,9 @@ impl<S> Instrumented<S> {
             Method::Update => &self.update,
             Method::Delete => &self.delete,
             Method::List => &self.list,
+            Method::Now => &self.now,
             Method::FindGrant => &self.find_grant,
+            Method::AccessAt => &self.access_at,
             Method::Due => &self.due,
             Method::Waiting => &self.waiting,
             Method::Open => &self.open,
@@ -357,23 +370,32 @@ impl<S: Store> Store for Instrumented<S> {
         person: &'a Person,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
-        at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         Box::pin(async move {
-            self.measure(
-                Method::FindGrant,
-                self.store.find_grant(person, profile, policy, at),
-            )
-            .await
+            let call = self.store.find_grant(person, profile, policy);
+            self.measure(Method::FindGrant, call).await
         })
     }
 
-    fn due(
-        &self,
+    fn access_at<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(async move { self.measure(Method::Due, self.store.due(at, limit)).await })
+    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
+        Box::pin(async move {
+            let call = self.store.access_at(person, profile, policy, at);
+            self.measure(Method::AccessAt, call).await
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(async move { self.measure(Method::Now, self.store.now()).await })
+    }
+
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move { self.measure(Method::Due, self.store.due(limit)).await })
     }
 
     fn waiting<'a>(
@@ -387,14 +409,9 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
         Box::pin(async move {
-            self.measure(Method::Open, self.store.open(person, at, page))
+            self.measure(Method::Open, self.store.open(person, page))
                 .await
         })
     }

@@ -76,7 +76,7 @@ pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
 pub use limits::{Limits, ValidationError};
 pub use lint::{Finding, FindingKind, RulePlace};
-pub use memory::{InMemory, InMemorySync};
+pub use memory::{Health, InMemory, InMemorySync};
 pub use record::{Approval, Draft, Request, RequestId};
 pub use refusal::{Refusal, Rejection};
 pub use rule::{ApprovalGroup, ApprovalRule, AutoApproval};
@@ -93,7 +93,8 @@ pub use countersign_core::id::{
 };
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
-pub use countersign_core::version::{Conflict, Version, VersionError, VersionSource};
+pub use countersign_core::time::{ClockError, Correction, Now, Stamp};
+pub use countersign_core::version::{Conflict, Version, VersionError};
 
 /// A place in a list of requests; see [`countersign_core::table::Cursor`].
 pub type Cursor = countersign_core::table::Cursor<RequestId>;

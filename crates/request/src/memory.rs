@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
-use countersign_core::grant::PolicyDigest;
+use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::table::{LockError, Rank, Record, Table, View};
+use countersign_core::time::{Correction, Now};
 use countersign_core::version::Version;
 
 use crate::change::Change;
@@ -61,7 +63,7 @@ impl Record for Request {
     }
 
     fn index(&self, entry: &mut dyn FnMut(Key, Rank)) {
-        let created = Rank::latest_first(self.created_at);
+        let created = Rank::newest_first(self.created);
         entry(Key::Requester(self.requester.clone()), created);
         entry(Key::Profile(self.profile.clone()), created);
         entry(Key::Status(self.status), created);
@@ -80,7 +82,7 @@ impl Record for Request {
                 entry(Key::Deadline, Rank::earliest_first(self.decide_by));
                 let open = Rank::latest_first(self.decide_by);
                 entry(Key::Open(self.requester.clone()), open);
-                let oldest_first = Rank::earliest_first(self.created_at);
+                let oldest_first = Rank::oldest_first(self.created);
                 entry(Key::Waiting(None), oldest_first);
                 entry(Key::Waiting(Some(self.profile.clone())), oldest_first);
             }
@@ -151,6 +153,23 @@ impl InMemory {
         }
     }
 
+    /// The same store with another tolerance: how far a reading of the clock may lie behind the
+    /// last before the clock counts as corrected. 60 seconds unless set.
+    #[must_use]
+    pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
+        let table = self.table.with_clock_tolerance(tolerance);
+        Self { table, ..self }
+    }
+
+    /// How far the store's versions are ahead of its clock, and the last correction of the clock.
+    pub fn health(&self) -> Health {
+        let reading = self.table.clock().now();
+        self.table.read(|view| Health {
+            versions_ahead: view.timeline().versions_ahead_of(reading),
+            correction: view.timeline().correction(),
+        })
+    }
+
     /// The same calls without futures.
     pub fn sync(&self) -> InMemorySync<'_> {
         InMemorySync { store: self }
@@ -163,6 +182,24 @@ impl InMemory {
     pub fn audit(&self) -> Result<(), String> {
         self.table.read(|view| view.audit())
     }
+}
+
+/// How a store's clock and its versions stand to each other, for an alarm.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use countersign_request::{InMemory, SystemClock};
+///
+/// let health = InMemory::new(Arc::new(SystemClock)).health();
+/// assert_eq!((health.versions_ahead, health.correction), (Duration::ZERO, None));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// How far the last version is ahead of the clock: more than the clock's tolerance after a
+    /// clock that was ahead. It harms nothing, and says how far ahead that was.
+    pub versions_ahead: Duration,
+    /// The last time that the clock was found to have been ahead.
+    pub correction: Option<Correction>,
 }
 
 /// The calls of [`Store`] without futures, on an [`InMemory`] store. Each keeps the contract of
@@ -185,8 +222,8 @@ impl InMemorySync<'_> {
             if step.get(&draft.id).is_some() {
                 return Err(Error::AlreadyExists { id: draft.id });
             }
-            let at = step.stamp()?;
-            Ok(step.put(Request::create(draft, &self.store.limits, terms, at)?))
+            let stamp = step.stamp()?;
+            Ok(step.put(Request::create(draft, &self.store.limits, terms, stamp)?))
         })
     }
 
@@ -216,8 +253,8 @@ impl InMemorySync<'_> {
                 LockError::NotFound => Error::NotFound { id },
                 LockError::Conflict(conflict) => Error::Conflict(conflict),
             })?;
-            let at = step.stamp()?;
-            Ok(step.put(current.apply(change, at)?))
+            let stamp = step.stamp()?;
+            Ok(step.put(current.apply(change, stamp)?))
         })
     }
 
@@ -234,19 +271,9 @@ impl InMemorySync<'_> {
             let Some(request) = step.get(&id).cloned() else {
                 return Ok(false);
             };
-            let status = request.status;
-            if !request.is_terminal(step.stamp()?.time()) {
-                return Err(Error::NotTerminal { id, status });
-            }
-            match (ended_before, request.ended_at()) {
-                (Some(before), Some(ended_at)) if ended_at >= before => {
-                    Err(Error::Retained { id, ended_at })
-                }
-                _ => {
-                    step.remove(id);
-                    Ok(true)
-                }
-            }
+            request.check_deletion(&step.stamp()?.now, ended_before)?;
+            step.remove(id);
+            Ok(true)
         })
     }
 
@@ -263,6 +290,14 @@ impl InMemorySync<'_> {
         Ok(self.store.table.read(|view| view.page(key, &page)))
     }
 
+    /// See [`Store::now`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn now(&self) -> Result<Now, Error> {
+        Ok(self.store.table.read_now(|_, now| *now))
+    }
+
     /// See [`Store::find_grant`].
     ///
     /// # Errors
@@ -272,30 +307,48 @@ impl InMemorySync<'_> {
         person: &Person,
         profile: &Profile,
         policy: Option<PolicyDigest>,
+    ) -> Result<Option<Grant>, Error> {
+        self.store.table.read_now(|view, now| {
+            now.granting()?;
+            let found = longest(view, person, profile, policy, now);
+            Ok(found.and_then(|request| request.grant(*now)))
+        })
+    }
+
+    /// See [`Store::access_at`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn access_at(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> Result<Option<Arc<Request>>, Error> {
-        let floor = Rank::latest_first(at);
-        let key = |policy| Key::Access(person.clone(), profile.clone(), policy);
-        Ok(self.store.table.read(|view| {
-            let longest = |policy| view.scan_above(key(policy), floor).next();
-            let pinned = policy.and_then(|policy| longest(Some(policy)));
-            let both = longest(None).into_iter().chain(pinned);
-            both.max_by_key(|request| request.access_until).cloned()
-        }))
+        let now = Now::at_given(at);
+        let read = |view: &View<Request>| longest(view, person, profile, policy, &now).cloned();
+        Ok(self.store.table.read(read))
     }
 
     /// See [`Store::due`].
     ///
     /// # Errors
     /// As there.
-    pub fn due(&self, at: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
+    pub fn due(&self, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
         let limit = Page::first(limit).effective_limit();
-        Ok(self.store.table.read(|view| {
-            view.scan(Key::Deadline)
-                .take_while(|request| request.decide_by <= at)
-                .take(limit)
-                .cloned()
-                .collect()
+        Ok(self.store.table.read_now(|view, now| {
+            let passed = view
+                .scan(Key::Deadline)
+                .take_while(|request| request.decide_by <= now.at());
+            // What is dated ahead has its deadline, or the end of its access, still to come.
+            let rest = Rank::earliest_first(now.at());
+            let ahead = [Key::Deadline, Key::Ended]
+                .into_iter()
+                .filter(|_| now.correction().is_some())
+                .flat_map(|key| view.scan_after(key, rest, RequestId::MAX))
+                .filter(|request| request.is_due(now) || request.is_void(now));
+            passed.chain(ahead).take(limit).cloned().collect()
         }))
     }
 
@@ -308,10 +361,7 @@ impl InMemorySync<'_> {
         profiles: Option<&BTreeSet<Profile>>,
         page: Page,
     ) -> Result<Listing, Error> {
-        let place = |request: &Request| Cursor {
-            time: request.created_at,
-            id: request.id,
-        };
+        let place = |request: &Request| Cursor::at_version(request.created, request.id);
         let keys: Vec<_> = match profiles {
             None => vec![Key::Waiting(None)],
             Some(profiles) => profiles
@@ -322,7 +372,7 @@ impl InMemorySync<'_> {
         Ok(self.store.table.read(|view| {
             let mut sources: Vec<_> = keys
                 .into_iter()
-                .map(|key| rest(view, key, page.after.as_ref(), Rank::earliest_first))
+                .map(|key| rest(view, key, page.after.as_ref(), Cursor::ascending))
                 .collect();
             // The next of each source, oldest first; no request is in two of them.
             let mut heads = BTreeMap::new();
@@ -343,15 +393,13 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn open(&self, person: &Person, at: DateTime<Utc>, page: Page) -> Result<Listing, Error> {
-        let place = |request: &Request| Cursor {
-            time: ends_at(request),
-            id: request.id,
-        };
+    pub fn open(&self, person: &Person, page: Page) -> Result<Listing, Error> {
+        let place = |request: &Request| Cursor::at_time(ends_at(request), request.id);
         let key = Key::Open(person.clone());
-        Ok(self.store.table.read(|view| {
-            let open = rest(view, key, page.after.as_ref(), Rank::latest_first)
-                .take_while(|request| ends_at(request) > at);
+        Ok(self.store.table.read_now(|view, now| {
+            let open = rest(view, key, page.after.as_ref(), Cursor::descending)
+                .take_while(|request| ends_at(request) > now.at())
+                .filter(|request| request.is_open(now));
             listing(open, page, place)
         }))
     }
@@ -362,12 +410,17 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn ended(&self, time: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
         let limit = Page::first(limit).effective_limit();
-        let key = Key::Ended;
         let floor = Rank::earliest_first(time);
-        Ok(self
-            .store
-            .table
-            .read(|view| view.scan_above(key, floor).take(limit).cloned().collect()))
+        Ok(self.store.table.read_now(|view, now| {
+            let before = |request: &&Arc<Request>| request.ended_before(time, now);
+            let ended = view.scan_above(Key::Ended, floor).filter(before);
+            // What is dated ahead ended at the correction.
+            let ahead = view
+                .scan_from(Key::Ended, floor)
+                .take_while(|_| now.some_is_ahead())
+                .filter(before);
+            ended.chain(ahead).take(limit).cloned().collect()
+        }))
     }
 
     /// See [`Store::changes_since`].
@@ -401,21 +454,40 @@ fn done_before(view: &View<Request>, operation: Option<OperationId>) -> Option<&
     view.scan(Key::Operation(operation?)).next()
 }
 
+/// The request whose access is in force and lasts longest, of those that hold under the policy.
+fn longest<'a>(
+    view: &'a View<Request>,
+    person: &Person,
+    profile: &Profile,
+    policy: Option<PolicyDigest>,
+    now: &Now,
+) -> Option<&'a Arc<Request>> {
+    let floor = Rank::latest_first(now.at());
+    let longest = |policy| {
+        let key = Key::Access(person.clone(), profile.clone(), policy);
+        view.scan_above(key, floor)
+            .find(|request| request.gives_access(now))
+    };
+    let pinned = policy.and_then(|policy| longest(Some(policy)));
+    let both = longest(None).into_iter().chain(pinned);
+    both.max_by_key(|request| request.access_until)
+}
+
 /// When what is open is over, unless it is decided or ended before.
 fn ends_at(request: &Request) -> DateTime<Utc> {
     request.access_until.unwrap_or(request.decide_by)
 }
 
-/// The requests with this key after a cursor, whose time `rank` ranks as the key's entries are.
+/// The requests with this key after a cursor, whose place `rank` ranks as the key's entries are.
 fn rest<'a>(
     view: &'a View<Request>,
     key: Key,
     after: Option<&Cursor>,
-    rank: fn(DateTime<Utc>) -> Rank,
+    rank: fn(&Cursor) -> Rank,
 ) -> Box<dyn Iterator<Item = &'a Arc<Request>> + 'a> {
     match after {
         None => Box::new(view.scan(key)),
-        Some(cursor) => Box::new(view.scan_after(key, rank(cursor.time), cursor.id)),
+        Some(cursor) => Box::new(view.scan_after(key, rank(cursor), cursor.id)),
     }
 }
 
@@ -467,22 +539,31 @@ impl Store for InMemory {
         Box::pin(async move { self.sync().list(filter, page) })
     }
 
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(async move { self.sync().now() })
+    }
+
     fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        Box::pin(async move { self.sync().find_grant(person, profile, policy) })
+    }
+
+    fn access_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        Box::pin(async move { self.sync().find_grant(person, profile, policy, at) })
+        Box::pin(async move { self.sync().access_at(person, profile, policy, at) })
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(async move { self.sync().due(at, limit) })
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move { self.sync().due(limit) })
     }
 
     fn waiting<'a>(
@@ -493,13 +574,8 @@ impl Store for InMemory {
         Box::pin(async move { self.sync().waiting(profiles, page) })
     }
 
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
-        Box::pin(async move { self.sync().open(person, at, page) })
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        Box::pin(async move { self.sync().open(person, page) })
     }
 
     fn ended(

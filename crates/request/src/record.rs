@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy, PolicyDigest};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
+use countersign_core::time::{Now, Stamp, later};
 use countersign_core::version::Version;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ countersign_core::define_id! {
 /// One person's request for one profile.
 ///
 /// Invariants that every store keeps: `id`, `requester`, `profile`, `duration`, `justification`,
-/// `ticket`, `policy`, `ends_with_policy`, `created_at` and `decide_by` never change; the status of a terminal request never
+/// `ticket`, `policy`, `ends_with_policy`, `created`, `created_at` and `decide_by` never change; the status of a terminal request never
 /// changes; `updated_at` grows with every change; `history` begins with the creation and gains one
 /// entry a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,7 +63,9 @@ pub struct Request {
     /// Whether its access ends when that policy changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends_with_policy: bool,
-    /// When it was created: the version that it had then, as a time.
+    /// The version that it was created with: its place in lists. No other request ever has it.
+    pub created: Version,
+    /// When it was created, by the store's clock.
     pub created_at: DateTime<Utc>,
     /// The first moment at which it can no longer be decided.
     pub decide_by: DateTime<Utc>,
@@ -80,28 +83,30 @@ pub struct Request {
     /// The last note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Arc<str>>,
-    /// The version: when it was last changed, made unique by the store.
+    /// The version: it grows with every change, over the whole store.
     pub updated_at: Version,
     /// Everything that happened to it, oldest first.
     pub history: Vec<Arc<HistoryEntry>>,
 }
 
 impl Request {
-    /// The request that `draft` becomes when a store creates it at `at`, under the terms of its
+    /// The request that `draft` becomes when a store creates it with `stamp`, under the terms of its
     /// profile: pending, to be decided within [`Limits::decision_window`] or, if that is shorter,
     /// what the rule says. For implementations of [`Store`](crate::Store).
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a field of the draft is outside its limits; then [`Error::Refused`],
-    /// as [`Terms::check`] says.
+    /// [`Error::Invalid`] if a field of the draft is outside its limits; then [`Error::Clock`] if
+    /// nothing can be granted by the clock; then [`Error::Refused`], as [`Terms::check`] says.
     pub fn create(
         draft: &Draft,
         limits: &Limits,
         terms: &Terms,
-        at: Version,
+        stamp: Stamp,
     ) -> Result<Self, Error> {
         limits.check_draft(draft)?;
-        terms.check(draft, at.time())?;
+        stamp.now.granting()?;
+        let at = stamp.now.at();
+        terms.check(draft, at)?;
         let rule = terms.rule();
         let window = rule.and_then(|rule| rule.decide_within());
         let window = window.map_or(limits.decision_window, |rule| {
@@ -113,7 +118,8 @@ impl Request {
             reason: None,
             operation: draft.operation,
             from: None,
-            to: at,
+            to: stamp.version,
+            at,
         };
         Ok(Self {
             id: draft.id,
@@ -124,19 +130,24 @@ impl Request {
             ticket: draft.ticket.as_deref().map(Arc::from),
             policy: draft.policy,
             ends_with_policy: rule.is_some_and(|rule| rule.ends_with_policy()),
-            created_at: at.time(),
-            decide_by: later(at.time(), window),
+            created: stamp.version,
+            created_at: at,
+            decide_by: later(at, window),
             status: Status::Pending,
             approvals: Vec::new(),
             approval: None,
             access_until: None,
             note: None,
-            updated_at: at,
+            updated_at: stamp.version,
             history: vec![Arc::new(created)],
         })
     }
 
-    /// The access that the request gives at `at`: none unless it is approved and not over.
+    /// The access that the request gives `now`: none unless it is approved and its access has
+    /// begun, is not over, and was not granted while the clock was ahead.
+    ///
+    /// A store's [`find_grant`](crate::Store::find_grant) asks with the store's own time. With a
+    /// time of somebody else's this is for audit: nothing may be granted by it.
     ///
     /// ```
     /// # use countersign_request::*;
@@ -146,10 +157,10 @@ impl Request {
     /// }
     /// # }
     /// ```
-    pub fn grant(&self, at: DateTime<Utc>) -> Option<Grant> {
+    pub fn grant(&self, now: impl Into<Now>) -> Option<Grant> {
         let until = self.access_until?;
         let approval = self.approval.as_ref()?;
-        (self.status == Status::Approved && at < until).then(|| Grant {
+        self.gives_access(&now.into()).then(|| Grant {
             kind: GrantKind::Approval,
             person: self.requester.clone(),
             profile: self.profile.clone(),
@@ -177,16 +188,93 @@ impl Request {
     }
 
     /// Whether nothing can change the status any more: it is denied, expired, cancelled, revoked
-    /// or released, or approved with its access over at `at`. Only such a request can be deleted.
-    pub fn is_terminal(&self, at: DateTime<Utc>) -> bool {
+    /// released or ended, or approved with its access over `now`. Only such a request can be
+    /// deleted.
+    pub fn is_terminal(&self, now: impl Into<Now>) -> bool {
         match self.status {
             Status::Pending => false,
-            Status::Approved => self.access_until.is_none_or(|until| at >= until),
+            Status::Approved => {
+                let now = now.into();
+                self.access_until.is_none_or(|until| now.at() >= until) || self.is_void(&now)
+            }
             Status::Denied
             | Status::Expired
             | Status::Cancelled
             | Status::Revoked
-            | Status::Released => true,
+            | Status::Released
+            | Status::Ended => true,
+        }
+    }
+
+    /// Whether its access is in force.
+    pub(crate) fn gives_access(&self, now: &Now) -> bool {
+        match (self.status, &self.approval, self.access_until) {
+            (Status::Approved, Some(approval), Some(until)) => {
+                now.in_force(approval.at, approval.version, until)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether its access was granted while the clock was ahead, and has ended for good by that,
+    /// marked or not.
+    pub fn is_void(&self, now: &Now) -> bool {
+        let granted = self.approval.as_ref();
+        self.status == Status::Approved
+            && granted.is_some_and(|approval| now.is_void(approval.at, approval.version))
+    }
+
+    /// Whether nobody can approve it any more although it is pending: its deadline has passed, or
+    /// it is dated ahead of a clock that has been corrected.
+    pub fn is_due(&self, now: &Now) -> bool {
+        self.status == Status::Pending
+            && (now.at() >= self.decide_by || now.is_ahead(self.created_at))
+    }
+
+    /// Whether it waits for a decision that can still be made, or gives access.
+    pub fn is_open(&self, now: &Now) -> bool {
+        match self.status {
+            Status::Pending => !self.is_due(now),
+            _ => self.gives_access(now),
+        }
+    }
+
+    /// Whether it counts as ended before `time`: while it is dated ahead, from the correction on.
+    pub fn ended_before(&self, time: DateTime<Utc>, now: &Now) -> bool {
+        let ended = |ended_at| match self.is_terminal(*now) {
+            true => now.moment(ended_at),
+            false => ended_at,
+        };
+        self.ended_at()
+            .is_some_and(|ended_at| ended(ended_at) < time)
+    }
+
+    /// Whether it may be deleted, with what else is asked for. For implementations of
+    /// [`Store`](crate::Store), which ask in the step that deletes.
+    ///
+    /// # Errors
+    /// [`Error::NotTerminal`] if it is not over; [`Error::Clock`] if the clock cannot be right, and
+    /// [`Error::ClockJumped`] for an hour after it went forward by more than a day; then
+    /// [`Error::Retained`] if it ended at `ended_before` or later.
+    pub fn check_deletion(
+        &self,
+        now: &Now,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> Result<(), Error> {
+        let id = self.id;
+        if !self.is_terminal(*now) {
+            let status = self.status;
+            return Err(Error::NotTerminal { id, status });
+        }
+        now.granting()?;
+        if let Some(until) = now.deletes_from() {
+            return Err(Error::ClockJumped { until });
+        }
+        match (ended_before, self.ended_at()) {
+            (Some(before), Some(ended_at)) if now.moment(ended_at) >= before => {
+                Err(Error::Retained { id, ended_at })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -205,22 +293,29 @@ impl Request {
         match self.status {
             Status::Pending => None,
             Status::Approved => self.access_until,
-            Status::Expired => Some(self.decide_by),
-            Status::Denied | Status::Cancelled | Status::Revoked | Status::Released => {
-                let ends = |entry: &&Arc<HistoryEntry>| entry.action.status() == Some(self.status);
-                let end = self.history.iter().find(ends).map(|entry| entry.to);
-                Some(end.unwrap_or(self.updated_at).time())
-            }
+            // One that was dated ahead was marked before its deadline.
+            Status::Expired => Some(self.end_entry_at().min(self.decide_by)),
+            Status::Denied
+            | Status::Cancelled
+            | Status::Revoked
+            | Status::Released
+            | Status::Ended => Some(self.end_entry_at()),
         }
     }
-}
 
-/// Adds a length to a time; stops at the latest time there is.
-pub(crate) fn later(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
-    chrono::TimeDelta::from_std(length)
-        .ok()
-        .and_then(|length| time.checked_add_signed(length))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    /// The `at` of the entry that ended it.
+    fn end_entry_at(&self) -> DateTime<Utc> {
+        let ends = |entry: &&Arc<HistoryEntry>| entry.action.status() == Some(self.status);
+        let end = self.history.iter().rev().find(ends).map(|entry| entry.at);
+        end.unwrap_or(self.created_at)
+    }
+
+    /// When it was last changed: the `at` of the last entry of its history.
+    pub fn changed_at(&self) -> DateTime<Utc> {
+        self.history
+            .last()
+            .map_or(self.created_at, |entry| entry.at)
+    }
 }
 
 /// What a request is created from.
@@ -270,6 +365,8 @@ pub struct Approval {
     pub by: GrantedBy,
     /// When. Access begins at the approval that completes the request.
     pub at: DateTime<Utc>,
+    /// The version that it made.
+    pub version: Version,
     /// Why, as the approver put it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,

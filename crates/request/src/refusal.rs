@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::names::{Person, Profile, TextError};
+use countersign_core::time::ClockError;
 use countersign_core::window::duration;
 use thiserror::Error;
 
@@ -21,6 +22,9 @@ pub enum Rejection {
         /// The status it was to get.
         to: Status,
     },
+    /// Nothing can be granted by the clock.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// A rule forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -106,6 +110,21 @@ pub enum Refusal {
         /// The first moment at which it could no longer be decided.
         decide_by: DateTime<Utc>,
     },
+    /// It was submitted while the clock was ahead, and the clock has been corrected.
+    #[error(
+        "the request was submitted at `{created_at}`, and it is `{at}`: the clock has been \
+         corrected since; submit a new request"
+    )]
+    DatedAhead {
+        /// When it was submitted, by a clock that was ahead.
+        created_at: DateTime<Utc>,
+        /// The time of the store's step.
+        at: DateTime<Utc>,
+    },
+    /// The access was not granted while the clock was ahead, or the correction has not stood for
+    /// an hour.
+    #[error("the access has not ended by a correction of the clock: revoke it instead")]
+    NotVoid,
     /// The conditions of automatic approval do not hold.
     #[error("rule `{rule}` does not approve this automatically: an approver has to decide")]
     NotAutomatic {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::future::BoxFuture;
-use countersign_core::grant::PolicyDigest;
+use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::names::{Person, Profile};
 use countersign_core::retry::Retry;
+use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::change::Change;
@@ -32,7 +33,10 @@ use crate::{Listing, Page};
 /// - A call that fails changes nothing, unless it fails with [`Error::Backend`] whose outcome is
 ///   [`Outcome::Unknown`](crate::Outcome::Unknown).
 /// - Versions are issued inside the step as `max(clock, last + 1 ns)`, where `last` is the last
-///   version issued by the whole store; the rules see that same time.
+///   version issued by the whole store. They order, and nothing else.
+/// - Rules judge by the step's time ([`Now`]): the clock's reading, which stands still rather than
+///   run backwards within the clock's tolerance, and is a correction beyond it. The entry of the
+///   history keeps it beside the version.
 /// - Records that are returned are snapshots: nothing changes them.
 /// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
 ///   the histories of all requests, in the step and before anything else: if it is there, the
@@ -42,16 +46,16 @@ use crate::{Listing, Page};
 ///   request takes its operations with it.
 /// - So a request remembers one operation for each entry of its history at most: 1,000 with notes, and
 ///   one for each approval and change of status. Nothing else remembers operations.
-/// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
-///   engine fails.
+/// - [`Error::Clock`] for what would grant, if the clock cannot be right; what ends access works
+///   all the same, as at the last time that could be right. [`Error::Backend`] if the engine fails.
 pub trait Store: Send + Sync {
     /// Creates a pending request, by [`Request::create`].
     ///
-    /// - Assigns `created_at` and the first version, which are the same moment, and derives
-    ///   `decide_by`.
+    /// - Assigns `created_at`, the step's time, and the first version, and derives `decide_by`.
     /// - The errors, in this order: [`Error::OperationReused`]; [`Error::AlreadyExists`] if the id
     ///   is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the draft
-    ///   is outside the store's limits; [`Error::Refused`] if the terms do not let it.
+    ///   is outside the store's limits; [`Error::Clock`]; [`Error::Refused`] if the terms do not
+    ///   let it.
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
@@ -68,7 +72,8 @@ pub trait Store: Send + Sync {
     /// - Of several calls with the same `expected` the first wins; the others get
     ///   [`Error::Conflict`] with the version that it made.
     /// - The errors, in this order: [`Error::OperationReused`]; [`Error::NotFound`];
-    ///   [`Error::Conflict`]; [`Error::InvalidTransition`]; [`Error::Refused`].
+    ///   [`Error::Conflict`]; [`Error::InvalidTransition`]; [`Error::Clock`], of an approval;
+    ///   [`Error::Refused`].
     fn update<'a>(
         &'a self,
         id: RequestId,
@@ -80,29 +85,44 @@ pub trait Store: Send + Sync {
     /// history, its changes and its operations, and says whether it was there.
     ///
     /// - It is no error if there is none with this id.
-    /// - [`Error::NotTerminal`] if it is not over.
-    /// - [`Error::Retained`] if `ended_before` is given and it ended at that time or later.
+    /// - Otherwise the errors of [`Request::check_deletion`], in their order.
     fn delete(
         &self,
         id: RequestId,
         ended_before: Option<DateTime<Utc>>,
     ) -> BoxFuture<'_, Result<bool, Error>>;
 
-    /// Lists requests, newest first by `created_at`, then smallest id first.
+    /// Lists requests, newest first by the version that they were created with.
     ///
     /// - A limit of 0 means 100, one above 1,000 means 1,000.
     /// - The cursor of a page continues after its last request, whatever was created, changed or
     ///   deleted since.
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// The approved request of exactly this person for exactly this profile that gives access at
-    /// `at` under the access policy `policy`, if there is one; of several, the one whose access
-    /// lasts longest.
+    /// What time it is for this store: its clock's reading, judged by what the store remembers
+    /// ([`Now`]).
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>>;
+
+    /// The access that exactly this person has to exactly this profile now, by the store's time,
+    /// under the access policy `policy`, if there is any; of several, the one that lasts longest.
     ///
-    /// - Never one that is revoked or released, or whose `access_until` is `at` or earlier.
-    /// - Never one that ends with another policy than `policy`; if `policy` is none, never one that
-    ///   ends with a policy at all. A longer one that is left out hides no shorter one.
+    /// - Never by a request that is revoked, released or ended, or whose `access_until` has come.
+    /// - Never by one that is dated ahead of a clock that has been corrected, and never again once
+    ///   the correction has stood for an hour.
+    /// - Never by one that ends with another policy than `policy`; if `policy` is none, never one
+    ///   that ends with a policy at all. A longer one that is left out hides no shorter one.
+    /// - Whatever it gives can be revoked and released.
+    /// - [`Error::Clock`] if nothing can be granted by the clock.
     fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>>;
+
+    /// The request whose access [`Store::find_grant`] would have given at a time that the caller
+    /// names, as records stand now. For audit: nothing may be granted by it.
+    fn access_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
@@ -110,16 +130,14 @@ pub trait Store: Send + Sync {
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>>;
 
-    /// Pending requests whose `decide_by` is `at` or earlier, earliest first, then smallest id
-    /// first; at most `limit`, as in [`Store::list`].
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
+    /// Requests that time or a correction of the clock has ended and nobody has marked
+    /// ([`Request::is_due`], [`Request::is_void`]), by the store's time: those whose deadline has
+    /// passed, earliest first, then smallest id first, and then what is dated ahead; at most
+    /// `limit`, as in [`Store::list`].
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
 
     /// Pending requests for any of `profiles`, or for all profiles if there is no such set, oldest
-    /// first by `created_at`, then smallest id first.
+    /// first by the version that they were created with.
     ///
     /// - For an empty set there are none.
     /// - Limits and cursors are those of [`Store::list`].
@@ -130,20 +148,15 @@ pub trait Store: Send + Sync {
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// Requests of exactly this person that are open at `at`: pending with `decide_by` after `at`,
-    /// or approved with `access_until` after `at`. Those whose time ends last first, then smallest
-    /// id first.
+    /// Requests of exactly this person that are open by the store's time: those that can still be
+    /// decided and those that give access ([`Request::is_open`]). Those whose time ends last first,
+    /// then smallest id first.
     ///
-    /// - Limits are those of [`Store::list`]. The time of a cursor is that `decide_by` or
+    /// - Limits are those of [`Store::list`]. The place of a cursor is that `decide_by` or
     ///   `access_until`; a request that is approved between two pages changes its place.
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>>;
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// Requests that ended before `time` ([`Request::ended_at`]), earliest first, then smallest id
+    /// Requests that ended before `time` ([`Request::ended_before`]), earliest first, then smallest id
     /// first; at most `limit`, as in [`Store::list`].
     fn ended(
         &self,

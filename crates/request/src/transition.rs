@@ -1,6 +1,7 @@
 //! The states of a request and the changes between them.
 //!
-//! pending → approved | denied | expired | cancelled; approved → revoked | released. Nothing else.
+//! pending → approved | denied | expired | cancelled; approved → revoked | released | ended. Nothing
+//! else.
 
 use std::fmt;
 
@@ -31,11 +32,13 @@ pub enum Status {
     Revoked,
     /// Approved, and given back by the requester before its time was over.
     Released,
+    /// Approved while the clock was ahead, and ended because the clock has been corrected.
+    Ended,
 }
 
 impl Status {
     /// Every status, in the order of their declaration.
-    pub const ALL: [Status; 7] = [
+    pub const ALL: [Status; 8] = [
         Status::Pending,
         Status::Approved,
         Status::Denied,
@@ -43,6 +46,7 @@ impl Status {
         Status::Cancelled,
         Status::Revoked,
         Status::Released,
+        Status::Ended,
     ];
 
     /// Whether a request with this status may get the status `to`.
@@ -54,12 +58,15 @@ impl Status {
                     Status::Approved | Status::Denied | Status::Expired | Status::Cancelled
                 )
             }
-            Status::Approved => matches!(to, Status::Revoked | Status::Released),
+            Status::Approved => {
+                matches!(to, Status::Revoked | Status::Released | Status::Ended)
+            }
             Status::Denied
             | Status::Expired
             | Status::Cancelled
             | Status::Revoked
-            | Status::Released => false,
+            | Status::Released
+            | Status::Ended => false,
         }
     }
 }
@@ -74,6 +81,7 @@ impl fmt::Display for Status {
             Status::Cancelled => "cancelled",
             Status::Revoked => "revoked",
             Status::Released => "released",
+            Status::Ended => "ended",
         })
     }
 }

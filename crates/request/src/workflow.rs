@@ -21,6 +21,7 @@ use crate::record::{Draft, Request, RequestId};
 use crate::refusal::Refusal;
 use crate::store::{Store, StoreExt};
 use crate::terms::Terms;
+use crate::transition::Status;
 use crate::{Cursor, Listing, Page};
 
 /// The most pending requests that one page of an inbox looks at.
@@ -297,9 +298,10 @@ impl Workflow {
         self.change(id, |_| Change::note(by, text)).await
     }
 
-    /// Marks pending requests whose deadline has passed as expired, earliest first, at most
-    /// `limit` (0 means 100, more than 1,000 means 1,000), and gives those it marked. Requests
-    /// that somebody else changed meanwhile are passed over.
+    /// Marks pending requests whose deadline has passed as expired, and access that a correction of
+    /// the clock has ended as ended; earliest first, at most `limit` (0 means 100, more than 1,000
+    /// means 1,000). Gives those it marked; requests that somebody else changed meanwhile are
+    /// passed over.
     ///
     /// Expiry does not depend on this: a request past its deadline cannot be approved, marked or
     /// not.
@@ -307,9 +309,12 @@ impl Workflow {
     /// # Errors
     /// Those of the store; what was marked before stays marked.
     pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
-        let change = Change::expire();
         let mut expired = Vec::new();
-        for request in self.store.due(self.clock.now(), limit).await? {
+        for request in self.store.due(limit).await? {
+            let change = match request.status {
+                Status::Pending => Change::expire(),
+                _ => Change::end_void(),
+            };
             match self
                 .store
                 .update(request.id, request.updated_at, &change)
@@ -317,8 +322,8 @@ impl Workflow {
             {
                 Ok(request) => expired.push(request),
                 Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
-                // The store's clock is behind: it is not over there yet.
-                Err(Error::Refused(Refusal::NotDue { .. })) => {}
+                // The store's clock has been set back meanwhile.
+                Err(Error::Refused(Refusal::NotDue { .. } | Refusal::NotVoid)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -338,7 +343,7 @@ impl Workflow {
         time: DateTime<Utc>,
         limit: usize,
     ) -> Result<usize, Error> {
-        let time = time.min(self.clock.now());
+        let time = time.min(self.store.now().await?.at());
         let mut deleted = 0;
         for request in self.store.ended(time, limit).await? {
             match self.store.delete(request.id, Some(time)).await {
@@ -356,15 +361,15 @@ impl Workflow {
     /// ([`Workflow::with_access_policy`]).
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of [`Store::find_grant`].
     pub async fn find_grant(
         &self,
         person: &Person,
         profile: &Profile,
     ) -> Result<Option<Grant>, Error> {
-        let (now, policy) = (self.clock.now(), self.access_policy);
-        let request = self.store.find_grant(person, profile, policy, now).await?;
-        Ok(request.and_then(|request| request.grant(now)))
+        self.store
+            .find_grant(person, profile, self.access_policy)
+            .await
     }
 
     /// Pending requests that this person may decide now, oldest first: named by the rule, not
@@ -377,7 +382,7 @@ impl Workflow {
     /// # Errors
     /// Those of the store.
     pub async fn inbox(&self, person: &Person, page: Page) -> Result<Listing, Error> {
-        let now = self.clock.now();
+        let now = self.store.now().await?;
         let profiles = self.policy.profiles_decided_by(person);
         let wanted = page.effective_limit();
         let mut found = Listing {
@@ -396,11 +401,8 @@ impl Workflow {
                 if found.items.len() == wanted {
                     return Ok(found);
                 }
-                found.next = Some(Cursor {
-                    time: request.created_at,
-                    id: request.id,
-                });
-                if request.decide_by > now && self.may_decide(person, &request) {
+                found.next = Some(Cursor::at_version(request.created, request.id));
+                if !request.is_due(&now) && self.may_decide(person, &request) {
                     found.items.push(request);
                 }
             }
@@ -428,7 +430,7 @@ impl Workflow {
     /// # Errors
     /// Those of the store.
     pub async fn open_for(&self, person: &Person, page: Page) -> Result<Listing, Error> {
-        self.store.open(person, self.clock.now(), page).await
+        self.store.open(person, page).await
     }
 
     async fn change(
