@@ -16,12 +16,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
+use countersign_core::time::{Now, earlier, later};
 
 use crate::change::{Change, check_reason};
 use crate::invocation_policy::{InvocationPolicy, InvocationRule};
 use crate::mfa::ProofId;
 use crate::rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
-use crate::record::{Draft, EventId, earlier, later};
+use crate::record::{Draft, EventId};
 use crate::refusal::Refusal;
 use crate::review::ReviewOverride;
 
@@ -103,13 +104,14 @@ impl Admission {
         })
     }
 
-    /// What a store must look at to let `draft` be decided at `at`, the step's time.
-    pub fn observation(&self, draft: &Draft, at: DateTime<Utc>) -> Observation {
+    /// What a store must look at to let `draft` be decided `now`, by the step's time.
+    pub fn observation(&self, draft: &Draft, now: impl Into<Now>) -> Observation {
+        let now = now.into();
         let rule = self.limits.as_deref();
         let count = |wanted: bool, max: Option<NonZeroU32>| {
             let window = rule.and_then(RateLimitRule::quota_window)?;
             wanted.then(|| CountWanted {
-                created_after: earlier(at, window),
+                created_after: earlier(now.at(), window),
                 nth_newest: max,
             })
         };
@@ -119,7 +121,7 @@ impl Admission {
         Observation {
             person: draft.invoker.case_folded(),
             profile: draft.profile.clone(),
-            at,
+            now,
             last_created_at: rule.is_some_and(|rule| rule.cooldown().is_some()),
             of_person: count(max_per_user.is_some() || escalates, max_per_user),
             of_profile: count(max_per_profile.is_some(), max_per_profile),
@@ -131,7 +133,7 @@ impl Admission {
         }
     }
 
-    /// Whether `draft` may become an event at `at`, the step's time, given what the store observed
+    /// Whether `draft` may become an event `now`, by the step's time, given what the store observed
     /// in the same step.
     ///
     /// # Errors
@@ -149,8 +151,10 @@ impl Admission {
         &self,
         draft: &Draft,
         observed: &Observed,
-        at: DateTime<Utc>,
+        now: impl Into<Now>,
     ) -> Result<Admitted, Refusal> {
+        let now = now.into();
+        let at = now.at();
         if draft.profile != self.profile {
             return Err(Refusal::OtherProfile {
                 made_for: self.profile.clone(),
@@ -163,7 +167,7 @@ impl Admission {
             });
         };
         invocation.check(draft, at)?;
-        invocation.check_proof(draft, observed.proof_used_by, at)?;
+        invocation.check_proof(draft, observed.proof_used_by, &now)?;
         if let Some(ActiveEvent { id, expires_at }) = observed.active {
             if at < expires_at {
                 return Err(Refusal::Active {
@@ -302,10 +306,10 @@ pub struct Observation {
     /// For which profile.
     pub profile: Profile,
     /// When: the step's time. [`Observed::active`] is wanted always: the event of this person and
-    /// profile that is active and not over at this moment.
-    pub at: DateTime<Utc>,
+    /// profile that gives access now ([`Event::is_active`](crate::Event::is_active)).
+    pub now: Now,
     /// Whether [`Observed::last_created_at`] is wanted: of this person and profile, whatever the
-    /// status.
+    /// status, the latest moment ([`Now::moment`]) at which one was created.
     pub last_created_at: bool,
     /// Whether [`Observed::of_person`] is wanted, and which: of this person, over all profiles,
     /// whatever the status.
@@ -314,10 +318,10 @@ pub struct Observation {
     /// whatever the status.
     pub of_profile: Option<CountWanted>,
     /// The second factor for which [`Observed::proof_used_by`] is wanted: any event of the store
-    /// that was created with a proof of this id.
+    /// that was created with a proof of this id, deleted or not.
     pub proof: Option<ProofId>,
     /// Whether [`Observed::unreviewed`] is wanted: of this person, over all profiles, the event
-    /// that awaits its review at `at` ([`Event::awaits_review`](crate::Event::awaits_review)) and
+    /// that awaits its review ([`Event::awaits_review`](crate::Event::awaits_review)) and
     /// was over first.
     pub unreviewed: bool,
 }
@@ -333,9 +337,10 @@ pub struct Observation {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountWanted {
-    /// Events created after this moment count; one created at it does not.
+    /// Events count whose moment of creation ([`Now::moment`]) is after this one; one created at it
+    /// does not.
     pub created_after: DateTime<Utc>,
-    /// Of those, the newest being the first, the time of which one is wanted.
+    /// Of those, the newest being the first, the moment of which one is wanted.
     pub nth_newest: Option<NonZeroU32>,
 }
 
@@ -352,7 +357,7 @@ pub struct CountWanted {
 pub struct Observed {
     /// The active event of the same person and profile, if there is one.
     pub active: Option<ActiveEvent>,
-    /// When the last event of the same person and profile was created.
+    /// The moment at which the last event of the same person and profile was created.
     pub last_created_at: Option<DateTime<Utc>>,
     /// Events of the same person.
     pub of_person: Counted,
@@ -378,7 +383,7 @@ pub struct Observed {
 pub struct UnreviewedEvent {
     /// What identifies it.
     pub id: EventId,
-    /// When it was over ([`Event::ended_at`](crate::Event::ended_at)).
+    /// The moment at which it was over ([`Event::ended_at`](crate::Event::ended_at)).
     pub ended_at: DateTime<Utc>,
 }
 
@@ -413,8 +418,28 @@ pub struct ActiveEvent {
 pub struct Counted {
     /// How many there are.
     pub count: u64,
-    /// When the n-th newest of them was created, if there are so many.
+    /// The moment at which the n-th newest of them was created, if there are so many.
     pub nth_newest: Option<DateTime<Utc>>,
+}
+
+impl Counted {
+    /// Counts creations at these moments ([`Now::moment`]), in whatever order. For stores, while
+    /// something is dated ahead and the order of their index is not that of moments.
+    pub fn of_moments(
+        moments: impl IntoIterator<Item = DateTime<Utc>>,
+        wanted: CountWanted,
+    ) -> Self {
+        let counts = |moment: &DateTime<Utc>| *moment > wanted.created_after;
+        let mut moments: Vec<_> = moments.into_iter().filter(counts).collect();
+        moments.sort_unstable_by(|one, other| other.cmp(one));
+        let nth = wanted
+            .nth_newest
+            .and_then(|nth| usize::try_from(nth.get()).ok());
+        Self {
+            count: moments.len() as u64,
+            nth_newest: nth.and_then(|nth| moments.get(nth - 1).copied()),
+        }
+    }
 }
 
 /// The leave to create one event, given by [`Admission::decide`].

@@ -8,10 +8,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile, TextError, check_length, check_statement};
-use countersign_core::version::Version;
+use countersign_core::time::{Now, Stamp};
 
 use crate::history::{Action, Actor, HistoryEntry};
 use crate::invocation_policy::{InvocationPolicy, InvocationRule};
@@ -51,6 +50,7 @@ pub struct Change {
 enum Wanted {
     Close(Person, Authority),
     Expire,
+    MakeWay,
     Note(Person),
     Review(Person, ReviewOutcome, Authority),
     /// Only an admission makes it: it has checked who overrides.
@@ -130,6 +130,13 @@ impl Change {
         Self::new(Wanted::Expire, None)
     }
 
+    /// The event gives no access, and another of the same person and profile begins: of one that
+    /// is marked active only one can be. For implementations of [`Store`](crate::Store), which
+    /// apply it in the step that creates the other.
+    pub fn make_way() -> Self {
+        Self::new(Wanted::MakeWay, None)
+    }
+
     /// `by` writes a note, whatever the status; the history keeps every note.
     pub fn note(by: &Person, text: &str) -> Self {
         Self::new(Wanted::Note(by.clone()), Some(text))
@@ -190,16 +197,19 @@ impl Change {
     pub fn target(&self) -> Option<Status> {
         match self.wanted {
             Wanted::Close(..) => Some(Status::Closed),
-            Wanted::Expire => Some(Status::Expired),
+            Wanted::Expire | Wanted::MakeWay => Some(Status::Expired),
             Wanted::Note(_) | Wanted::Review(..) | Wanted::Override(_) => None,
         }
     }
 
     /// What the history says of the change once it is made.
-    fn action(&self) -> (Action, Actor) {
+    fn action(&self, event: &Event, now: &Now) -> (Action, Actor) {
         match &self.wanted {
             Wanted::Close(by, _) => (Action::Closed, Actor::Person(by.clone())),
-            Wanted::Expire => (Action::Expired, Actor::Time),
+            Wanted::Expire | Wanted::MakeWay if now.at() < event.expires_at => {
+                (Action::Expired, Actor::Clock)
+            }
+            Wanted::Expire | Wanted::MakeWay => (Action::Expired, Actor::Time),
             Wanted::Note(by) => (Action::Noted, Actor::Person(by.clone())),
             Wanted::Review(by, outcome, _) => {
                 (Action::Reviewed(*outcome), Actor::Person(by.clone()))
@@ -210,18 +220,27 @@ impl Change {
 
     /// Whether the entry tells of this same change: action, actor and reason.
     pub(crate) fn is_recorded_by(&self, entry: &HistoryEntry) -> bool {
-        (&entry.action, &entry.actor) == (&self.action().0, &self.action().1)
-            && entry.reason == self.reason
+        let by = |person: &Person| entry.actor == Actor::Person(person.clone());
+        let same = match &self.wanted {
+            Wanted::Close(person, _) => entry.action == Action::Closed && by(person),
+            Wanted::Expire | Wanted::MakeWay => entry.action == Action::Expired,
+            Wanted::Note(person) => entry.action == Action::Noted && by(person),
+            Wanted::Review(person, outcome, _) => {
+                entry.action == Action::Reviewed(*outcome) && by(person)
+            }
+            Wanted::Override(given) => entry.action == Action::Overridden && by(&given.by),
+        };
+        same && entry.reason == self.reason
     }
 }
 
 impl Event {
-    /// The event as it is after `change`, made at version `at`. The event itself stays as it is.
+    /// The event as it is after `change`, made with `stamp`. The event itself stays as it is.
     /// For implementations of [`Store`](crate::Store), which call it inside their atomic step.
     ///
     /// # Errors
     /// [`Rejection::InvalidTransition`], then [`Rejection::Refused`].
-    pub fn apply(&self, change: &Change, at: Version) -> Result<Event, Rejection> {
+    pub fn apply(&self, change: &Change, stamp: Stamp) -> Result<Event, Rejection> {
         if let Some(to) = change.target() {
             if !self.status.can_become(to) {
                 return Err(Rejection::InvalidTransition {
@@ -237,8 +256,8 @@ impl Event {
             (_, Some(reason)) => check_length(reason, 1, MAX_REASON_CHARACTERS),
         };
         checked.map_err(Refusal::Reason)?;
-        self.permit(&change.wanted, at.time())?;
-        let (action, actor) = change.action();
+        self.permit(&change.wanted, &stamp.now)?;
+        let (action, actor) = change.action(self, &stamp.now);
         let mut after = self.clone();
         if let Wanted::Override(given) = &change.wanted {
             after.review_override = Some(given.clone());
@@ -249,23 +268,30 @@ impl Event {
             reason: change.reason.clone(),
             operation: change.operation,
             from: Some(self.updated_at),
-            to: at,
+            to: stamp.version,
+            at: stamp.now.at(),
         }));
         Ok(after)
     }
 
     /// Whether the rules permit it at `now`.
-    fn permit(&self, wanted: &Wanted, now: DateTime<Utc>) -> Result<(), Refusal> {
+    fn permit(&self, wanted: &Wanted, now: &Now) -> Result<(), Refusal> {
         let expires_at = self.expires_at;
         match wanted {
             Wanted::Close(by, authority) => {
                 authority.check_closer(self, by)?;
-                if now >= expires_at {
+                // Whatever gives access now or may later can be closed, whatever the clock did.
+                if now.at() >= expires_at {
                     return Err(Refusal::AccessOver { expires_at });
                 }
             }
             Wanted::Expire => {
-                if now < expires_at {
+                if !self.is_over(*now) {
+                    return Err(Refusal::NotDue { expires_at });
+                }
+            }
+            Wanted::MakeWay => {
+                if self.is_active(*now) {
                     return Err(Refusal::NotDue { expires_at });
                 }
             }
@@ -284,7 +310,7 @@ impl Event {
                         at: review.at,
                     });
                 }
-                if self.is_active(now) {
+                if !self.is_over(*now) {
                     return Err(Refusal::NotDue { expires_at });
                 }
             }

@@ -1,7 +1,9 @@
 //! What can go wrong with a store of events.
 
+use chrono::{DateTime, Utc};
 use countersign_core::id::{OperationId, RandomError};
-use countersign_core::version::{Conflict, VersionError};
+use countersign_core::time::ClockError;
+use countersign_core::version::Conflict;
 use thiserror::Error;
 
 use crate::limits::ValidationError;
@@ -70,9 +72,17 @@ pub enum Error {
         /// The status it has.
         status: Status,
     },
-    /// The clock stands where no version can be made. Set it right.
+    /// Nothing is granted by the clock as it stands. Set it right; what ends access works
+    /// meanwhile.
     #[error(transparent)]
-    Clock(#[from] VersionError),
+    Clock(#[from] ClockError),
+    /// The clock went forward by more than a day between two steps. Nothing is deleted for an
+    /// hour, since a clock that is ahead makes everything look old. Try again then.
+    #[error("the clock went forward by more than a day: nothing is deleted before `{until}`")]
+    ClockJumped {
+        /// The first moment at which something is deleted again.
+        until: DateTime<Utc>,
+    },
     /// No id could be minted. Try again.
     #[error(transparent)]
     Random(#[from] RandomError),

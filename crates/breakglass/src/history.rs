@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use countersign_core::id::OperationId;
 use countersign_core::names::Person;
 use countersign_core::version::Version;
@@ -31,8 +32,10 @@ use crate::transition::Status;
 ///     operation: None,
 ///     from: Some(Version::from_nanos(1)),
 ///     to: Version::from_nanos(2),
+///     at: "2026-03-02T10:00:00Z".parse()?,
 /// };
 /// assert_eq!(expired.actor.to_string(), "time");
+/// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -49,8 +52,10 @@ pub struct HistoryEntry {
     /// The version before; none at creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Version>,
-    /// The version after, which is also when.
+    /// The version after.
     pub to: Version,
+    /// When, by the store's clock: what the rules judged it by.
+    pub at: DateTime<Utc>,
 }
 
 /// What was done to an event.
@@ -95,6 +100,8 @@ pub enum Actor {
     Person(Person),
     /// Time: the event's was over.
     Time,
+    /// The clock: it was ahead when the event was declared, and has been corrected.
+    Clock,
 }
 
 impl fmt::Display for Actor {
@@ -102,6 +109,7 @@ impl fmt::Display for Actor {
         match self {
             Actor::Person(person) => write!(f, "{person}"),
             Actor::Time => f.write_str("time"),
+            Actor::Clock => f.write_str("the clock"),
         }
     }
 }
@@ -165,7 +173,7 @@ impl Event {
                         by: by.clone(),
                         outcome,
                         text: entry.reason.clone().unwrap_or_default(),
-                        at: entry.to.time(),
+                        at: entry.at,
                     });
                 }
             }

@@ -35,7 +35,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Ticks;
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::Grant;
 use countersign_core::names::{Person, Profile};
+use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::admission::Admission;
@@ -59,8 +61,12 @@ pub enum Method {
     Delete,
     /// [`Store::list`].
     List,
-    /// [`Store::find_active`].
-    FindActive,
+    /// [`Store::now`].
+    Now,
+    /// [`Store::find_grant`].
+    FindGrant,
+    /// [`Store::active_at`].
+    ActiveAt,
     /// [`Store::due`].
     Due,
     /// [`Store::awaiting_review`].
@@ -73,13 +79,15 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of the trait.
-    pub const ALL: [Method; 10] = [
+    pub const ALL: [Method; 12] = [
         Method::Create,
         Method::Get,
         Method::Update,
         Method::Delete,
         Method::List,
-        Method::FindActive,
+        Method::Now,
+        Method::FindGrant,
+        Method::ActiveAt,
         Method::Due,
         Method::AwaitingReview,
         Method::Ended,
@@ -187,7 +195,9 @@ pub struct Instrumented<S> {
     update: Gauge,
     delete: Gauge,
     list: Gauge,
-    find_active: Gauge,
+    now: Gauge,
+    find_grant: Gauge,
+    active_at: Gauge,
     due: Gauge,
     awaiting_review: Gauge,
     ended: Gauge,
@@ -206,7 +216,9 @@ impl<S> Instrumented<S> {
             update: Gauge::default(),
             delete: Gauge::default(),
             list: Gauge::default(),
-            find_active: Gauge::default(),
+            now: Gauge::default(),
+            find_grant: Gauge::default(),
+            active_at: Gauge::default(),
             due: Gauge::default(),
             awaiting_review: Gauge::default(),
             ended: Gauge::default(),
@@ -261,7 +273,9 @@ impl<S> Instrumented<S> {
             Method::Update => &self.update,
             Method::Delete => &self.delete,
             Method::List => &self.list,
-            Method::FindActive => &self.find_active,
+            Method::Now => &self.now,
+            Method::FindGrant => &self.find_grant,
+            Method::ActiveAt => &self.active_at,
             Method::Due => &self.due,
             Method::AwaitingReview => &self.awaiting_review,
             Method::Ended => &self.ended,
@@ -346,36 +360,40 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(async move { self.measure(Method::Now, self.store.now()).await })
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        Box::pin(async move {
+            let call = self.store.find_grant(person, profile);
+            self.measure(Method::FindGrant, call).await
+        })
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
         Box::pin(async move {
-            self.measure(
-                Method::FindActive,
-                self.store.find_active(person, profile, at),
-            )
-            .await
+            let call = self.store.active_at(person, profile, at);
+            self.measure(Method::ActiveAt, call).await
         })
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move { self.measure(Method::Due, self.store.due(at, limit)).await })
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { self.measure(Method::Due, self.store.due(limit)).await })
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
         Box::pin(async move {
-            let call = self.store.awaiting_review(at, page);
+            let call = self.store.awaiting_review(page);
             self.measure(Method::AwaitingReview, call).await
         })
     }

@@ -4,13 +4,16 @@
 //! never across an await; reads share it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::Grant;
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::table::{LockError, Rank, Record, Table, View};
+use countersign_core::time::{Correction, Now};
 use countersign_core::version::Version;
 
 use crate::admission::{
@@ -36,10 +39,12 @@ pub enum Key {
     Profile(Profile),
     /// Newest first.
     Status(Status),
-    /// Newest first, under any spelling.
+    /// Those created latest first, under any spelling.
     SamePerson(Person),
-    /// Newest first, under any spelling.
+    /// Those created latest first, under any spelling.
     SamePersonAndProfile(Person, Profile),
+    /// Those created latest first.
+    SameProfile(Profile),
     /// Marked active, under any spelling; those whose access lasts longest first.
     Access(Person, Profile),
     /// Marked active; those whose access is over soonest first.
@@ -69,14 +74,16 @@ impl Record for Event {
     }
 
     fn index(&self, entry: &mut dyn FnMut(Key, Rank)) {
-        let created = Rank::latest_first(self.created_at);
+        let created = Rank::newest_first(self.created);
+        let created_at = Rank::latest_first(self.created_at);
         let person = self.invoker.case_folded();
         entry(Key::Invoker(self.invoker.clone()), created);
         entry(Key::Profile(self.profile.clone()), created);
         entry(Key::Status(self.status), created);
-        entry(Key::SamePerson(person.clone()), created);
+        entry(Key::SamePerson(person.clone()), created_at);
         let key = Key::SamePersonAndProfile(person.clone(), self.profile.clone());
-        entry(key, created);
+        entry(key, created_at);
+        entry(Key::SameProfile(self.profile.clone()), created_at);
         if self.status == Status::Active {
             let key = Key::Access(person.clone(), self.profile.clone());
             entry(key, Rank::latest_first(self.expires_at));
@@ -107,6 +114,12 @@ impl Record for Event {
         }
     }
 
+    fn outlasting(&self, key: &mut dyn FnMut(Key)) {
+        if let Some(proof) = &self.mfa {
+            key(Key::Proof(proof.id.clone()));
+        }
+    }
+
     fn least_id() -> EventId {
         EventId::MIN
     }
@@ -117,46 +130,73 @@ fn observe(view: &View<Event>, observation: &Observation) -> Observed {
     let Observation {
         person,
         profile,
-        at,
+        now,
         last_created_at,
         of_person,
         of_profile,
         proof,
         unreviewed,
     } = observation;
-    let access = Key::Access(person.clone(), profile.clone());
-    let active = view.scan_above(access, Rank::latest_first(*at)).next();
     let last_created_at = last_created_at.then(|| {
         let key = Key::SamePersonAndProfile(person.clone(), profile.clone());
-        view.scan(key).next().map(|event| event.created_at)
+        last_moment(view, key, now)
     });
     let count = |key: &dyn Fn() -> Key, wanted: Option<CountWanted>| match wanted {
         None => Counted::default(),
-        Some(wanted) => count(view, &key(), wanted),
+        Some(wanted) => count(view, &key(), wanted, now),
     };
-    let used_by = |proof: &ProofId| view.scan(Key::Proof(proof.clone())).next();
+    let used_by = |proof: &ProofId| view.holder(&Key::Proof(proof.clone()));
     let unreviewed = unreviewed.then(|| {
-        let mut events = view.scan(Key::UnreviewedOf(person.clone()));
-        events.next().filter(|event| event.awaits_review(*at))
+        view.scan(Key::UnreviewedOf(person.clone()))
+            // What is dated ahead may have ended although its time is not over.
+            .take_while(|event| event.ended_at() <= now.at() || now.correction().is_some())
+            .find(|event| event.awaits_review(*now))
     });
     Observed {
-        proof_used_by: proof.as_ref().and_then(used_by).map(|event| event.id),
+        proof_used_by: proof.as_ref().and_then(used_by),
         unreviewed: unreviewed.flatten().map(|event| UnreviewedEvent {
             id: event.id,
-            ended_at: event.ended_at(),
+            ended_at: now.moment(event.ended_at()),
         }),
-        active: active.map(|event| ActiveEvent {
-            id: event.id,
-            expires_at: event.expires_at,
-        }),
+        active: active(view, person, profile, now)
+            .next()
+            .map(|event| ActiveEvent {
+                id: event.id,
+                expires_at: event.expires_at,
+            }),
         last_created_at: last_created_at.flatten(),
         of_person: count(&|| Key::SamePerson(person.clone()), *of_person),
-        of_profile: count(&|| Key::Profile(profile.clone()), *of_profile),
+        of_profile: count(&|| Key::SameProfile(profile.clone()), *of_profile),
     }
 }
 
-fn count(view: &View<Event>, key: &Key, wanted: CountWanted) -> Counted {
+/// Events of a person, case-folded, and a profile that give access; there is never more than one.
+fn active<'a>(
+    view: &'a View<Event>,
+    person: &Person,
+    profile: &Profile,
+    now: &'a Now,
+) -> impl Iterator<Item = &'a Arc<Event>> {
+    let key = Key::Access(person.clone(), profile.clone());
+    view.scan_above(key, Rank::latest_first(now.at()))
+        .filter(|event| event.is_active(*now))
+}
+
+/// The last moment at which one was created: what is dated ahead counts as of the correction, and
+/// what follows it may be later.
+fn last_moment(view: &View<Event>, key: Key, now: &Now) -> Option<DateTime<Utc>> {
+    let latest = view.scan(key.clone()).next()?;
+    let not_ahead = view.scan_from(key, Rank::latest_first(now.at())).next();
+    let not_ahead = not_ahead.map(|event| event.created_at);
+    Some(now.moment(latest.created_at)).max(not_ahead)
+}
+
+fn count(view: &View<Event>, key: &Key, wanted: CountWanted, now: &Now) -> Counted {
     let floor = Rank::latest_first(wanted.created_after);
+    if now.some_is_ahead() {
+        let events = view.scan_above(key.clone(), floor);
+        return Counted::of_moments(events.map(|event| now.moment(event.created_at)), wanted);
+    }
     let count = view.count_above(key.clone(), floor);
     let nth_newest = wanted
         .nth_newest
@@ -218,6 +258,24 @@ impl InMemory {
         }
     }
 
+    /// The same store with another tolerance: how far a reading of the clock may lie behind the
+    /// last before the clock counts as corrected, and a second factor's clock ahead of it. 60
+    /// seconds unless set.
+    #[must_use]
+    pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
+        let table = self.table.with_clock_tolerance(tolerance);
+        Self { table, ..self }
+    }
+
+    /// How far the store's versions are ahead of its clock, and the last correction of the clock.
+    pub fn health(&self) -> Health {
+        let reading = self.table.clock().now();
+        self.table.read(|view| Health {
+            versions_ahead: view.timeline().versions_ahead_of(reading),
+            correction: view.timeline().correction(),
+        })
+    }
+
     /// The same calls without futures.
     pub fn sync(&self) -> InMemorySync<'_> {
         InMemorySync { store: self }
@@ -230,6 +288,24 @@ impl InMemory {
     pub fn audit(&self) -> Result<(), String> {
         self.table.read(|view| view.audit())
     }
+}
+
+/// How a store's clock and its versions stand to each other, for an alarm.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use countersign_breakglass::{InMemory, SystemClock};
+///
+/// let health = InMemory::new(Arc::new(SystemClock)).health();
+/// assert_eq!((health.versions_ahead, health.correction), (Duration::ZERO, None));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// How far the last version is ahead of the clock: more than the clock's tolerance after a
+    /// clock that was ahead. It harms nothing, and says how far ahead that was.
+    pub versions_ahead: Duration,
+    /// The last time that the clock was found to have been ahead.
+    pub correction: Option<Correction>,
 }
 
 /// The calls of [`Store`] without futures, on an [`InMemory`] store. Each keeps the contract of
@@ -263,17 +339,19 @@ impl InMemorySync<'_> {
                 return Err(Error::AlreadyExists { id: draft.id });
             }
             self.store.limits.check_draft(draft)?;
-            let at = step.stamp()?;
-            let observed = observe(step, &admission.observation(draft, at.time()));
-            let admitted = admission.decide(draft, &observed, at.time())?;
-            let mut event = Event::create(draft, &admitted, &self.store.limits, at)?;
+            let stamp = step.stamp()?;
+            let now = stamp.now;
+            now.granting()?;
+            let observed = observe(step, &admission.observation(draft, now));
+            let admitted = admission.decide(draft, &observed, now)?;
+            let mut event = Event::create(draft, &admitted, &self.store.limits, stamp)?;
             if let Some(change) = admitted.follow_up() {
                 event = event.apply(&change, step.stamp()?)?;
             }
             let key = Key::Access(draft.invoker.case_folded(), draft.profile.clone());
             let replaced: Vec<Arc<Event>> = step.scan(key).cloned().collect();
             for event in replaced {
-                let expired = event.apply(&Change::expire(), step.stamp()?)?;
+                let expired = event.apply(&Change::make_way(), step.stamp()?)?;
                 step.put(expired);
             }
             Ok(step.put(event))
@@ -306,8 +384,8 @@ impl InMemorySync<'_> {
                 LockError::NotFound => Error::NotFound { id },
                 LockError::Conflict(conflict) => Error::Conflict(conflict),
             })?;
-            let at = step.stamp()?;
-            Ok(step.put(current.apply(change, at)?))
+            let stamp = step.stamp()?;
+            Ok(step.put(current.apply(change, stamp)?))
         })
     }
 
@@ -320,7 +398,7 @@ impl InMemorySync<'_> {
             let Some(event) = step.get(&id).cloned() else {
                 return Ok(false);
             };
-            retention.check(&event, step.stamp()?.time())?;
+            retention.check(&event, step.stamp()?.now)?;
             step.remove(id);
             Ok(true)
         })
@@ -339,20 +417,41 @@ impl InMemorySync<'_> {
         Ok(self.store.table.read(|view| view.page(key, &page)))
     }
 
-    /// See [`Store::find_active`].
+    /// See [`Store::now`].
     ///
     /// # Errors
     /// As there.
-    pub fn find_active(
+    pub fn now(&self) -> Result<Now, Error> {
+        Ok(self.store.table.read_now(|_, now| *now))
+    }
+
+    /// See [`Store::find_grant`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn find_grant(&self, person: &Person, profile: &Profile) -> Result<Option<Grant>, Error> {
+        self.store.table.read_now(|view, now| {
+            now.granting()?;
+            let folded = person.case_folded();
+            let found = active(view, &folded, profile, now).find(|event| event.invoker == *person);
+            Ok(found.and_then(|event| event.grant(*now)))
+        })
+    }
+
+    /// See [`Store::active_at`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn active_at(
         &self,
         person: &Person,
         profile: &Profile,
         at: DateTime<Utc>,
     ) -> Result<Option<Arc<Event>>, Error> {
-        let key = Key::Access(person.case_folded(), profile.clone());
-        let floor = Rank::latest_first(at);
+        let now = Now::at_given(at);
+        let folded = person.case_folded();
         Ok(self.store.table.read(|view| {
-            view.scan_above(key, floor)
+            active(view, &folded, profile, &now)
                 .find(|event| event.invoker == *person)
                 .cloned()
         }))
@@ -362,14 +461,18 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn due(&self, at: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+    pub fn due(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
         let limit = Page::first(limit).effective_limit();
-        Ok(self.store.table.read(|view| {
-            view.scan(Key::Deadline)
-                .take_while(|event| event.expires_at <= at)
-                .take(limit)
-                .cloned()
-                .collect()
+        Ok(self.store.table.read_now(|view, now| {
+            let over = view
+                .scan(Key::Deadline)
+                .take_while(|event| event.expires_at <= now.at());
+            // What is dated ahead has its end still to come.
+            let ahead = view
+                .scan_after(Key::Deadline, Rank::earliest_first(now.at()), EventId::MAX)
+                .take_while(|_| now.correction().is_some())
+                .filter(|event| event.is_void(now));
+            over.chain(ahead).take(limit).cloned().collect()
         }))
     }
 
@@ -377,27 +480,24 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn awaiting_review(&self, at: DateTime<Utc>, page: Page) -> Result<Listing, Error> {
+    pub fn awaiting_review(&self, page: Page) -> Result<Listing, Error> {
         // The first page begins before every event.
-        let (time, id) = match page.after {
-            Some(cursor) => (cursor.time, cursor.id),
-            None => (DateTime::<Utc>::MIN_UTC, EventId::MIN),
+        let (rank, id) = match page.after {
+            Some(cursor) => (cursor.ascending(), cursor.id),
+            None => (Rank::earliest_first(DateTime::<Utc>::MIN_UTC), EventId::MIN),
         };
         let limit = page.effective_limit();
-        Ok(self.store.table.read(|view| {
+        Ok(self.store.table.read_now(|view, now| {
             let mut items: Vec<Arc<Event>> = view
-                .scan_after(Key::Unreviewed, Rank::earliest_first(time), id)
-                .filter(|event| event.awaits_review(at))
+                .scan_after(Key::Unreviewed, rank, id)
+                .filter(|event| event.awaits_review(*now))
                 .take(limit + 1)
                 .cloned()
                 .collect();
             let more = items.len() > limit;
             items.truncate(limit);
             let last = items.last().filter(|_| more);
-            let next = last.map(|event| Cursor {
-                time: event.ended_at(),
-                id: event.id,
-            });
+            let next = last.map(|event| Cursor::at_time(event.ended_at(), event.id));
             Listing { items, next }
         }))
     }
@@ -408,9 +508,10 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn ended(&self, before: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
         let limit = Page::first(limit).effective_limit();
-        Ok(self.store.table.read(|view| {
+        Ok(self.store.table.read_now(|view, now| {
             view.scan(Key::Ended)
-                .take_while(|event| event.ended_at() < before)
+                .take_while(|event| event.ended_at() < before || now.some_is_ahead())
+                .filter(|event| now.moment(event.ended_at()) < before)
                 .take(limit)
                 .cloned()
                 .collect()
@@ -479,29 +580,33 @@ impl Store for InMemory {
         Box::pin(async move { self.sync().list(filter, page) })
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(async move { self.sync().now() })
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        Box::pin(async move { self.sync().find_grant(person, profile) })
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        Box::pin(async move { self.sync().find_active(person, profile, at) })
+        Box::pin(async move { self.sync().active_at(person, profile, at) })
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move { self.sync().due(at, limit) })
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { self.sync().due(limit) })
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin(async move { self.sync().awaiting_review(at, page) })
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move { self.sync().awaiting_review(page) })
     }
 
     fn ended(

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::names::{NameError, Person, check_name};
+use countersign_core::time::{Now, earlier, later};
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::document::{Problem, shown};
 use crate::invocation_policy::InvocationRule;
-use crate::record::{Draft, EventId, earlier};
+use crate::record::{Draft, EventId};
 use crate::refusal::Refusal;
 
 /// What identifies one verification of a second factor, as the host's verifier names it: 1 to 256
@@ -87,9 +88,9 @@ impl From<ProofId> for String {
 /// person confirms can name it and the proof is good for that event alone.
 ///
 /// A proof is good from `verified_at`, that moment included, until it is as old as the rule's
-/// `max_age`, that moment included; one nanosecond earlier or later it is not. Take `verified_at`
-/// from the clock that the store uses, or one that is not ahead of it: nothing from the future is
-/// taken.
+/// `max_age`, that moment included; one nanosecond later it is not. A `verified_at` that is ahead
+/// of the store's clock by no more than the clock's tolerance counts as now; what is further ahead
+/// is refused.
 ///
 /// ```
 /// use countersign_breakglass::{EventId, MfaMethod, MfaProof, Person, ProofId};
@@ -132,13 +133,13 @@ impl fmt::Display for MfaProof {
 }
 
 impl InvocationRule {
-    /// Whether the second factor of `draft` will do at `at`, if one is shown; `used_by` is the
+    /// Whether the second factor of `draft` will do `now`, if one is shown; `used_by` is the
     /// event that a proof with the same id was used for.
     pub(crate) fn check_proof(
         &self,
         draft: &Draft,
         used_by: Option<EventId>,
-        at: DateTime<Utc>,
+        now: &Now,
     ) -> Result<(), Refusal> {
         let Some(proof) = &draft.mfa else {
             return Ok(());
@@ -156,9 +157,13 @@ impl InvocationRule {
                 method: proof.method,
                 methods: self.methods().to_vec(),
             }
-        } else if verified_at > at {
-            ProofProblem::FromTheFuture { verified_at, at }
-        } else if verified_at < earlier(at, max_age) {
+        } else if verified_at > later(now.at(), now.tolerance()) {
+            ProofProblem::FromTheFuture {
+                verified_at,
+                at: now.at(),
+                tolerance: now.tolerance(),
+            }
+        } else if verified_at < earlier(now.at(), max_age) {
             ProofProblem::TooOld {
                 verified_at,
                 max_age,
@@ -207,13 +212,19 @@ pub enum ProofProblem {
         /// The methods that will do.
         methods: Vec<MfaMethod>,
     },
-    /// It was verified later than now.
-    #[error("it was verified at `{verified_at}`, and it is `{at}`: set the verifier's clock right")]
+    /// It was verified later than now, by more than the clock's tolerance.
+    #[error(
+        "it was verified at `{verified_at}`, and it is `{at}`: set the verifier's clock right, \
+         which may be ahead by at most `{}`",
+        duration::format(*.tolerance)
+    )]
     FromTheFuture {
         /// When the host says that it verified it.
         verified_at: DateTime<Utc>,
         /// The time of the store's step.
         at: DateTime<Utc>,
+        /// How far the verifier's clock may be ahead.
+        tolerance: Duration,
     },
     /// It was verified too long ago.
     #[error("it was verified at `{verified_at}` and is good for `{}`: show one again", duration::format(*.max_age))]
@@ -235,7 +246,11 @@ impl ProofProblem {
     /// The first moment at which it is no longer so, if time alone mends it.
     pub fn retry_at(&self) -> Option<DateTime<Utc>> {
         match self {
-            ProofProblem::FromTheFuture { verified_at, .. } => Some(*verified_at),
+            ProofProblem::FromTheFuture {
+                verified_at,
+                tolerance,
+                ..
+            } => Some(earlier(*verified_at, *tolerance)),
             ProofProblem::OtherPerson { .. }
             | ProofProblem::OtherEvent { .. }
             | ProofProblem::Method { .. }

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
+use countersign_core::time::{Now, Stamp, later};
 use countersign_core::version::Version;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,7 @@ countersign_core::define_id! {
 ///
 /// Invariants that every store keeps: `id`, `invoker`, `profile`, `duration`, `reason_code`,
 /// `justification`, `ticket`, `request_id`, `mfa`, `escalate`, `escalation`, `review_override`,
-/// `created_at` and `expires_at` never change; the status of a closed or expired event never
+/// `created`, `created_at` and `expires_at` never change; the status of a closed or expired event never
 /// changes, nor does a review; `updated_at` grows with every change; `history` begins with the
 /// creation and gains one entry a change.
 ///
@@ -53,7 +54,7 @@ countersign_core::define_id! {
 /// let stored = r#"{
 ///     "id": "0c495841982c3107", "invoker": "alice", "profile": "prod", "duration": "1h",
 ///     "reason_code": "incident", "justification": "the orders database is down",
-///     "escalate": false, "created_at": "2026-03-02T09:00:00Z",
+///     "escalate": false, "created": "2026-03-02T09:00:00Z", "created_at": "2026-03-02T09:00:00Z",
 ///     "expires_at": "2026-03-02T10:00:00Z", "status": "active",
 ///     "updated_at": "2026-03-02T09:00:00Z", "history": []
 /// }"#;
@@ -95,7 +96,9 @@ pub struct Event {
     /// The word of a responder by which it began although an earlier event awaited its review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_override: Option<ReviewOverride>,
-    /// When it was created: the version that it had then, as a time.
+    /// The version that it was created with: its place in lists. No other event ever has it.
+    pub created: Version,
+    /// When it was created, by the store's clock. Access begins then.
     pub created_at: DateTime<Utc>,
     /// The first moment at which access is over.
     pub expires_at: DateTime<Utc>,
@@ -107,14 +110,14 @@ pub struct Event {
     /// What somebody else found when it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
-    /// The version: when it was last changed, made unique by the store.
+    /// The version: it grows with every change, over the whole store.
     pub updated_at: Version,
     /// Everything that happened to it, oldest first.
     pub history: Vec<Arc<HistoryEntry>>,
 }
 
 impl Event {
-    /// The event that an admitted `draft` becomes when a store creates it at `at`: active, until
+    /// The event that an admitted `draft` becomes when a store creates it with `stamp`: active, until
     /// its duration is over. For implementations of [`Store`](crate::Store), which also apply
     /// [`Admitted::follow_up`] before they write it.
     ///
@@ -124,16 +127,18 @@ impl Event {
         draft: &Draft,
         admitted: &Admitted,
         limits: &Limits,
-        at: Version,
+        stamp: Stamp,
     ) -> Result<Self, ValidationError> {
         limits.check_draft(draft)?;
+        let at = stamp.now.at();
         let created = HistoryEntry {
             action: Action::Created,
             actor: Actor::Person(draft.invoker.clone()),
             reason: None,
             operation: draft.operation,
             from: None,
-            to: at,
+            to: stamp.version,
+            at,
         };
         Ok(Self {
             id: draft.id,
@@ -148,17 +153,19 @@ impl Event {
             escalate: admitted.escalate(),
             escalation: admitted.escalation().cloned(),
             review_override: None,
-            created_at: at.time(),
-            expires_at: later(at.time(), draft.duration),
+            created: stamp.version,
+            created_at: at,
+            expires_at: later(at, draft.duration),
             status: Status::Active,
             note: None,
             review: None,
-            updated_at: at,
+            updated_at: stamp.version,
             history: vec![Arc::new(created)],
         })
     }
 
-    /// Whether the event gives access at `at`: it is active and its time is not over.
+    /// Whether the event gives access `now`: it is active, its time has begun and is not over, and
+    /// it was not declared while the clock was ahead.
     ///
     /// ```
     /// # use countersign_breakglass::*;
@@ -166,11 +173,36 @@ impl Event {
     /// assert!(!event.is_active(event.expires_at), "access ends before that moment");
     /// # }
     /// ```
-    pub fn is_active(&self, at: DateTime<Utc>) -> bool {
-        self.status == Status::Active && at < self.expires_at
+    pub fn is_active(&self, now: impl Into<Now>) -> bool {
+        let now = now.into();
+        self.status == Status::Active
+            && now.in_force(self.created_at, self.created, self.expires_at)
     }
 
-    /// The access that the event gives at `at`: none unless it is active and not over.
+    /// Whether its time is over, marked so or not. One that is dated ahead of a clock that has been
+    /// corrected is not over before the correction has stood for an hour, and gives no access.
+    pub fn is_over(&self, now: impl Into<Now>) -> bool {
+        let now = now.into();
+        self.is_terminal() || now.at() >= self.expires_at || self.is_void(&now)
+    }
+
+    /// Whether it was declared while the clock was ahead, and has ended for good by that, marked
+    /// or not.
+    pub fn is_void(&self, now: &Now) -> bool {
+        self.status == Status::Active && now.is_void(self.created_at, self.created)
+    }
+
+    /// When it was last changed: the `at` of the last entry of its history.
+    pub fn changed_at(&self) -> DateTime<Utc> {
+        self.history
+            .last()
+            .map_or(self.created_at, |entry| entry.at)
+    }
+
+    /// The access that the event gives `now`: none unless it is active ([`Event::is_active`]).
+    ///
+    /// A store's [`find_grant`](crate::Store::find_grant) asks with the store's own time. With a
+    /// time of somebody else's this is for audit: nothing may be granted by it.
     ///
     /// ```
     /// # use countersign_breakglass::*;
@@ -180,8 +212,8 @@ impl Event {
     /// }
     /// # }
     /// ```
-    pub fn grant(&self, at: DateTime<Utc>) -> Option<Grant> {
-        self.is_active(at).then(|| Grant {
+    pub fn grant(&self, now: impl Into<Now>) -> Option<Grant> {
+        self.is_active(now).then(|| Grant {
             kind: GrantKind::Emergency,
             person: self.invoker.clone(),
             profile: self.profile.clone(),
@@ -192,7 +224,7 @@ impl Event {
         })
     }
 
-    /// How much of the access is left at `at`: zero if there is none.
+    /// How much of the access is left `now`: zero if there is none.
     ///
     /// ```
     /// # use countersign_breakglass::*;
@@ -201,11 +233,14 @@ impl Event {
     /// assert_eq!(event.remaining(event.expires_at), Duration::ZERO);
     /// # }
     /// ```
-    pub fn remaining(&self, at: DateTime<Utc>) -> Duration {
-        if !self.is_active(at) {
+    pub fn remaining(&self, now: impl Into<Now>) -> Duration {
+        let now = now.into();
+        if !self.is_active(now) {
             return Duration::ZERO;
         }
-        (self.expires_at - at).to_std().unwrap_or(Duration::ZERO)
+        (self.expires_at - now.at())
+            .to_std()
+            .unwrap_or(Duration::ZERO)
     }
 
     /// Whether nothing can change the status any more: it is closed or expired. Only such an event
@@ -251,22 +286,6 @@ impl fmt::Display for Event {
         }
         Ok(())
     }
-}
-
-/// Adds a length to a time; stops at the latest time there is.
-pub(crate) fn later(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
-    chrono::TimeDelta::from_std(length)
-        .ok()
-        .and_then(|length| time.checked_add_signed(length))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// Takes a length from a time; stops at the earliest time there is.
-pub(crate) fn earlier(time: DateTime<Utc>, length: Duration) -> DateTime<Utc> {
-    chrono::TimeDelta::from_std(length)
-        .ok()
-        .and_then(|length| time.checked_sub_signed(length))
-        .unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 /// What an event is created from.

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use countersign_core::time::{Now, later};
 
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::{Event, later};
+use crate::record::Event;
 use crate::refusal::Refusal;
 
 /// What must be kept. It is made from the rules in force; under other rules it may be longer.
@@ -49,13 +49,15 @@ impl Retention {
         self.keep_for
     }
 
-    /// Whether `event` may be deleted at `at`, the step's time. For implementations of
+    /// Whether `event` may be deleted `now`, by the step's time. For implementations of
     /// [`Store`](crate::Store).
     ///
     /// # Errors
-    /// [`Error::NotTerminal`], or [`Error::Refused`] with [`Refusal::Unreviewed`], then
-    /// [`Refusal::Kept`].
-    pub fn check(&self, event: &Event, at: DateTime<Utc>) -> Result<(), Error> {
+    /// [`Error::NotTerminal`], then [`Error::Refused`] with [`Refusal::Unreviewed`], then
+    /// [`Error::Clock`] if the clock cannot be right, then [`Error::ClockJumped`] for an hour after
+    /// it went forward by more than a day, then [`Refusal::Kept`].
+    pub fn check(&self, event: &Event, now: impl Into<Now>) -> Result<(), Error> {
+        let now = now.into();
         let id = event.id;
         if !event.is_terminal() {
             let status = event.status;
@@ -64,8 +66,12 @@ impl Retention {
         if event.review.is_none() {
             return Err(Error::Refused(Refusal::Unreviewed { id }));
         }
-        let until = later(event.ended_at(), self.keep_for);
-        if at < until {
+        now.granting()?;
+        if let Some(until) = now.deletes_from() {
+            return Err(Error::ClockJumped { until });
+        }
+        let until = later(now.moment(event.ended_at()), self.keep_for);
+        if now.at() < until {
             return Err(Error::Refused(Refusal::Kept { id, until }));
         }
         Ok(())

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::names::Person;
+use countersign_core::time::Now;
 use serde::{Deserialize, Serialize};
 
-use crate::history::Action;
+use crate::history::{Action, HistoryEntry};
 use crate::record::{Event, EventId};
 
 /// What a reviewer found. Each of them ends the wait for a review; what follows from it is the
@@ -140,11 +141,16 @@ impl Event {
     /// ```
     pub fn ended_at(&self) -> DateTime<Utc> {
         let mut entries = self.history.iter().rev();
-        let closed = entries.find(|entry| entry.action == Action::Closed);
-        closed.map_or(self.expires_at, |entry| entry.to.time())
+        let ended =
+            |entry: &&Arc<HistoryEntry>| matches!(entry.action, Action::Closed | Action::Expired);
+        match entries.find(ended) {
+            // One that is dated ahead is marked before its time is up.
+            Some(entry) => entry.at.min(self.expires_at),
+            None => self.expires_at,
+        }
     }
 
-    /// Whether the event awaits its review at `at`: it is over, marked so or not, and nobody has
+    /// Whether the event awaits its review `now`: it is over, marked so or not, and nobody has
     /// reviewed it.
     ///
     /// ```
@@ -153,7 +159,7 @@ impl Event {
     /// assert_eq!(event.awaits_review(event.ended_at()), event.review.is_none());
     /// # }
     /// ```
-    pub fn awaits_review(&self, at: DateTime<Utc>) -> bool {
-        self.review.is_none() && !self.is_active(at)
+    pub fn awaits_review(&self, now: impl Into<Now>) -> bool {
+        self.review.is_none() && self.is_over(now)
     }
 }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::Grant;
 use countersign_core::names::{Person, Profile};
 use countersign_core::retry::Retry;
+use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::admission::Admission;
@@ -31,7 +33,10 @@ use crate::{Listing, Page};
 /// - A call that fails changes nothing, unless it fails with [`Error::Backend`] whose outcome is
 ///   [`Outcome::Unknown`](crate::Outcome::Unknown).
 /// - Versions are issued inside the step as `max(clock, last + 1 ns)`, where `last` is the last
-///   version issued by the whole store; the rules see that same time.
+///   version issued by the whole store. They order, and nothing else.
+/// - Rules judge by the step's time ([`Now`]): the clock's reading, which stands still rather than
+///   run backwards within the clock's tolerance, and is a correction beyond it. The entry of the
+///   history keeps it beside the version.
 /// - Records that are returned are snapshots: nothing changes them.
 /// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
 ///   the histories of all events, in the step and before anything else: if it is there, the answer
@@ -41,8 +46,8 @@ use crate::{Listing, Page};
 ///   takes its operations with it.
 /// - So an event remembers one operation for each entry of its history at most: 1,000 with notes, its
 ///   end and its review. Nothing else remembers operations.
-/// - [`Error::Clock`] if the clock stands where no version can be made; [`Error::Backend`] if the
-///   engine fails.
+/// - [`Error::Clock`] for what would grant, if the clock cannot be right; what ends access works
+///   all the same, as at the last time that could be right. [`Error::Backend`] if the engine fails.
 ///
 /// ```
 /// use countersign_breakglass::{Error, EventId, Status, Store};
@@ -56,16 +61,15 @@ pub trait Store: Send + Sync {
     ///
     /// - What the admission is to decide by ([`Admission::observation`]) is observed in this same
     ///   step, so of several callers never more pass than the rules allow.
-    /// - Assigns `created_at` and the first version, which are the same moment, and derives
-    ///   `expires_at`.
-    /// - An event of the same person and profile whose time is over but that is still marked
-    ///   active is marked expired in this same step, with a version of its own.
+    /// - Assigns `created_at`, the step's time, and the first version, and derives `expires_at`.
+    /// - An event of the same person and profile that gives no access but is still marked active is
+    ///   marked expired in this same step, with a version of its own ([`Change::make_way`]).
     /// - The event may begin by an override ([`Admitted::follow_up`](crate::Admitted::follow_up)):
     ///   it is applied in this same step too, with a version of its own, so that the event that is
     ///   returned is at its second version.
     /// - The errors, in this order: [`Error::OperationReused`]; [`Error::AlreadyExists`] if the id
     ///   is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the draft is outside the store's
-    ///   limits; [`Error::Refused`]. None of them changes anything.
+    ///   limits; [`Error::Clock`]; [`Error::Refused`]. None of them changes anything.
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
@@ -94,52 +98,64 @@ pub trait Store: Send + Sync {
     /// Deletes an event that is over, reviewed, and that no rule looks back at any more
     /// ([`Retention::check`]).
     ///
-    /// - With it go its history, its place in quotas, the second factor that it used, its operations
-    ///   and its changes in [`Store::changes_since`].
+    /// - With it go its history, its place in quotas, its operations and its changes in
+    ///   [`Store::changes_since`]. The id of the second factor that it used stays: it is never good
+    ///   again.
     /// - Says whether it was there.
     /// - It is no error if there is none with this id.
-    /// - [`Error::NotTerminal`] if it is not over, or not marked so; [`Error::Refused`] if it must
-    ///   be kept.
+    /// - Otherwise the errors of [`Retention::check`], in their order.
     fn delete<'a>(
         &'a self,
         id: EventId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>>;
 
-    /// Lists events, newest first by `created_at`, then smallest id first.
+    /// Lists events, newest first by the version that they were created with.
     ///
     /// - A limit of 0 means 100, one above 1,000 means 1,000.
     /// - The cursor of a page continues after its last event, whatever was created, changed or
     ///   deleted since.
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// The event of exactly this person for exactly this profile that is active and not over at
-    /// `at`, if there is one. There is never more than one.
+    /// What time it is for this store: its clock's reading, judged by what the store remembers
+    /// ([`Now`]).
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>>;
+
+    /// The access that exactly this person has to exactly this profile now, by the store's time, if
+    /// there is any. There is never more than one event that gives it.
     ///
-    /// - Never one whose `expires_at` is `at` or earlier, marked expired or not.
-    fn find_active<'a>(
+    /// - Never by one whose `expires_at` has come, marked expired or not.
+    /// - Never by one that is dated ahead of a clock that has been corrected, and never again once
+    ///   the correction has stood for an hour.
+    /// - Whatever it gives can be closed.
+    /// - [`Error::Clock`] if nothing can be granted by the clock.
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>>;
+
+    /// The event by which [`Store::find_grant`] would have given access at a time that the caller
+    /// names, as records stand now. For audit: nothing may be granted by it.
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>>;
 
-    /// Events still marked active whose `expires_at` is `at` or earlier, earliest first; at most
-    /// `limit`, as in [`Store::list`].
-    fn due(&self, at: DateTime<Utc>, limit: usize)
-    -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
+    /// Events still marked active that are over by the store's time ([`Event::is_over`]): those
+    /// whose `expires_at` has come, earliest first, then smallest id, and then those that a
+    /// correction of the clock has ended; at most `limit`, as in [`Store::list`].
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
 
-    /// Events that await their review at `at` ([`Event::awaits_review`]), marked as over or not:
-    /// first what was over first ([`Event::ended_at`]), then smallest id.
+    /// Events that await their review by the store's time ([`Event::awaits_review`]), marked as
+    /// over or not: first what was over first ([`Event::ended_at`]), then smallest id.
     ///
     /// - Limits are as in [`Store::list`]; a cursor of this list holds the time at which an event
     ///   was over, and is of no use in others. What is over later comes later, so whoever follows
     ///   the cursors misses nothing.
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>>;
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>>;
 
     /// Events that were over before `before`, are marked so and have been reviewed: first what was
     /// over first; at most `limit`, as in [`Store::list`]. What a retention period may remove.

@@ -1,7 +1,7 @@
 //! What a host calls: invoke, close, review, note, expire what is due, find a grant, how much of it
 //! is left, what awaits review, delete what is no longer needed.
 //!
-//! A [`Workflow`] holds a store, the rules in force and a clock, and adds no rule of its own: what
+//! A [`Workflow`] holds a store and the rules in force, and adds no rule of its own: what
 //! is refused, the store's step refuses.
 
 use std::borrow::Cow;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::clock::Clock;
 use countersign_core::grant::Grant;
 use countersign_core::id::{OperationId, OsRandom, RandomSource};
 use countersign_core::names::{Person, Profile};
@@ -44,7 +43,7 @@ use crate::{Listing, Page};
 /// let who: InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
 /// let often = RateLimitPolicy::unlimited();
-/// let workflow = Workflow::new(store, Arc::new(who), Arc::new(often), clock.clone());
+/// let workflow = Workflow::new(store, Arc::new(who), Arc::new(often));
 ///
 /// let (alice, prod, hour) = (Person::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
 /// let draft = workflow.draft(&alice, &prod, hour, ReasonCode::Recovery, "restore last night's backup")?;
@@ -61,25 +60,22 @@ pub struct Workflow {
     store: Arc<dyn Store>,
     policy: Arc<InvocationPolicy>,
     rate_limits: Arc<RateLimitPolicy>,
-    clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
     retry: Retry,
     operation: Option<OperationId>,
 }
 
 impl Workflow {
-    /// A workflow over a store. `clock` must be the one that the store uses, or agree with it.
+    /// A workflow over a store, whose clock it goes by.
     pub fn new(
         store: Arc<dyn Store>,
         policy: Arc<InvocationPolicy>,
         rate_limits: Arc<RateLimitPolicy>,
-        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             store,
             policy,
             rate_limits,
-            clock,
             random: Arc::new(OsRandom),
             retry: Retry::default(),
             operation: None,
@@ -271,7 +267,7 @@ impl Workflow {
     /// # Errors
     /// Those of the store.
     pub async fn awaiting_review(&self, page: Page) -> Result<Listing, Error> {
-        self.store.awaiting_review(self.clock.now(), page).await
+        self.store.awaiting_review(page).await
     }
 
     /// Writes a note on an event, whatever its status. The history keeps every note.
@@ -294,11 +290,11 @@ impl Workflow {
     pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
         let change = Change::expire();
         let mut expired = Vec::new();
-        for event in self.store.due(self.clock.now(), limit).await? {
+        for event in self.store.due(limit).await? {
             match self.store.update(event.id, event.updated_at, &change).await {
                 Ok(event) => expired.push(event),
                 Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
-                // The store's clock is behind: it is not over there yet.
+                // The store's clock has been set back meanwhile.
                 Err(Error::Refused(Refusal::NotDue { .. })) => {}
                 Err(error) => return Err(error),
             }
@@ -340,9 +336,7 @@ impl Workflow {
         person: &Person,
         profile: &Profile,
     ) -> Result<Option<Grant>, Error> {
-        let now = self.clock.now();
-        let event = self.store.find_active(person, profile, now).await?;
-        Ok(event.and_then(|event| event.grant(now)))
+        self.store.find_grant(person, profile).await
     }
 
     /// How much of this person's emergency access to this profile is left now: zero if there is
@@ -351,9 +345,11 @@ impl Workflow {
     /// # Errors
     /// Those of the store.
     pub async fn remaining(&self, person: &Person, profile: &Profile) -> Result<Duration, Error> {
-        let now = self.clock.now();
-        let event = self.store.find_active(person, profile, now).await?;
-        Ok(event.map_or(Duration::ZERO, |event| event.remaining(now)))
+        let Some(grant) = self.store.find_grant(person, profile).await? else {
+            return Ok(Duration::ZERO);
+        };
+        let left = grant.until - self.store.now().await?.at();
+        Ok(left.to_std().unwrap_or(Duration::ZERO))
     }
 
     async fn change(
