@@ -135,6 +135,17 @@ impl Timeline {
         }
     }
 
+    /// Of a store that keeps versions and no times.
+    #[must_use]
+    pub const fn after_version(version: Version) -> Self {
+        Self {
+            version: Some(version),
+            last: None,
+            correction: None,
+            jumped_at: None,
+        }
+    }
+
     /// The same with its last correction. For engines that keep it.
     #[must_use]
     pub const fn with_correction(self, correction: Option<Correction>) -> Self {
@@ -348,6 +359,11 @@ impl Now {
         self.at
     }
 
+    /// What the clock showed, right or wrong.
+    pub const fn reading(&self) -> DateTime<Utc> {
+        self.reading
+    }
+
     /// How far another clock may be ahead of this one without being wrong.
     pub const fn tolerance(&self) -> Duration {
         self.tolerance
@@ -361,6 +377,11 @@ impl Now {
     /// The correction that this step makes by being made.
     pub const fn makes_correction(&self) -> Option<Correction> {
         if self.corrects { self.correction } else { None }
+    }
+
+    /// The `at` of the last step that came more than [`JUMP`] after the one before it.
+    pub const fn jumped_at(&self) -> Option<DateTime<Utc>> {
+        self.jumped_at
     }
 
     /// Who reads.

@@ -79,6 +79,7 @@ pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
 pub use countersign_core::names::{Group, NameError, Person, Profile};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
+pub use countersign_core::time::ClockError;
 pub use countersign_core::version::{Conflict, Version, VersionError};
 pub use countersign_core::window::duration::{DurationText, ParseDurationError};
 pub use countersign_core::window::{HoursDocument, Window, WindowDocument, WindowError};

@@ -6,6 +6,7 @@
 //! in that contract.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::DateTime;
 use countersign_core::clock::Clock;
@@ -47,7 +48,8 @@ impl InMemory {
     /// An empty store that takes its versions from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            table: Table::new(clock),
+            // Policies have versions and no times: nothing is judged by when they were put.
+            table: Table::new(clock).with_clock_tolerance(Duration::MAX),
             limits: Limits::default(),
         }
     }
@@ -105,9 +107,11 @@ impl InMemorySync<'_> {
                 },
                 Expected::Version(version) => current(step, &id, version)?.newest_first(),
             };
+            let stamp = step.stamp()?;
+            stamp.now.granting()?;
             let stored = Arc::new(Stored {
                 name: Arc::clone(&id),
-                version: step.stamp()?,
+                version: stamp.version,
                 policy,
             });
             let keep = self.store.limits.max_versions.get() - 1;

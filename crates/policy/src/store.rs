@@ -21,7 +21,8 @@ use std::sync::Arc;
 use countersign_core::future::BoxFuture;
 use countersign_core::names::{NameError, check_name};
 use countersign_core::retry::Retry;
-use countersign_core::version::{Conflict, Version, VersionError};
+use countersign_core::time::ClockError;
+use countersign_core::version::{Conflict, Version};
 use thiserror::Error;
 
 use crate::digest::PolicyDigest;
@@ -268,7 +269,7 @@ pub enum Error {
     InvalidName(NameError),
     /// The store's clock gives no version. Set the clock right.
     #[error(transparent)]
-    Clock(#[from] VersionError),
+    Clock(#[from] ClockError),
     /// The engine failed.
     #[error("the policy store failed: {source}")]
     Backend {

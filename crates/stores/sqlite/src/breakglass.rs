@@ -6,22 +6,25 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass::{
     ActiveEvent, Admission, Change, Changed, CountWanted, Counted, Cursor, Draft, Error, Event,
-    EventId, Filter, Limits, Listing, Observation, Observed, Page, Person, Profile, Retention,
-    Store, UnreviewedEvent,
+    EventId, Filter, Health, Limits, Listing, Observation, Observed, Page, Person, Profile,
+    ProofId, Retention, Store, UnreviewedEvent,
 };
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::Grant;
 use countersign_core::id::OperationId;
+use countersign_core::time::{CLOCK_TOLERANCE, Now};
 use countersign_core::version::{Conflict, Version};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{Head, Step, Tip};
+use crate::ledger::{Head, Step, Timekeeper, Tip};
 use crate::report::Report;
 use crate::sql::{self, Time, bound, clamped};
 use crate::verify::verify;
@@ -60,7 +63,7 @@ pub(crate) mod rows;
 #[derive(Debug, Clone)]
 pub struct EventStore {
     database: Database,
-    clock: Arc<dyn Clock>,
+    timekeeper: Arc<Timekeeper>,
     limits: Arc<Limits>,
 }
 
@@ -73,11 +76,35 @@ impl EventStore {
     /// The emergencies of this file, with other limits. Limits hold for what is created; they are
     /// not kept in the file.
     pub fn with_limits(database: &Database, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        let timekeeper = Timekeeper::new(clock, database.writer(), CLOCK_TOLERANCE);
         Self {
             database: database.clone(),
-            clock,
+            timekeeper: Arc::new(timekeeper),
             limits: Arc::new(limits),
         }
+    }
+
+    /// The same store with another tolerance: how far a reading of the clock may lie behind the
+    /// last before the clock counts as corrected. 60 seconds unless set; the same in every process.
+    #[must_use]
+    pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
+        let timekeeper = Arc::new(self.timekeeper.with_tolerance(tolerance));
+        Self { timekeeper, ..self }
+    }
+
+    /// How far the store's versions are ahead of its clock, and the last correction of the clock.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the engine fails.
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.read(|connection, timekeeper| {
+            let (_, timeline, now) = timekeeper.now(connection, &rows::LEDGER)?;
+            Ok(Health {
+                versions_ahead: timeline.versions_ahead_of(now.reading()),
+                correction: timeline.correction(),
+            })
+        })
+        .await
     }
 
     /// The head of the ledger: note it where those who can write the file cannot.
@@ -124,14 +151,36 @@ impl EventStore {
         &self,
         step: impl FnOnce(&mut Step<'_>, &Limits) -> Result<T, Stop<Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let (clock, limits) = (Arc::clone(&self.clock), Arc::clone(&self.limits));
+        let (timekeeper, limits) = (Arc::clone(&self.timekeeper), Arc::clone(&self.limits));
         let write = move |connection: &Connection| {
             step(
-                &mut Step::begin(connection, &rows::LEDGER, &*clock)?,
+                &mut Step::begin(connection, &rows::LEDGER, &timekeeper)?,
                 &limits,
             )
         };
         self.database.write(write).await
+    }
+
+    /// Reads a snapshot, which has a time.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection, &Timekeeper) -> Result<T, Stop<Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let timekeeper = Arc::clone(&self.timekeeper);
+        let read = move |connection: &Connection| read(connection, &timekeeper);
+        self.database.read(read).await
+    }
+
+    /// As [`Self::read`], with the time.
+    async fn read_now<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection, &Now) -> Result<T, Stop<Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.read(move |connection, timekeeper| {
+            let (_, _, now) = timekeeper.now(connection, &rows::LEDGER)?;
+            read(connection, &now)
+        })
+        .await
     }
 }
 
@@ -157,95 +206,148 @@ fn shared(events: Vec<Event>) -> Vec<Arc<Event>> {
 /// Time and id of the place to go on after; all places come after the first.
 fn place(after: Option<&Cursor>, first: i64) -> (i64, String) {
     match after {
-        Some(cursor) => (clamped(cursor.time), cursor.id.to_string()),
+        Some(cursor) => (cursor.place, cursor.id.to_string()),
         None => (first, String::new()),
     }
 }
 
 /// The first so many, and where to go on if there are more.
-fn listing(mut events: Vec<Event>, page: Page, time: fn(&Event) -> DateTime<Utc>) -> Listing {
+fn listing(mut events: Vec<Event>, page: Page, place: fn(&Event) -> Cursor) -> Listing {
     let limit = page.effective_limit();
     let more = events.len() > limit;
     events.truncate(limit);
-    let next = events.last().filter(|_| more).map(|last| Cursor {
-        time: time(last),
-        id: last.id,
-    });
+    let next = events.last().filter(|_| more).map(place);
     let items = shared(events);
     Listing { items, next }
 }
 
+/// The event of a person and profile that gives access: there is one under any spelling, or none.
+fn active(
+    connection: &Connection,
+    person: &Person,
+    profile: &Profile,
+    now: &Now,
+) -> Result<Option<Event>, EngineError> {
+    let folded = person.case_folded();
+    let parameters = params![folded.as_str(), profile.as_str(), clamped(now.at())];
+    let found = rows::one(connection, rows::ACTIVE, parameters)?;
+    Ok(found.filter(|event| event.is_active(*now)))
+}
+
 /// What a step sees of an [`Observation`].
 fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, EngineError> {
+    let now = &wanted.now;
     let (person, profile) = (wanted.person.as_str(), wanted.profile.as_str());
-    let statement = |sql| sql::statement(connection, rows::STATEMENTS, sql);
-    let parameters = params![person, profile, clamped(wanted.at)];
-    let active = rows::one(connection, rows::ACTIVE, parameters)?;
+    let active = active(connection, &wanted.person, &wanted.profile, now)?;
     let last_created_at = match wanted.last_created_at {
         false => None,
-        true => statement(rows::LAST_CREATED)?
-            .query_row([person, profile], |row| row.get::<_, Time>(0))
-            .optional()?,
+        true => last_moment(connection, person, profile, now)?,
     };
     let used_by = match &wanted.proof {
         None => None,
-        Some(proof) => statement(rows::PROOF_USED)?
-            .query_row([proof.as_str()], |row| {
-                sql::parsed(row, "id", |text| text.parse().ok())
-            })
-            .optional()?,
+        Some(proof) => used_by(connection, proof)?,
     };
     let unreviewed = match wanted.unreviewed {
         false => None,
-        true => rows::one(connection, rows::UNREVIEWED_OF, [person])?,
+        true => {
+            let due = |event: &Event| event.awaits_review(*now);
+            rows::some(connection, rows::UNREVIEWED_OF, [person], 1, due)?.pop()
+        }
     };
-    let unreviewed = unreviewed.filter(|event| event.awaits_review(wanted.at));
-    let of_person = count(
-        connection,
-        person,
-        wanted.of_person,
-        (rows::COUNT_OF_PERSON, rows::NTH_OF_PERSON),
-    )?;
-    let of_profile = count(
-        connection,
-        profile,
-        wanted.of_profile,
-        (rows::COUNT_OF_PROFILE, rows::NTH_OF_PROFILE),
-    )?;
+    let of_person = count(connection, person, wanted.of_person, &OF_PERSON, now)?;
+    let of_profile = count(connection, profile, wanted.of_profile, &OF_PROFILE, now)?;
     Ok(Observed {
         active: active.map(|event| ActiveEvent {
             id: event.id,
             expires_at: event.expires_at,
         }),
-        last_created_at: last_created_at.map(|time| time.0),
+        last_created_at,
         of_person,
         of_profile,
         proof_used_by: used_by,
         unreviewed: unreviewed.map(|event| UnreviewedEvent {
             id: event.id,
-            ended_at: event.ended_at(),
+            ended_at: now.moment(event.ended_at()),
         }),
     })
 }
+
+/// The event that a second factor was used for, deleted or not.
+fn used_by(connection: &Connection, proof: &ProofId) -> Result<Option<EventId>, EngineError> {
+    for sql in [rows::PROOF_USED, rows::PROOF_OUTLASTING] {
+        let mut statement = sql::statement(connection, rows::STATEMENTS, sql)?;
+        let id = statement.query_row([proof.as_str()], |row| {
+            sql::parsed(row, "id", |text| text.parse().ok())
+        });
+        if let Some(id) = id.optional()? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// The last moment at which one was created: what is dated ahead counts as of the correction, and
+/// what follows it may be later.
+fn last_moment(
+    connection: &Connection,
+    person: &str,
+    profile: &str,
+    now: &Now,
+) -> Result<Option<DateTime<Utc>>, EngineError> {
+    let latest = |up_to: i64| {
+        let mut statement = sql::statement(connection, rows::STATEMENTS, rows::LAST_CREATED)?;
+        let found = statement.query_row(params![person, profile, up_to], |row| row.get(0));
+        found.optional()
+    };
+    let latest_of_all: Option<Time> = latest(i64::MAX)?;
+    let latest_by_now: Option<Time> = latest(clamped(now.at()))?;
+    let of_all = latest_of_all.map(|time| now.moment(time.0));
+    Ok(of_all.max(latest_by_now.map(|time| time.0)))
+}
+
+/// The statements that count: how many, the n-th newest, and the times of all.
+struct Counting {
+    count: &'static str,
+    nth: &'static str,
+    moments: &'static str,
+}
+
+const OF_PERSON: Counting = Counting {
+    count: rows::COUNT_OF_PERSON,
+    nth: rows::NTH_OF_PERSON,
+    moments: rows::MOMENTS_OF_PERSON,
+};
+
+const OF_PROFILE: Counting = Counting {
+    count: rows::COUNT_OF_PROFILE,
+    nth: rows::NTH_OF_PROFILE,
+    moments: rows::MOMENTS_OF_PROFILE,
+};
 
 fn count(
     connection: &Connection,
     of: &str,
     wanted: Option<CountWanted>,
-    (count, nth): (&'static str, &'static str),
+    counting: &Counting,
+    now: &Now,
 ) -> Result<Counted, EngineError> {
     let Some(wanted) = wanted else {
         return Ok(Counted::default());
     };
+    let statement = |sql| sql::statement(connection, rows::STATEMENTS, sql);
     let after = clamped(wanted.created_after);
-    let mut statement = sql::statement(connection, rows::STATEMENTS, count)?;
-    let count = statement.query_row(params![of, after], |row| row.get(0))?;
+    if now.some_is_ahead() {
+        let mut statement = statement(counting.moments)?;
+        let moment = |row: &Row<'_>| Ok(now.moment(row.get::<_, Time>(0)?.0));
+        let moments: Result<Vec<_>, _> = statement.query_map(params![of, after], moment)?.collect();
+        return Ok(Counted::of_moments(moments?, wanted));
+    }
+    let count = statement(counting.count)?.query_row(params![of, after], |row| row.get(0))?;
     let nth_newest = match wanted.nth_newest {
         None => None,
         Some(number) => {
             let before = i64::from(number.get()) - 1;
-            let mut statement = sql::statement(connection, rows::STATEMENTS, nth)?;
-            statement
+            statement(counting.nth)?
                 .query_row(params![of, after, before], |row| row.get::<_, Time>(0))
                 .optional()?
         }
@@ -269,22 +371,26 @@ fn create(
         return Err(Error::AlreadyExists { id: draft.id }.into());
     }
     limits.check_draft(draft).map_err(Error::from)?;
-    let at = step.stamp().map_err(Error::from)?;
-    let observed = observe(step.connection, &admission.observation(draft, at.time()))?;
-    let admitted = admission.decide(draft, &observed, at.time());
+    let stamp = step.stamp().map_err(Error::from)?;
+    let now = stamp.now;
+    now.granting().map_err(Error::from)?;
+    let observed = observe(step.connection, &admission.observation(draft, now))?;
+    let admitted = admission.decide(draft, &observed, now);
     let admitted = admitted.map_err(Error::from)?;
-    let event = Event::create(draft, &admitted, limits, at);
+    let event = Event::create(draft, &admitted, limits, stamp);
     let mut event = event.map_err(Error::from)?;
     if let Some(change) = admitted.follow_up() {
-        let at = step.stamp().map_err(Error::from)?;
-        event = event.apply(&change, at).map_err(Error::from)?;
+        let stamp = step.stamp().map_err(Error::from)?;
+        event = event.apply(&change, stamp).map_err(Error::from)?;
     }
     let person = draft.invoker.case_folded();
     let parameters = params![person.as_str(), draft.profile.as_str(), i64::MIN];
     let mut replaced = rows::many(step.connection, rows::ACTIVE, parameters)?;
     for event in &mut replaced {
-        let at = step.stamp().map_err(Error::from)?;
-        *event = event.apply(&Change::expire(), at).map_err(Error::from)?;
+        let stamp = step.stamp().map_err(Error::from)?;
+        *event = event
+            .apply(&Change::make_way(), stamp)
+            .map_err(Error::from)?;
     }
     rows::insert(step, &event, &replaced)?;
     Ok(event)
@@ -330,8 +436,8 @@ impl Store for EventStore {
                 if actual != expected {
                     return Err(Error::Conflict(Conflict { expected, actual }).into());
                 }
-                let at = step.stamp().map_err(Error::from)?;
-                let event = current.apply(&change, at).map_err(Error::from)?;
+                let stamp = step.stamp().map_err(Error::from)?;
+                let event = current.apply(&change, stamp).map_err(Error::from)?;
                 rows::update(step, &event)?;
                 Ok(Arc::new(event))
             })
@@ -350,9 +456,9 @@ impl Store for EventStore {
                 let Some(event) = by_id(step.connection, id)? else {
                     return Ok(false);
                 };
-                let at = step.stamp().map_err(Error::from)?;
-                retention.check(&event, at.time())?;
-                rows::delete(step, &event, at)?;
+                let stamp = step.stamp().map_err(Error::from)?;
+                retention.check(&event, stamp.now)?;
+                rows::delete(step, &event, stamp.version)?;
                 Ok(true)
             })
             .await
@@ -367,16 +473,39 @@ impl Store for EventStore {
                 Filter::Status(status) => (rows::OF_STATUS, rows::status_text(*status).to_owned()),
             };
             let read = move |connection: &Connection| {
-                let (time, id) = place(page.after.as_ref(), i64::MAX);
+                let (after, id) = place(page.after.as_ref(), i64::MAX);
                 let limit = bound(page.effective_limit() + 1);
-                let found = rows::many(connection, sql, params![key, time, id, limit])?;
-                Ok(listing(found, page, |event| event.created_at))
+                let found = rows::many(connection, sql, params![key, after, id, limit])?;
+                Ok(listing(found, page, |event| {
+                    Cursor::at_version(event.created, event.id)
+                }))
             };
             self.database.read(read).await
         })
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(self.read_now(|_, now| Ok(*now)))
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        Box::pin(async move {
+            let (person, profile) = (person.clone(), profile.clone());
+            self.read_now(move |connection, now| {
+                now.granting().map_err(Error::from)?;
+                let found = active(connection, &person, &profile, now)?;
+                let found = found.filter(|event| event.invoker == person);
+                Ok(found.and_then(|event| event.grant(*now)))
+            })
+            .await
+        })
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
@@ -385,46 +514,39 @@ impl Store for EventStore {
         Box::pin(async move {
             let (person, profile) = (person.clone(), profile.clone());
             let read = move |connection: &Connection| {
-                let folded = person.case_folded();
-                let parameters = params![folded.as_str(), profile.as_str(), clamped(at)];
-                // There is one under any spelling, or none.
-                let found = rows::one(connection, rows::ACTIVE, parameters)?;
+                let found = active(connection, &person, &profile, &Now::at_given(at))?;
                 Ok(found.filter(|event| event.invoker == person).map(Arc::new))
             };
             self.database.read(read).await
         })
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move {
-            let limit = bound(Page::first(limit).effective_limit());
-            let read = move |connection: &Connection| {
-                let found = rows::many(connection, rows::DUE, params![clamped(at), limit])?;
-                Ok(shared(found))
-            };
-            self.database.read(read).await
-        })
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        let limit = Page::first(limit).effective_limit();
+        Box::pin(self.read_now(move |connection, now| {
+            let at = clamped(now.at());
+            let mut found = rows::many(connection, rows::DUE, params![at, bound(limit)])?;
+            // What is dated ahead has its end still to come.
+            if now.correction().is_some() {
+                let left = limit - found.len();
+                let is_void = |event: &Event| event.is_void(now);
+                found.extend(rows::some(connection, rows::NOT_DUE, [at], left, is_void)?);
+            }
+            Ok(shared(found))
+        }))
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin(async move {
-            let read = move |connection: &Connection| {
-                let (time, id) = place(page.after.as_ref(), i64::MIN);
-                let limit = bound(page.effective_limit() + 1);
-                let parameters = params![clamped(at), time, id, limit];
-                let found = rows::many(connection, rows::UNREVIEWED, parameters)?;
-                Ok(listing(found, page, Event::ended_at))
-            };
-            self.database.read(read).await
-        })
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(self.read_now(move |connection, now| {
+            let (after, id) = place(page.after.as_ref(), i64::MIN);
+            let limit = page.effective_limit() + 1;
+            let due = |event: &Event| event.awaits_review(*now);
+            let parameters = params![after, id];
+            let found = rows::some(connection, rows::UNREVIEWED, parameters, limit, due)?;
+            Ok(listing(found, page, |event| {
+                Cursor::at_time(event.ended_at(), event.id)
+            }))
+        }))
     }
 
     fn ended(
@@ -432,14 +554,17 @@ impl Store for EventStore {
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move {
-            let limit = bound(Page::first(limit).effective_limit());
-            let read = move |connection: &Connection| {
-                let found = rows::many(connection, rows::ENDED, params![clamped(before), limit])?;
-                Ok(shared(found))
+        let limit = Page::first(limit).effective_limit();
+        Box::pin(self.read_now(move |connection, now| {
+            // What is dated ahead ended at the correction.
+            let up_to = match now.some_is_ahead() {
+                true => i64::MAX,
+                false => clamped(before),
             };
-            self.database.read(read).await
-        })
+            let ended = |event: &Event| now.moment(event.ended_at()) < before;
+            let found = rows::some(connection, rows::ENDED, [up_to], limit, ended)?;
+            Ok(shared(found))
+        }))
     }
 
     fn changes_since(

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use countersign_core::id::{OsRandom, RandomSource};
+use countersign_core::time::Writer;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
@@ -94,6 +96,7 @@ pub struct Database {
 
 struct Inner {
     path: PathBuf,
+    writer_id: Writer,
     /// Closed first, so that the writer is the last to close: it writes the log back.
     readers: Workers,
     writer: Workers,
@@ -128,8 +131,10 @@ impl Database {
             Ok(reader)
         });
         let readers = readers.collect::<Result<Vec<_>, _>>().map_err(engine)?;
+        let writer_id = OsRandom.next_u64().map_err(OpenError::Random)?;
         let inner = Inner {
             path: path.to_owned(),
+            writer_id: Writer::from_bits(writer_id),
             readers: Workers::start("countersign-read", readers).map_err(no_thread)?,
             writer: Workers::start("countersign-write", vec![connection]).map_err(no_thread)?,
         };
@@ -176,6 +181,11 @@ impl Database {
                 source: EngineError::Panicked,
             })
         })
+    }
+
+    /// What tells this opening of the file from others.
+    pub(crate) fn writer(&self) -> Writer {
+        self.inner.writer_id
     }
 
     /// The path under which the file was opened.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use countersign_core::id::RandomError;
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
@@ -73,6 +74,10 @@ pub enum OpenError {
         /// What the system said.
         reason: String,
     },
+    /// The opening got no id of its own, by which its writes are told from those of others. Try
+    /// again.
+    #[error(transparent)]
+    Random(RandomError),
     /// The engine did not open the file, or did not find in it what it must hold.
     #[error("`{path}` was not opened: {source}", path = .path.display())]
     Engine {

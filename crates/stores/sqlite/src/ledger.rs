@@ -14,15 +14,20 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
-use countersign_core::version::{Version, VersionError, VersionSource};
-use rusqlite::{Connection, OptionalExtension, params};
+use countersign_core::time::{ClockError, Correction, Now, Stamp, Timeline, Writer, later};
+use countersign_core::version::Version;
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::error::EngineError;
-use crate::sql;
+use crate::sql::{self, clamped};
 
 /// SHA-256 of something.
 pub(crate) type Sum = [u8; 32];
@@ -83,10 +88,22 @@ pub(crate) struct Ledger {
     pub(crate) store: &'static str,
     /// The statements of the store.
     pub(crate) statements: &'static [&'static str],
-    /// Reads position, version and head of the last row.
+    /// Reads position, version, head, and of a store that keeps times `at`, writer and last jump,
+    /// of the last row.
     pub(crate) tip: &'static str,
-    /// Writes a row: position, version, action, record, id, digest and head.
+    /// Writes a row: position, version, action, record, id, digest and head; of a store that keeps
+    /// times then `at`, writer, last jump, and the rest of a correction.
     pub(crate) append: &'static str,
+    /// Of a store that keeps times.
+    pub(crate) times: Option<Times>,
+}
+
+/// The statements of a ledger that keeps times.
+pub(crate) struct Times {
+    /// Reads the last correction: version, `at`, writer, record, latest and the corrected writer.
+    pub(crate) corrected: &'static str,
+    /// Counts accesses that had ended after ?1 and until ?2, are not marked so, and had begun by ?1.
+    pub(crate) in_force_again: &'static str,
 }
 
 /// What a row of a ledger says.
@@ -94,11 +111,41 @@ pub(crate) struct Ledger {
 pub(crate) struct Line<'a> {
     pub(crate) version: Version,
     pub(crate) action: &'a str,
-    /// The record, as a key that is never used again; of a policy, the oldest version kept.
+    /// The record, as a key that is never used again; of a policy, the oldest version kept; of a
+    /// correction, the `at` that was wrong.
     pub(crate) record: i64,
     /// The record's id, or the policy's name.
     pub(crate) id: &'a str,
     pub(crate) digest: &'a Sum,
+    /// When and by whom, where the store keeps that.
+    pub(crate) written: Option<Written>,
+}
+
+/// When a row of a ledger was written, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) at: i64,
+    pub(crate) writer: i64,
+    pub(crate) jumped_at: Option<i64>,
+}
+
+impl Written {
+    fn of(now: &Now) -> Self {
+        Self {
+            at: clamped(now.at()),
+            writer: now.writer().to_bits() as i64,
+            jumped_at: now.jumped_at().map(clamped),
+        }
+    }
+}
+
+/// The digest of a correction's row: over what only such a row has.
+pub(crate) fn correction_digest(latest: i64, corrected_writer: i64, in_force_again: i64) -> Sum {
+    Canonical::of("countersign correction 1")
+        .integer(latest)
+        .integer(corrected_writer)
+        .integer(in_force_again)
+        .finish()
 }
 
 /// The head of a store's ledger: how many rows it has, and a digest over all of them.
@@ -210,6 +257,7 @@ pub(crate) struct Tip {
     pub(crate) position: i64,
     pub(crate) version: Option<Version>,
     pub(crate) head: Sum,
+    pub(crate) written: Option<Written>,
 }
 
 impl Tip {
@@ -218,15 +266,25 @@ impl Tip {
         position: 0,
         version: None,
         head: [0; 32],
+        written: None,
     };
 
     pub(crate) fn read(connection: &Connection, ledger: &Ledger) -> Result<Self, rusqlite::Error> {
         let mut statement = sql::statement(connection, ledger.statements, ledger.tip)?;
         let tip = statement.query_row([], |row| {
+            let written = match ledger.times {
+                None => None,
+                Some(_) => Some(Written {
+                    at: row.get(3)?,
+                    writer: row.get(4)?,
+                    jumped_at: row.get(5)?,
+                }),
+            };
             Ok(Self {
                 position: row.get(0)?,
                 version: Some(Version::from_nanos(row.get(1)?)),
                 head: row.get(2)?,
+                written,
             })
         });
         Ok(tip.optional()?.unwrap_or(Self::START))
@@ -236,7 +294,7 @@ impl Tip {
     pub(crate) fn advance(&mut self, store: &str, line: &Line<'_>) {
         self.position = self.position.saturating_add(1);
         self.version = Some(line.version);
-        self.head = Canonical::of("countersign ledger 1")
+        let mut head = Canonical::of("countersign ledger 1")
             .text(store)
             .sum(&self.head)
             .integer(self.position)
@@ -244,54 +302,221 @@ impl Tip {
             .text(line.action)
             .integer(line.record)
             .text(line.id)
-            .sum(line.digest)
-            .finish();
+            .sum(line.digest);
+        if let Some(written) = line.written {
+            head = head
+                .integer(written.at)
+                .integer(written.writer)
+                .integer_if_any(written.jumped_at);
+        }
+        self.head = head.finish();
+        self.written = line.written;
     }
 }
 
-/// One step on a store: the end of its ledger as the step found it, and the versions it issues.
+/// What the store remembers of time, as its ledger stands.
+fn timeline(
+    connection: &Connection,
+    ledger: &Ledger,
+    tip: &Tip,
+) -> Result<Timeline, rusqlite::Error> {
+    let (Some(version), Some(times)) = (tip.version, &ledger.times) else {
+        return Ok(tip.version.map_or(Timeline::new(), Timeline::after_version));
+    };
+    let Some(written) = tip.written else {
+        return Ok(Timeline::after_version(version));
+    };
+    let time = DateTime::from_timestamp_nanos;
+    let writer = |bits: i64| Writer::from_bits(bits as u64);
+    let mut statement = sql::statement(connection, ledger.statements, times.corrected)?;
+    let correction = statement.query_row([], |row| {
+        Ok(Correction {
+            version: Version::from_nanos(row.get(0)?),
+            to: time(row.get(1)?),
+            by: writer(row.get(2)?),
+            from: time(row.get(3)?),
+            latest: time(row.get(4)?),
+            of: writer(row.get(5)?),
+        })
+    });
+    Ok(
+        Timeline::after(version, time(written.at), writer(written.writer))
+            .with_correction(correction.optional()?)
+            .with_jump(written.jumped_at.map(time)),
+    )
+}
+
+/// A store's clock, and what its readings have shown.
+#[derive(Debug)]
+pub(crate) struct Timekeeper {
+    clock: Arc<dyn Clock>,
+    tolerance: Duration,
+    writer: Writer,
+    /// The latest reading, in nanoseconds.
+    latest: AtomicI64,
+    /// The version of the correction that was the last when the clock was seen to step back: it no
+    /// longer counts against this writer.
+    outlived: AtomicI64,
+}
+
+impl Timekeeper {
+    pub(crate) fn new(clock: Arc<dyn Clock>, writer: Writer, tolerance: Duration) -> Self {
+        Self {
+            clock,
+            tolerance,
+            writer,
+            latest: AtomicI64::new(i64::MIN),
+            outlived: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// The same clock with another tolerance.
+    pub(crate) fn with_tolerance(&self, tolerance: Duration) -> Self {
+        Self::new(Arc::clone(&self.clock), self.writer, tolerance)
+    }
+
+    /// What the store remembers of time, and what time it is.
+    pub(crate) fn now(
+        &self,
+        connection: &Connection,
+        ledger: &Ledger,
+    ) -> Result<(Tip, Timeline, Now), rusqlite::Error> {
+        let tip = Tip::read(connection, ledger)?;
+        let timeline = timeline(connection, ledger, &tip)?;
+        let reading = self.clock.now();
+        let timeline = match self.has_stepped_back(reading, &timeline) {
+            true => timeline.trusting(self.writer),
+            false => timeline,
+        };
+        let now = timeline.now(reading, self.writer, self.tolerance);
+        Ok((tip, timeline, now))
+    }
+
+    /// Whether the clock was set back since the store's last correction, as far as it was read.
+    fn has_stepped_back(&self, reading: DateTime<Utc>, timeline: &Timeline) -> bool {
+        let Some(correction) = timeline.correction() else {
+            self.latest.fetch_max(clamped(reading), Ordering::Relaxed);
+            return false;
+        };
+        let version = correction.version.as_nanos();
+        let before = self.latest.load(Ordering::Relaxed);
+        if clamped(later(reading, self.tolerance)) < before {
+            self.outlived.fetch_max(version, Ordering::Relaxed);
+            self.latest.store(clamped(reading), Ordering::Relaxed);
+        } else {
+            self.latest.fetch_max(clamped(reading), Ordering::Relaxed);
+        }
+        self.outlived.load(Ordering::Relaxed) >= version
+    }
+}
+
+/// One step on a store: the end of its ledger as the step found it, what time it is for the step,
+/// and the versions it issues.
 pub(crate) struct Step<'c> {
     pub(crate) connection: &'c Connection,
     pub(crate) tip: Tip,
-    clock: &'c dyn Clock,
-    versions: VersionSource,
+    pub(crate) now: Now,
+    timeline: Timeline,
+    /// Not yet written.
+    correction: Option<Correction>,
 }
 
 impl<'c> Step<'c> {
     pub(crate) fn begin(
         connection: &'c Connection,
         ledger: &Ledger,
-        clock: &'c dyn Clock,
+        timekeeper: &Timekeeper,
     ) -> Result<Self, rusqlite::Error> {
-        let tip = Tip::read(connection, ledger)?;
-        let versions = tip
-            .version
-            .map_or(VersionSource::new(), VersionSource::after);
+        let (tip, timeline, now) = timekeeper.now(connection, ledger)?;
         Ok(Self {
             connection,
             tip,
-            clock,
-            versions,
+            now,
+            timeline,
+            correction: now.makes_correction(),
         })
     }
 
-    /// Issues a version: `max(clock, last + 1 ns)`. It is used up only if the step writes it.
-    pub(crate) fn stamp(&mut self) -> Result<Version, VersionError> {
-        self.versions.next(self.clock.now())
+    /// Issues a version. It is used up only if the step writes it.
+    pub(crate) fn stamp(&mut self) -> Result<Stamp, ClockError> {
+        self.timeline.stamp(&self.now)
     }
 
-    /// Adds a row at the end of the ledger.
-    pub(crate) fn append(&mut self, ledger: &Ledger, line: Line<'_>) -> Result<(), EngineError> {
-        self.tip.advance(ledger.store, &line);
-        sql::statement(self.connection, ledger.statements, ledger.append)?.execute(params![
-            self.tip.position,
-            line.version.as_nanos(),
+    /// Adds a row at the end of the ledger; before the first of a step that corrects the clock, the
+    /// row of the correction.
+    pub(crate) fn append(
+        &mut self,
+        ledger: &Ledger,
+        version: Version,
+        action: &str,
+        record: i64,
+        (id, digest): (&str, &Sum),
+    ) -> Result<(), EngineError> {
+        let written = ledger.times.as_ref().map(|_| Written::of(&self.now));
+        let correct = self.correction.take().zip(ledger.times.as_ref());
+        if let Some((correction, times)) = correct {
+            let (from, to) = (clamped(correction.from), clamped(correction.to));
+            let mut statement =
+                sql::statement(self.connection, ledger.statements, times.in_force_again)?;
+            let again: i64 = statement.query_row([to, from], |row| row.get(0))?;
+            let (latest, of) = (clamped(correction.latest), correction.of.to_bits() as i64);
+            let line = Line {
+                version: correction.version,
+                action: "corrected",
+                record: from,
+                id: "",
+                digest: &correction_digest(latest, of, again),
+                written,
+            };
+            self.write(ledger, &line, Some([latest, of, again]))?;
+        }
+        let line = Line {
+            version,
+            action,
+            record,
+            id,
+            digest,
+            written,
+        };
+        self.write(ledger, &line, None)
+    }
+
+    fn write(
+        &mut self,
+        ledger: &Ledger,
+        line: &Line<'_>,
+        correction: Option<[i64; 3]>,
+    ) -> Result<(), EngineError> {
+        self.tip.advance(ledger.store, line);
+        let mut statement = sql::statement(self.connection, ledger.statements, ledger.append)?;
+        let (position, version) = (self.tip.position, line.version.as_nanos());
+        let of_all = params![
+            position,
+            version,
             line.action,
             line.record,
             line.id,
             line.digest,
             self.tip.head,
-        ])?;
+        ];
+        let Some(written) = line.written else {
+            statement.execute(of_all)?;
+            return Ok(());
+        };
+        let [latest, of, again] = match correction {
+            Some(values) => values.map(Some),
+            None => [None; 3],
+        };
+        let of_times = params![
+            written.at,
+            written.writer,
+            written.jumped_at,
+            latest,
+            of,
+            again
+        ];
+        let all: Vec<&dyn ToSql> = of_all.iter().chain(of_times).copied().collect();
+        statement.execute(&*all)?;
         Ok(())
     }
 }
@@ -329,6 +554,7 @@ mod tests {
             record: 1,
             id: "a",
             digest: &[1; 32],
+            written: None,
         };
         let head = |lines: &[Line<'_>]| {
             let mut tip = Tip::START;

@@ -6,6 +6,7 @@
 //! made.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
@@ -16,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{Head, Ledger, Line, Step, Sum, Tip};
+use crate::ledger::{Head, Ledger, Step, Sum, Timekeeper, Tip};
 use crate::report::Report;
 use crate::sql::{self, bound, of_record, parsed};
 
@@ -71,6 +72,7 @@ pub(crate) const LEDGER: Ledger = Ledger {
     statements: STATEMENTS,
     tip: TIP,
     append: INSERT_LEDGER,
+    times: None,
 };
 
 /// Keeps policies in a file, each with its last versions.
@@ -103,7 +105,7 @@ pub(crate) const LEDGER: Ledger = Ledger {
 #[derive(Debug, Clone)]
 pub struct PolicyStore {
     database: Database,
-    clock: Arc<dyn Clock>,
+    timekeeper: Arc<Timekeeper>,
     limits: Limits,
 }
 
@@ -112,7 +114,7 @@ impl PolicyStore {
     pub fn new(database: &Database, clock: Arc<dyn Clock>) -> Self {
         Self {
             database: database.clone(),
-            clock,
+            timekeeper: Arc::new(Timekeeper::new(clock, database.writer(), Duration::MAX)),
             limits: Limits::default(),
         }
     }
@@ -167,9 +169,10 @@ impl PolicyStore {
         &self,
         step: impl FnOnce(&mut Step<'_>) -> Result<T, Stop<Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let clock = Arc::clone(&self.clock);
-        let write =
-            move |connection: &Connection| step(&mut Step::begin(connection, &LEDGER, &*clock)?);
+        let timekeeper = Arc::clone(&self.timekeeper);
+        let write = move |connection: &Connection| {
+            step(&mut Step::begin(connection, &LEDGER, &timekeeper)?)
+        };
         self.database.write(write).await
     }
 }
@@ -272,7 +275,8 @@ fn put(
         }
         Expected::Version(version) => at_version(connection, name, version)?,
     }
-    let version = step.stamp().map_err(Error::from)?;
+    step.now.granting().map_err(Error::from)?;
+    let version = step.stamp().map_err(Error::from)?.version;
     let document = serde_json::to_string(&**policy).map_err(|error| EngineError::Record {
         place: format!("policy `{name}`"),
         found: error.to_string(),
@@ -292,14 +296,13 @@ fn put(
     };
     run(point, params![name, key])?;
     let kept_from = kept_from(connection, name, most)?;
-    let line = Line {
+    step.append(
+        &LEDGER,
         version,
-        action: "put",
-        record: kept_from,
-        id: name,
-        digest: digest.as_bytes(),
-    };
-    step.append(&LEDGER, line)?;
+        "put",
+        kept_from,
+        (name, digest.as_bytes()),
+    )?;
     run(DELETE_VERSIONS, params![name, kept_from])?;
     Ok(Stored {
         name: name.into(),
@@ -316,15 +319,10 @@ fn delete(step: &mut Step<'_>, name: &str, expected: Version) -> Result<(), Stop
         Some(last) => *last.digest().as_bytes(),
         None => return Err(not_found(name).into()),
     };
-    let line = Line {
-        // Deleting makes no version.
-        version: step.tip.version.unwrap_or(expected),
-        action: "deleted",
-        record: expected.as_nanos(),
-        id: name,
-        digest: &digest,
-    };
-    step.append(&LEDGER, line)?;
+    // Deleting makes no version.
+    let version = step.tip.version.unwrap_or(expected);
+    let record = expected.as_nanos();
+    step.append(&LEDGER, version, "deleted", record, (name, &digest))?;
     sql::statement(connection, STATEMENTS, DELETE)?.execute([name])?;
     let mut statement = sql::statement(connection, STATEMENTS, DELETE_VERSIONS)?;
     // Up to the current version, and that.

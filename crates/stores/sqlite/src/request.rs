@@ -5,22 +5,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::future::BoxFuture;
-use countersign_core::grant::PolicyDigest;
+use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::OperationId;
+use countersign_core::time::{CLOCK_TOLERANCE, Now};
 use countersign_core::version::{Conflict, Version};
 use countersign_request::{
-    Change, Changed, Cursor, Draft, Error, Filter, Limits, Listing, Page, Person, Profile, Request,
-    RequestId, Store, Terms,
+    Change, Changed, Cursor, Draft, Error, Filter, Health, Limits, Listing, Page, Person, Profile,
+    Request, RequestId, Store, Terms,
 };
 use rusqlite::{Connection, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{Head, Step, Tip};
+use crate::ledger::{Head, Step, Timekeeper, Tip};
 use crate::report::Report;
 use crate::sql::{self, bound, clamped};
 use crate::verify::verify;
@@ -65,7 +67,7 @@ const READ_AHEAD: usize = 16;
 #[derive(Debug, Clone)]
 pub struct RequestStore {
     database: Database,
-    clock: Arc<dyn Clock>,
+    timekeeper: Arc<Timekeeper>,
     limits: Arc<Limits>,
 }
 
@@ -78,11 +80,35 @@ impl RequestStore {
     /// The requests of this file, with other limits. Limits hold for what is created; they are not
     /// kept in the file.
     pub fn with_limits(database: &Database, clock: Arc<dyn Clock>, limits: Limits) -> Self {
+        let timekeeper = Timekeeper::new(clock, database.writer(), CLOCK_TOLERANCE);
         Self {
             database: database.clone(),
-            clock,
+            timekeeper: Arc::new(timekeeper),
             limits: Arc::new(limits),
         }
+    }
+
+    /// The same store with another tolerance: how far a reading of the clock may lie behind the
+    /// last before the clock counts as corrected. 60 seconds unless set; the same in every process.
+    #[must_use]
+    pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
+        let timekeeper = Arc::new(self.timekeeper.with_tolerance(tolerance));
+        Self { timekeeper, ..self }
+    }
+
+    /// How far the store's versions are ahead of its clock, and the last correction of the clock.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the engine fails.
+    pub async fn health(&self) -> Result<Health, Error> {
+        self.read(|connection, timekeeper| {
+            let (_, timeline, now) = timekeeper.now(connection, &rows::LEDGER)?;
+            Ok(Health {
+                versions_ahead: timeline.versions_ahead_of(now.reading()),
+                correction: timeline.correction(),
+            })
+        })
+        .await
     }
 
     /// The head of the ledger: note it where those who can write the file cannot.
@@ -129,14 +155,36 @@ impl RequestStore {
         &self,
         step: impl FnOnce(&mut Step<'_>, &Limits) -> Result<T, Stop<Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let (clock, limits) = (Arc::clone(&self.clock), Arc::clone(&self.limits));
+        let (timekeeper, limits) = (Arc::clone(&self.timekeeper), Arc::clone(&self.limits));
         let write = move |connection: &Connection| {
             step(
-                &mut Step::begin(connection, &rows::LEDGER, &*clock)?,
+                &mut Step::begin(connection, &rows::LEDGER, &timekeeper)?,
                 &limits,
             )
         };
         self.database.write(write).await
+    }
+
+    /// Reads a snapshot, which has a time.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection, &Timekeeper) -> Result<T, Stop<Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let timekeeper = Arc::clone(&self.timekeeper);
+        let read = move |connection: &Connection| read(connection, &timekeeper);
+        self.database.read(read).await
+    }
+
+    /// As [`Self::read`], with the time.
+    async fn read_now<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection, &Now) -> Result<T, Stop<Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.read(move |connection, timekeeper| {
+            let (_, _, now) = timekeeper.now(connection, &rows::LEDGER)?;
+            read(connection, &now)
+        })
+        .await
     }
 }
 
@@ -162,26 +210,44 @@ fn shared(requests: Vec<Request>) -> Vec<Arc<Request>> {
 /// Time and id of the place to go on after; all places come after the first.
 fn place(after: Option<&Cursor>, first: i64) -> (i64, String) {
     match after {
-        Some(cursor) => (clamped(cursor.time), cursor.id.to_string()),
+        Some(cursor) => (cursor.place, cursor.id.to_string()),
         None => (first, String::new()),
     }
 }
 
 /// The first so many, and where to go on if there are more.
-fn listing(
-    mut requests: Vec<Request>,
-    page: Page,
-    time: impl Fn(&Request) -> DateTime<Utc>,
-) -> Listing {
+fn listing(mut requests: Vec<Request>, page: Page, place: impl Fn(&Request) -> Cursor) -> Listing {
     let limit = page.effective_limit();
     let more = requests.len() > limit;
     requests.truncate(limit);
-    let next = requests.last().filter(|_| more).map(|last| Cursor {
-        time: time(last),
-        id: last.id,
-    });
+    let next = requests.last().filter(|_| more).map(place);
     let items = shared(requests);
     Listing { items, next }
+}
+
+fn by_creation(request: &Request) -> Cursor {
+    Cursor::at_version(request.created, request.id)
+}
+
+/// The request whose access is in force and lasts longest, of those that hold under the policy.
+fn longest(
+    connection: &Connection,
+    person: &Person,
+    profile: &Profile,
+    policy: Option<PolicyDigest>,
+    now: &Now,
+) -> Result<Option<Request>, EngineError> {
+    let longest = |pinned_to: &str| {
+        let at = clamped(now.at());
+        let parameters = params![person.as_str(), profile.as_str(), pinned_to, at];
+        let in_force = |request: &Request| request.grant(*now).is_some();
+        rows::some(connection, rows::GRANT, parameters, 1, in_force)
+    };
+    let mut both = longest("")?;
+    if let Some(policy) = policy {
+        both.extend(longest(&policy.to_string())?);
+    }
+    Ok(both.into_iter().max_by_key(|request| request.access_until))
 }
 
 /// Waiting requests of one profile, read a few at a time.
@@ -198,19 +264,19 @@ impl Source<'_> {
         &mut self,
         connection: &Connection,
         ahead: usize,
-    ) -> Result<Option<(DateTime<Utc>, RequestId)>, EngineError> {
+    ) -> Result<Option<Version>, EngineError> {
         if self.ready.is_empty() && !self.done {
             let (time, id) = &self.place;
             let parameters = params![self.profile.as_str(), time, id, bound(ahead)];
             let read = rows::many(connection, rows::WAITING_FOR, parameters)?;
             self.done = read.len() < ahead;
             if let Some(last) = read.last() {
-                self.place = (clamped(last.created_at), last.id.to_string());
+                self.place = (last.created.as_nanos(), last.id.to_string());
             }
             self.ready = read.into();
         }
         let next = self.ready.front();
-        Ok(next.map(|request| (request.created_at, request.id)))
+        Ok(next.map(|request| request.created))
     }
 }
 
@@ -266,8 +332,8 @@ impl Store for RequestStore {
                 if by_id(step.connection, draft.id)?.is_some() {
                     return Err(Error::AlreadyExists { id: draft.id }.into());
                 }
-                let at = step.stamp().map_err(Error::from)?;
-                let request = Request::create(&draft, limits, &terms, at)?;
+                let stamp = step.stamp().map_err(Error::from)?;
+                let request = Request::create(&draft, limits, &terms, stamp)?;
                 rows::insert(step, &request)?;
                 Ok(Arc::new(request))
             })
@@ -302,8 +368,8 @@ impl Store for RequestStore {
                 if actual != expected {
                     return Err(Error::Conflict(Conflict { expected, actual }).into());
                 }
-                let at = step.stamp().map_err(Error::from)?;
-                let request = current.apply(&change, at).map_err(Error::from)?;
+                let stamp = step.stamp().map_err(Error::from)?;
+                let request = current.apply(&change, stamp).map_err(Error::from)?;
                 rows::update(step, &request)?;
                 Ok(Arc::new(request))
             })
@@ -321,20 +387,10 @@ impl Store for RequestStore {
                 let Some(request) = by_id(step.connection, id)? else {
                     return Ok(false);
                 };
-                let status = request.status;
-                let at = step.stamp().map_err(Error::from)?;
-                if !request.is_terminal(at.time()) {
-                    return Err(Error::NotTerminal { id, status }.into());
-                }
-                match (ended_before, request.ended_at()) {
-                    (Some(before), Some(ended_at)) if ended_at >= before => {
-                        Err(Error::Retained { id, ended_at }.into())
-                    }
-                    _ => {
-                        rows::delete(step, &request, at)?;
-                        Ok(true)
-                    }
-                }
+                let stamp = step.stamp().map_err(Error::from)?;
+                request.check_deletion(&stamp.now, ended_before)?;
+                rows::delete(step, &request, stamp.version)?;
+                Ok(true)
             })
             .await
         })
@@ -348,16 +404,37 @@ impl Store for RequestStore {
                 Filter::Status(status) => (rows::OF_STATUS, rows::status_text(*status).to_owned()),
             };
             let read = move |connection: &Connection| {
-                let (time, id) = place(page.after.as_ref(), i64::MAX);
+                let (after, id) = place(page.after.as_ref(), i64::MAX);
                 let limit = bound(page.effective_limit() + 1);
-                let found = rows::many(connection, sql, params![key, time, id, limit])?;
-                Ok(listing(found, page, |request| request.created_at))
+                let found = rows::many(connection, sql, params![key, after, id, limit])?;
+                Ok(listing(found, page, by_creation))
             };
             self.database.read(read).await
         })
     }
 
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(self.read_now(|_, now| Ok(*now)))
+    }
+
     fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        Box::pin(async move {
+            let (person, profile) = (person.clone(), profile.clone());
+            self.read_now(move |connection, now| {
+                now.granting().map_err(Error::from)?;
+                let found = longest(connection, &person, &profile, policy, now)?;
+                Ok(found.and_then(|request| request.grant(*now)))
+            })
+            .await
+        })
+    }
+
+    fn access_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
@@ -366,38 +443,30 @@ impl Store for RequestStore {
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
         Box::pin(async move {
             let (person, profile) = (person.clone(), profile.clone());
+            let now = Now::at_given(at);
             let read = move |connection: &Connection| {
-                let longest = |pinned_to: &str| {
-                    let (person, profile) = (person.as_str(), profile.as_str());
-                    let parameters = params![person, profile, pinned_to, clamped(at)];
-                    rows::one(connection, rows::GRANT, parameters)
-                };
-                let free = longest("")?;
-                let pinned = match policy {
-                    Some(policy) => longest(&policy.to_string())?,
-                    None => None,
-                };
-                let both = free.into_iter().chain(pinned);
-                let longest = both.max_by_key(|request| request.access_until);
-                Ok(longest.map(Arc::new))
+                let found = longest(connection, &person, &profile, policy, &now)?;
+                Ok(found.map(Arc::new))
             };
             self.database.read(read).await
         })
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(async move {
-            let limit = bound(Page::first(limit).effective_limit());
-            let read = move |connection: &Connection| {
-                let found = rows::many(connection, rows::DUE, params![clamped(at), limit])?;
-                Ok(shared(found))
-            };
-            self.database.read(read).await
-        })
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        let limit = Page::first(limit).effective_limit();
+        Box::pin(self.read_now(move |connection, now| {
+            let at = clamped(now.at());
+            let mut found = rows::many(connection, rows::DUE, params![at, bound(limit)])?;
+            // What is dated ahead has its deadline, or the end of its access, still to come.
+            if now.correction().is_some() {
+                let is_due = |request: &Request| request.is_due(now) || request.is_void(now);
+                for sql in [rows::NOT_DUE, rows::NOT_ENDED] {
+                    let left = limit - found.len();
+                    found.extend(rows::some(connection, sql, [at], left, is_due)?);
+                }
+            }
+            Ok(shared(found))
+        }))
     }
 
     fn waiting<'a>(
@@ -414,34 +483,31 @@ impl Store for RequestStore {
                         waiting_for(connection, profiles, page.after.as_ref(), limit)?
                     }
                     None => {
-                        let (time, id) = place(page.after.as_ref(), i64::MIN);
-                        rows::many(connection, rows::WAITING, params![time, id, bound(limit)])?
+                        let (after, id) = place(page.after.as_ref(), i64::MIN);
+                        rows::many(connection, rows::WAITING, params![after, id, bound(limit)])?
                     }
                 };
-                Ok(listing(found, page, |request| request.created_at))
+                Ok(listing(found, page, by_creation))
             };
             self.database.read(read).await
         })
     }
 
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
         Box::pin(async move {
             let person = person.clone();
-            let read = move |connection: &Connection| {
-                let (time, id) = place(page.after.as_ref(), i64::MAX);
-                let limit = bound(page.effective_limit() + 1);
-                let parameters = params![person.as_str(), clamped(at), time, id, limit];
-                let found = rows::many(connection, rows::OPEN, parameters)?;
+            self.read_now(move |connection, now| {
+                let (after, id) = place(page.after.as_ref(), i64::MAX);
+                let parameters = params![person.as_str(), clamped(now.at()), after, id];
+                let limit = page.effective_limit() + 1;
+                let is_open = |request: &Request| request.is_open(now);
+                let found = rows::some(connection, rows::OPEN, parameters, limit, is_open)?;
                 Ok(listing(found, page, |request| {
-                    request.access_until.unwrap_or(request.decide_by)
+                    let ends_at = request.access_until.unwrap_or(request.decide_by);
+                    Cursor::at_time(ends_at, request.id)
                 }))
-            };
-            self.database.read(read).await
+            })
+            .await
         })
     }
 
@@ -450,14 +516,24 @@ impl Store for RequestStore {
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(async move {
-            let limit = bound(Page::first(limit).effective_limit());
-            let read = move |connection: &Connection| {
-                let found = rows::many(connection, rows::ENDED, params![clamped(time), limit])?;
-                Ok(shared(found))
-            };
-            self.database.read(read).await
-        })
+        let limit = Page::first(limit).effective_limit();
+        Box::pin(self.read_now(move |connection, now| {
+            let before = |request: &Request| request.ended_before(time, now);
+            let time = clamped(time);
+            let mut found = rows::some(connection, rows::ENDED, [time], limit, before)?;
+            // What is dated ahead ended at the correction.
+            if now.some_is_ahead() {
+                let left = limit - found.len();
+                found.extend(rows::some(
+                    connection,
+                    rows::NOT_ENDED,
+                    [time],
+                    left,
+                    before,
+                )?);
+            }
+            Ok(shared(found))
+        }))
     }
 
     fn changes_since(

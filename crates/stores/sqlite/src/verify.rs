@@ -17,7 +17,7 @@ use countersign_core::version::Version;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::error::EngineError;
-use crate::ledger::{Head, Ledger, Line, Sum, Tip};
+use crate::ledger::{Head, Ledger, Line, Sum, Tip, Written, correction_digest};
 use crate::report::{Findings, Place, Report};
 use crate::schema;
 
@@ -46,10 +46,13 @@ pub(crate) fn verify(
 
     let mut walk = || {
         let mut statement = connection.prepare(&format!(
-            "SELECT version, record, digest FROM {histories} ORDER BY version"
+            "SELECT version, record, digest, at FROM {histories} ORDER BY version"
         ))?;
         let mut history = Merged::new(statement.query([])?)?;
-        let columns = format!("position, version, action, record, id, digest, head FROM {ledger}");
+        let columns = format!(
+            "position, version, action, record, id, digest, head, at, writer, jumped_at, latest, \
+             corrected_writer, in_force_again FROM {ledger}"
+        );
         tip = walk_ledger(
             connection,
             chained.ledger,
@@ -57,9 +60,12 @@ pub(crate) fn verify(
             known,
             &mut findings,
             |line, findings| {
+                if line.action == "corrected" {
+                    return Ok(());
+                }
                 let record = format!("{} `{}`", chained.noun, line.id);
                 if line.action == "deleted" {
-                    let sql = format!("SELECT 1 FROM {records} WHERE created_at = ?1");
+                    let sql = format!("SELECT 1 FROM {records} WHERE created = ?1");
                     if exists(connection, &sql, line.record)? {
                         let place = Place::Ledger {
                             position: line.position,
@@ -107,7 +113,7 @@ pub(crate) fn verify(
 
     let mut look = || {
         let mut statement =
-            connection.prepare(&format!("SELECT * FROM {records} ORDER BY created_at"))?;
+            connection.prepare(&format!("SELECT * FROM {records} ORDER BY created"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             count += 1;
@@ -115,7 +121,7 @@ pub(crate) fn verify(
         }
         let mut statement = connection.prepare(&format!(
             "SELECT version FROM {histories} \
-             WHERE NOT EXISTS (SELECT 1 FROM {records} WHERE created_at = record)"
+             WHERE NOT EXISTS (SELECT 1 FROM {records} WHERE created = record)"
         ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -139,6 +145,8 @@ pub(crate) struct LedgerRow {
     pub(crate) record: i64,
     pub(crate) id: String,
     pub(crate) digest: Sum,
+    /// When it was written, of a store that keeps times.
+    pub(crate) written: Option<Written>,
 }
 
 /// Walks the ledger from its first row, and compares it with a head that was noted.
@@ -163,7 +171,27 @@ pub(crate) fn walk_ledger(
             record: row.get(3)?,
             id: row.get(4)?,
             digest: row.get(5)?,
+            written: match ledger.times {
+                None => None,
+                Some(_) => Some(Written {
+                    at: row.get(7)?,
+                    writer: row.get(8)?,
+                    jumped_at: row.get(9)?,
+                }),
+            },
         };
+        if let (Some(before), Some(written)) = (tip.written, line.written) {
+            let is_back = written.at < before.at;
+            if is_back != (line.action == "corrected") {
+                findings.in_ledger(position, "its time is before that of the row before it");
+            }
+        }
+        if line.action == "corrected" {
+            let expected = correction_digest(row.get(10)?, row.get(11)?, row.get(12)?);
+            if expected != line.digest || tip.written.map(|before| before.at) != Some(line.record) {
+                findings.in_ledger(position, "its correction of the clock was changed");
+            }
+        }
         if position != tip.position.saturating_add(1) {
             findings.in_ledger(position, format!("the row before it is {}", tip.position));
             tip.position = position.saturating_sub(1);
@@ -184,6 +212,7 @@ pub(crate) fn walk_ledger(
                 record: line.record,
                 id: &line.id,
                 digest: &line.digest,
+                written: line.written,
             },
         );
         if tip.head != head {

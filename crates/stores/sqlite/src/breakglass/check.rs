@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 use super::rows::{self, State};
 use crate::error::EngineError;
 use crate::report::{Findings, Place};
-use crate::sql::{nanos, of_record};
+use crate::sql::of_record;
 use crate::verify::{Chained, check_column, check_entries};
 
 pub(crate) const CHAINED: Chained = Chained {
@@ -62,9 +62,10 @@ fn check(
         );
         return Ok(count);
     };
-    let first = event.history.first().map(|entry| entry.to.as_nanos());
-    let created_at = Some(nanos(event.created_at)?);
-    check_column(&name, "created_at", &created_at, &first, findings);
+    let first = event.history.first();
+    let created = first.map(|entry| (entry.to, entry.at));
+    let found = Some((event.created, event.created_at));
+    check_column(&name, "created, created_at", &found, &created, findings);
     let folded = event.invoker.case_folded().to_string();
     check_column(
         &name,

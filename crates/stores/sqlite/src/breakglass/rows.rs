@@ -15,37 +15,37 @@ use countersign_core::version::Version;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::error::EngineError;
-use crate::ledger::{Canonical, Ledger, Line, Step, Sum};
-use crate::sql::{self, Length, Time, length, nanos, of_record, parsed, parsed_if_any};
+use crate::ledger::{Canonical, Ledger, Step, Sum, Times};
+use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT created_at, id, invoker, profile, duration, reason_code, justification, ",
+            "SELECT created, id, invoker, profile, duration, reason_code, justification, ",
             "ticket, request_id, mfa_id, mfa_method, mfa_person, mfa_event, mfa_verified_at, ",
             "escalate, escalation_rule, escalation_count, escalation_threshold, ",
-            "escalation_window, override_by, override_reason, override_unreviewed, expires_at ",
-            "FROM event ",
+            "escalation_window, override_by, override_reason, override_unreviewed, created_at, ",
+            "expires_at FROM event ",
             $rest
         )
     };
 }
 
 // Lists: ?1 and so on what is asked for, then the time and id of the place to go on after, then
-// the limit. No two records have the same `created_at`.
+// the limit. No two records have the same `created`.
 pub(crate) const BY_ID: &str = select!("WHERE id = ?1");
-pub(crate) const BY_KEY: &str = select!("WHERE created_at = ?1");
+pub(crate) const BY_KEY: &str = select!("WHERE created = ?1");
 pub(crate) const OF_INVOKER: &str = select!(
-    "INDEXED BY event_invoker WHERE invoker = ?1 AND created_at <= ?2 \
-     AND (created_at < ?2 OR id > ?3) ORDER BY created_at DESC LIMIT ?4"
+    "INDEXED BY event_invoker WHERE invoker = ?1 AND created <= ?2 \
+     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
 );
 pub(crate) const OF_PROFILE: &str = select!(
-    "INDEXED BY event_profile WHERE profile = ?1 AND created_at <= ?2 \
-     AND (created_at < ?2 OR id > ?3) ORDER BY created_at DESC LIMIT ?4"
+    "INDEXED BY event_profile WHERE profile = ?1 AND created <= ?2 \
+     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
 );
 pub(crate) const OF_STATUS: &str = select!(
-    "INDEXED BY event_status WHERE status = ?1 AND created_at <= ?2 \
-     AND (created_at < ?2 OR id > ?3) ORDER BY created_at DESC LIMIT ?4"
+    "INDEXED BY event_status WHERE status = ?1 AND created <= ?2 \
+     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
 );
 pub(crate) const ACTIVE: &str = select!(
     "INDEXED BY event_access WHERE status = 'active' AND invoker_folded = ?1 AND profile = ?2 \
@@ -55,58 +55,76 @@ pub(crate) const DUE: &str = select!(
     "INDEXED BY event_deadline WHERE status = 'active' AND expires_at <= ?1 \
      ORDER BY expires_at, id LIMIT ?2"
 );
+/// What is not over, of which some may be dated ahead.
+pub(crate) const NOT_DUE: &str = select!(
+    "INDEXED BY event_deadline WHERE status = 'active' AND expires_at > ?1 \
+     ORDER BY expires_at, id"
+);
 pub(crate) const UNREVIEWED: &str = select!(
-    "INDEXED BY event_unreviewed WHERE reviewed_at IS NULL AND ended_at >= ?2 \
-     AND (ended_at > ?2 OR id > ?3) AND (status <> 'active' OR expires_at <= ?1) \
-     ORDER BY ended_at, id LIMIT ?4"
+    "INDEXED BY event_unreviewed WHERE reviewed_at IS NULL AND ended_at >= ?1 \
+     AND (ended_at > ?1 OR id > ?2) ORDER BY ended_at, id"
 );
 pub(crate) const UNREVIEWED_OF: &str = select!(
     "INDEXED BY event_unreviewed_of WHERE reviewed_at IS NULL AND invoker_folded = ?1 \
-     ORDER BY ended_at, id LIMIT 1"
+     ORDER BY ended_at, id"
 );
 pub(crate) const ENDED: &str = select!(
     "INDEXED BY event_ended WHERE reviewed_at IS NOT NULL AND status <> 'active' \
-     AND ended_at < ?1 ORDER BY ended_at, id LIMIT ?2"
+     AND ended_at < ?1 ORDER BY ended_at, id"
 );
 // What an admission is decided by.
 pub(crate) const LAST_CREATED: &str = "SELECT created_at FROM event \
      INDEXED BY event_person_and_profile WHERE invoker_folded = ?1 AND profile = ?2 \
-     ORDER BY created_at DESC LIMIT 1";
+     AND created_at <= ?3 ORDER BY created_at DESC LIMIT 1";
 pub(crate) const COUNT_OF_PERSON: &str = "SELECT count(*) FROM event INDEXED BY event_person \
      WHERE invoker_folded = ?1 AND created_at > ?2";
 pub(crate) const NTH_OF_PERSON: &str = "SELECT created_at FROM event INDEXED BY event_person \
      WHERE invoker_folded = ?1 AND created_at > ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
-pub(crate) const COUNT_OF_PROFILE: &str = "SELECT count(*) FROM event INDEXED BY event_profile \
-     WHERE profile = ?1 AND created_at > ?2";
-pub(crate) const NTH_OF_PROFILE: &str = "SELECT created_at FROM event INDEXED BY event_profile \
-     WHERE profile = ?1 AND created_at > ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
+pub(crate) const COUNT_OF_PROFILE: &str = "SELECT count(*) FROM event \
+     INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2";
+pub(crate) const NTH_OF_PROFILE: &str = "SELECT created_at FROM event \
+     INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
 pub(crate) const PROOF_USED: &str = "SELECT id FROM event INDEXED BY event_proof \
-     WHERE mfa_id = ?1 ORDER BY created_at DESC LIMIT 1";
-const HISTORY: &str = "SELECT version, previous, action, outcome, actor_kind, actor, reason, \
+     WHERE mfa_id = ?1 ORDER BY created DESC LIMIT 1";
+pub(crate) const PROOF_OUTLASTING: &str = "SELECT id FROM event_proof_used WHERE mfa_id = ?1";
+const KEEP_PROOF: &str = "INSERT INTO event_proof_used (mfa_id, id) VALUES (?1, ?2) \
+     ON CONFLICT DO NOTHING";
+pub(crate) const MOMENTS_OF_PERSON: &str = "SELECT created_at FROM event INDEXED BY event_person \
+     WHERE invoker_folded = ?1 AND created_at > ?2";
+pub(crate) const MOMENTS_OF_PROFILE: &str = "SELECT created_at FROM event \
+     INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2";
+const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM event INDEXED BY event_deadline \
+     WHERE status = 'active' AND expires_at > ?1 AND expires_at <= ?2 AND created_at <= ?1";
+const HISTORY: &str = "SELECT version, at, previous, action, outcome, actor_kind, actor, reason, \
      operation, digest FROM event_history WHERE record = ?1 ORDER BY version";
 const DIGEST: &str = "SELECT digest FROM event_history WHERE record = ?1 AND version = ?2";
 const OPERATION: &str = "SELECT record FROM event_history INDEXED BY event_history_operation \
      WHERE operation = ?1 ORDER BY record DESC LIMIT 1";
 pub(crate) const CHANGES: &str = "SELECT version, record FROM event_history \
      INDEXED BY event_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str = "SELECT position, version, head FROM event_ledger ORDER BY position DESC LIMIT 1";
-const INSERT: &str = "INSERT INTO event (created_at, id, invoker, invoker_folded, profile, \
+const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM event_ledger \
+     ORDER BY position DESC LIMIT 1";
+const INSERT: &str = "INSERT INTO event (created, id, invoker, invoker_folded, profile, \
      duration, reason_code, justification, ticket, request_id, mfa_id, mfa_method, mfa_person, \
      mfa_event, mfa_verified_at, escalate, escalation_rule, escalation_count, \
      escalation_threshold, escalation_window, override_by, override_reason, \
-     override_unreviewed, expires_at, status, ended_at, note, review_outcome, reviewed_by, \
-     review, reviewed_at, updated_at) \
+     override_unreviewed, created_at, expires_at, status, ended_at, note, review_outcome, \
+     reviewed_by, review, reviewed_at, updated_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)";
+     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)";
 const UPDATE: &str = "UPDATE event SET status = ?2, ended_at = ?3, note = ?4, \
      review_outcome = ?5, reviewed_by = ?6, review = ?7, reviewed_at = ?8, updated_at = ?9 \
-     WHERE created_at = ?1";
-const INSERT_ENTRY: &str = "INSERT INTO event_history (record, version, previous, action, \
+     WHERE created = ?1";
+const INSERT_ENTRY: &str = "INSERT INTO event_history (record, version, at, previous, action, \
      outcome, actor_kind, actor, reason, operation, digest) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const INSERT_LEDGER: &str = "INSERT INTO event_ledger (position, version, action, record, id, \
-     digest, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-const DELETE: &str = "DELETE FROM event WHERE created_at = ?1";
+     digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
+     FROM event_ledger INDEXED BY event_ledger_corrected WHERE action = 'corrected' \
+     ORDER BY version DESC LIMIT 1";
+const DELETE: &str = "DELETE FROM event WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM event_history WHERE record = ?1";
 
 /// Every statement that the store runs, but for those of `verify`, which reads everything.
@@ -118,6 +136,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     OF_STATUS,
     ACTIVE,
     DUE,
+    NOT_DUE,
     UNREVIEWED,
     UNREVIEWED_OF,
     ENDED,
@@ -127,11 +146,17 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT_OF_PROFILE,
     NTH_OF_PROFILE,
     PROOF_USED,
+    PROOF_OUTLASTING,
+    KEEP_PROOF,
+    MOMENTS_OF_PERSON,
+    MOMENTS_OF_PROFILE,
     HISTORY,
     DIGEST,
     OPERATION,
     CHANGES,
     TIP,
+    CORRECTED,
+    IN_FORCE_AGAIN,
     INSERT,
     UPDATE,
     INSERT_ENTRY,
@@ -145,6 +170,10 @@ pub(crate) const LEDGER: Ledger = Ledger {
     statements: STATEMENTS,
     tip: TIP,
     append: INSERT_LEDGER,
+    times: Some(Times {
+        corrected: CORRECTED,
+        in_force_again: IN_FORCE_AGAIN,
+    }),
 };
 
 /// A status as it is stored, if the text is one.
@@ -183,6 +212,7 @@ fn actor_columns(actor: &Actor) -> (&'static str, Option<&str>) {
     match actor {
         Actor::Person(person) => ("person", Some(person.as_str())),
         Actor::Time => ("time", None),
+        Actor::Clock => ("clock", None),
     }
 }
 
@@ -230,12 +260,13 @@ pub(crate) fn identity(row: &Row<'_>) -> Result<Event, rusqlite::Error> {
         escalate: row.get("escalate")?,
         escalation,
         review_override,
+        created: Version::from_nanos(row.get("created")?),
         created_at: row.get::<_, Time>("created_at")?.0,
         expires_at: row.get::<_, Time>("expires_at")?.0,
         status: Status::Active,
         note: None,
         review: None,
-        updated_at: Version::from_nanos(row.get("created_at")?),
+        updated_at: Version::from_nanos(row.get("created")?),
         history: Vec::new(),
     })
 }
@@ -244,6 +275,7 @@ pub(crate) fn identity(row: &Row<'_>) -> Result<Event, rusqlite::Error> {
 pub(crate) fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Error> {
     let actor = match row.get::<_, String>("actor_kind")?.as_str() {
         "person" => Actor::Person(parsed(row, "actor", |text| Person::new(text).ok())?),
+        "clock" => Actor::Clock,
         _ => Actor::Time,
     };
     let outcome = parsed_if_any(row, "outcome", outcome_of)?;
@@ -265,6 +297,7 @@ pub(crate) fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Erro
             .get::<_, Option<i64>>("previous")?
             .map(Version::from_nanos),
         to: Version::from_nanos(row.get("version")?),
+        at: row.get::<_, Time>("at")?.0,
     };
     Ok((entry, row.get("digest")?))
 }
@@ -333,6 +366,7 @@ pub(crate) fn identity_digest(event: &Event) -> Result<Sum, EngineError> {
         .text_if_any(given.map(|given| given.by.as_str()))
         .text_if_any(given.map(|given| &*given.reason))
         .text_if_any(unreviewed.as_deref())
+        .integer(event.created.as_nanos())
         .integer(nanos(event.created_at)?)
         .integer(nanos(event.expires_at)?)
         .finish())
@@ -353,6 +387,7 @@ pub(crate) fn entry_digest(entry: &HistoryEntry, before: &Sum) -> Sum {
         .text_if_any(operation.as_deref())
         .integer_if_any(entry.from.map(Version::as_nanos))
         .integer(entry.to.as_nanos())
+        .integer(clamped(entry.at))
         .finish()
 }
 
@@ -400,20 +435,32 @@ pub(crate) fn many(
     sql: &'static str,
     parameters: impl Params,
 ) -> Result<Vec<Event>, EngineError> {
+    some(connection, sql, parameters, usize::MAX, |_| true)
+}
+
+/// Reads events in the order of the statement, until there are `limit` of those to keep.
+pub(crate) fn some(
+    connection: &Connection,
+    sql: &'static str,
+    parameters: impl Params,
+    limit: usize,
+    keep: impl Fn(&Event) -> bool,
+) -> Result<Vec<Event>, EngineError> {
     let mut statement = sql::statement(connection, STATEMENTS, sql)?;
     let mut rows = statement.query(parameters)?;
-    let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let Some(row) = rows.next()? else { break };
         let place = || match row.get::<_, String>("id") {
             Ok(id) => format!("event `{id}`"),
             Err(_) => "an event".to_owned(),
         };
-        events.push(identity(row).map_err(of_record(place))?);
+        let event = with_history(connection, identity(row).map_err(of_record(place))?)?;
+        if keep(&event) {
+            found.push(event);
+        }
     }
-    drop(rows);
-    drop(statement);
-    let complete = |event| with_history(connection, event);
-    events.into_iter().map(complete).collect()
+    Ok(found)
 }
 
 /// The event that its identity and its stored history make.
@@ -438,7 +485,7 @@ pub(crate) fn history(
 ) -> Result<Vec<(HistoryEntry, Sum)>, EngineError> {
     let place = || format!("the history of event `{}`", event.id);
     let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
-    let mut rows = statement.query([nanos(event.created_at)?])?;
+    let mut rows = statement.query([event.created.as_nanos()])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         entries.push(entry(row).map_err(of_record(place))?);
@@ -471,7 +518,7 @@ pub(crate) fn insert(
     }
     let identity = Identity::of(event)?;
     let state = State::of(event)?;
-    let key = nanos(event.created_at)?;
+    let key = event.created.as_nanos();
     let mfa = event.mfa.as_ref();
     let given = event.review_override.as_ref();
     sql::statement(step.connection, STATEMENTS, INSERT)?.execute(params![
@@ -501,6 +548,7 @@ pub(crate) fn insert(
         given.map(|given| given.by.as_str()),
         given.map(|given| &*given.reason),
         given.map(|given| given.unreviewed.to_string()),
+        nanos(event.created_at)?,
         nanos(event.expires_at)?,
         state.status,
         state.ended_at,
@@ -529,7 +577,7 @@ pub(crate) fn update(step: &mut Step<'_>, event: &Event) -> Result<(), EngineErr
 fn update_row(connection: &Connection, event: &Event) -> Result<(), EngineError> {
     let state = State::of(event)?;
     sql::statement(connection, STATEMENTS, UPDATE)?.execute(params![
-        nanos(event.created_at)?,
+        event.created.as_nanos(),
         state.status,
         state.ended_at,
         state.note,
@@ -543,7 +591,7 @@ fn update_row(connection: &Connection, event: &Event) -> Result<(), EngineError>
 }
 
 fn append_last(step: &mut Step<'_>, event: &Event) -> Result<(), EngineError> {
-    let key = nanos(event.created_at)?;
+    let key = event.created.as_nanos();
     let Some(entry) = event.history.last() else {
         return Ok(());
     };
@@ -577,6 +625,7 @@ fn append(
     sql::statement(step.connection, STATEMENTS, INSERT_ENTRY)?.execute(params![
         record,
         entry.to.as_nanos(),
+        nanos(entry.at)?,
         entry.from.map(Version::as_nanos),
         action,
         outcome,
@@ -586,29 +635,21 @@ fn append(
         entry.operation.map(|operation| operation.to_string()),
         digest,
     ])?;
-    let line = Line {
-        version: entry.to,
-        action: "entry",
-        record,
-        id: &id.to_string(),
-        digest: &digest,
-    };
-    step.append(&LEDGER, line)?;
+    let id = id.to_string();
+    step.append(&LEDGER, entry.to, "entry", record, (&id, &digest))?;
     Ok(digest)
 }
 
 /// Deletes an event with its history; the ledger says so, at version `at`.
 pub(crate) fn delete(step: &mut Step<'_>, event: &Event, at: Version) -> Result<(), EngineError> {
-    let key = nanos(event.created_at)?;
+    let key = event.created.as_nanos();
     let last = digest_at(step.connection, key, Some(event.updated_at))?;
-    let line = Line {
-        version: at,
-        action: "deleted",
-        record: key,
-        id: &event.id.to_string(),
-        digest: &last,
-    };
-    step.append(&LEDGER, line)?;
+    let id = event.id.to_string();
+    step.append(&LEDGER, at, "deleted", key, (&id, &last))?;
+    if let Some(proof) = &event.mfa {
+        sql::statement(step.connection, STATEMENTS, KEEP_PROOF)?
+            .execute(params![proof.id.as_str(), event.id.to_string()])?;
+    }
     for sql in [DELETE_HISTORY, DELETE] {
         sql::statement(step.connection, STATEMENTS, sql)?.execute([key])?;
     }

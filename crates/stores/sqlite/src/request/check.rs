@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 use super::rows::{self, State};
 use crate::error::EngineError;
 use crate::report::{Findings, Place};
-use crate::sql::{nanos, of_record};
+use crate::sql::of_record;
 use crate::verify::{Chained, check_column, check_entries};
 
 pub(crate) const CHAINED: Chained = Chained {
@@ -62,9 +62,10 @@ fn check(
         );
         return Ok(count);
     };
-    let first = request.history.first().map(|entry| entry.to.as_nanos());
-    let created_at = Some(nanos(request.created_at)?);
-    check_column(&name, "created_at", &created_at, &first, findings);
+    let first = request.history.first();
+    let created = first.map(|entry| (entry.to, entry.at));
+    let found = Some((request.created, request.created_at));
+    check_column(&name, "created, created_at", &found, &created, findings);
     let expected = State::of(&replayed)?;
     let found = State {
         status: row
@@ -72,6 +73,7 @@ fn check(
             .map(|text| rows::status_of(&text))?,
         approved_by: row.get("approved_by")?,
         approved_by_rule: row.get("approved_by_rule")?,
+        access_from: row.get("access_from")?,
         access_until: row.get("access_until")?,
         ended_at: row.get("ended_at")?,
         note: row.get("note")?,

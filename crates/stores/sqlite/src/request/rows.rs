@@ -15,77 +15,94 @@ use countersign_request::{
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::error::EngineError;
-use crate::ledger::{Canonical, Ledger, Line, Step, Sum};
-use crate::sql::{self, Length, Time, length, nanos, of_record, parsed, parsed_if_any};
+use crate::ledger::{Canonical, Ledger, Step, Sum, Times};
+use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT created_at, id, requester, profile, duration, justification, ticket, policy, ",
-            "ends_with_policy, decide_by FROM request ",
+            "SELECT created, id, requester, profile, duration, justification, ticket, policy, ",
+            "ends_with_policy, created_at, decide_by FROM request ",
             $rest
         )
     };
 }
 
 // Lists: ?1 and so on what is asked for, then the time and id of the place to go on after, then
-// the limit. No two records have the same `created_at`.
+// the limit. No two records have the same `created`.
 pub(crate) const BY_ID: &str = select!("WHERE id = ?1");
-pub(crate) const BY_KEY: &str = select!("WHERE created_at = ?1");
+pub(crate) const BY_KEY: &str = select!("WHERE created = ?1");
 pub(crate) const OF_REQUESTER: &str = select!(
-    "INDEXED BY request_requester WHERE requester = ?1 AND created_at <= ?2 \
-     AND (created_at < ?2 OR id > ?3) ORDER BY created_at DESC LIMIT ?4"
+    "INDEXED BY request_requester WHERE requester = ?1 AND created <= ?2 \
+     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
 );
 pub(crate) const OF_PROFILE: &str = select!(
-    "INDEXED BY request_profile WHERE profile = ?1 AND created_at <= ?2 \
-     AND (created_at < ?2 OR id > ?3) ORDER BY created_at DESC LIMIT ?4"
+    "INDEXED BY request_profile WHERE profile = ?1 AND created <= ?2 \
+     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
 );
 pub(crate) const OF_STATUS: &str = select!(
-    "INDEXED BY request_status WHERE status = ?1 AND created_at <= ?2 \
-     AND (created_at < ?2 OR id > ?3) ORDER BY created_at DESC LIMIT ?4"
+    "INDEXED BY request_status WHERE status = ?1 AND created <= ?2 \
+     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
 );
 pub(crate) const GRANT: &str = select!(
     "INDEXED BY request_access WHERE status = 'approved' AND requester = ?1 AND profile = ?2 \
-     AND pinned_to = ?3 AND access_until > ?4 ORDER BY access_until DESC, id LIMIT 1"
+     AND pinned_to = ?3 AND access_until > ?4 ORDER BY access_until DESC, id"
 );
 pub(crate) const DUE: &str = select!(
     "INDEXED BY request_deadline WHERE status = 'pending' AND decide_by <= ?1 \
      ORDER BY decide_by, id LIMIT ?2"
 );
+/// What has not come to its deadline, of which some may be dated ahead.
+pub(crate) const NOT_DUE: &str = select!(
+    "INDEXED BY request_deadline WHERE status = 'pending' AND decide_by > ?1 \
+     ORDER BY decide_by, id"
+);
 pub(crate) const WAITING: &str = select!(
-    "INDEXED BY request_status WHERE status = 'pending' AND created_at >= ?1 \
-     AND (created_at > ?1 OR id > ?2) ORDER BY created_at LIMIT ?3"
+    "INDEXED BY request_status WHERE status = 'pending' AND created >= ?1 \
+     AND (created > ?1 OR id > ?2) ORDER BY created LIMIT ?3"
 );
 pub(crate) const WAITING_FOR: &str = select!(
-    "INDEXED BY request_waiting WHERE status = 'pending' AND profile = ?1 AND created_at >= ?2 \
-     AND (created_at > ?2 OR id > ?3) ORDER BY created_at LIMIT ?4"
+    "INDEXED BY request_waiting WHERE status = 'pending' AND profile = ?1 AND created >= ?2 \
+     AND (created > ?2 OR id > ?3) ORDER BY created LIMIT ?4"
 );
 pub(crate) const OPEN: &str = select!(
     "INDEXED BY request_open WHERE requester = ?1 AND open_until > ?2 AND open_until <= ?3 \
-     AND (open_until < ?3 OR id > ?4) ORDER BY open_until DESC, id LIMIT ?5"
+     AND (open_until < ?3 OR id > ?4) ORDER BY open_until DESC, id"
 );
 pub(crate) const ENDED: &str =
-    select!("INDEXED BY request_ended WHERE ended_at < ?1 ORDER BY ended_at, id LIMIT ?2");
-const HISTORY: &str = "SELECT version, previous, action, actor_kind, actor, reason, operation, \
+    select!("INDEXED BY request_ended WHERE ended_at < ?1 ORDER BY ended_at, id");
+/// What ends or has ended then or later, of which some may be dated ahead.
+pub(crate) const NOT_ENDED: &str =
+    select!("INDEXED BY request_ended WHERE ended_at >= ?1 ORDER BY ended_at, id");
+const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM request INDEXED BY request_ended \
+     WHERE ended_at > ?1 AND ended_at <= ?2 AND status = 'approved' AND access_from <= ?1";
+const HISTORY: &str = "SELECT version, at, previous, action, actor_kind, actor, reason, operation, \
      digest FROM request_history WHERE record = ?1 ORDER BY version";
 const DIGEST: &str = "SELECT digest FROM request_history WHERE record = ?1 AND version = ?2";
 const OPERATION: &str = "SELECT record FROM request_history INDEXED BY request_history_operation \
      WHERE operation = ?1 ORDER BY record DESC LIMIT 1";
 pub(crate) const CHANGES: &str = "SELECT version, record FROM request_history \
      INDEXED BY request_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str =
-    "SELECT position, version, head FROM request_ledger ORDER BY position DESC LIMIT 1";
-const INSERT: &str = "INSERT INTO request (created_at, id, requester, profile, duration, \
-     justification, ticket, policy, ends_with_policy, decide_by, status, approved_by, \
-     approved_by_rule, access_until, ended_at, note, updated_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM request_ledger \
+     ORDER BY position DESC LIMIT 1";
+const INSERT: &str = "INSERT INTO request (created, id, requester, profile, duration, \
+     justification, ticket, policy, ends_with_policy, created_at, decide_by, status, \
+     approved_by, approved_by_rule, access_from, access_until, ended_at, note, updated_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+     ?19)";
 const UPDATE: &str = "UPDATE request SET status = ?2, approved_by = ?3, approved_by_rule = ?4, \
-     access_until = ?5, ended_at = ?6, note = ?7, updated_at = ?8 WHERE created_at = ?1";
-const INSERT_ENTRY: &str = "INSERT INTO request_history (record, version, previous, action, \
-     actor_kind, actor, reason, operation, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+     access_from = ?5, access_until = ?6, ended_at = ?7, note = ?8, updated_at = ?9 \
+     WHERE created = ?1";
+const INSERT_ENTRY: &str = "INSERT INTO request_history (record, version, at, previous, action, \
+     actor_kind, actor, reason, operation, digest) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const INSERT_LEDGER: &str = "INSERT INTO request_ledger (position, version, action, record, id, \
-     digest, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-const DELETE: &str = "DELETE FROM request WHERE created_at = ?1";
+     digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
+     FROM request_ledger INDEXED BY request_ledger_corrected WHERE action = 'corrected' \
+     ORDER BY version DESC LIMIT 1";
+const DELETE: &str = "DELETE FROM request WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM request_history WHERE record = ?1";
 
 /// Every statement that the store runs, but for those of `verify`, which reads everything.
@@ -97,15 +114,19 @@ pub(crate) const STATEMENTS: &[&str] = &[
     OF_STATUS,
     GRANT,
     DUE,
+    NOT_DUE,
     WAITING,
     WAITING_FOR,
     OPEN,
     ENDED,
+    NOT_ENDED,
     HISTORY,
     DIGEST,
     OPERATION,
     CHANGES,
     TIP,
+    CORRECTED,
+    IN_FORCE_AGAIN,
     INSERT,
     UPDATE,
     INSERT_ENTRY,
@@ -119,6 +140,10 @@ pub(crate) const LEDGER: Ledger = Ledger {
     statements: STATEMENTS,
     tip: TIP,
     append: INSERT_LEDGER,
+    times: Some(Times {
+        corrected: CORRECTED,
+        in_force_again: IN_FORCE_AGAIN,
+    }),
 };
 
 /// A status as it is stored, if the text is one.
@@ -136,10 +161,11 @@ pub(crate) fn status_text(status: Status) -> &'static str {
         Status::Cancelled => "cancelled",
         Status::Revoked => "revoked",
         Status::Released => "released",
+        Status::Ended => "ended",
     }
 }
 
-const ACTIONS: [Action; 9] = [
+const ACTIONS: [Action; 10] = [
     Action::Created,
     Action::ApprovedInPart,
     Action::Approved,
@@ -148,6 +174,7 @@ const ACTIONS: [Action; 9] = [
     Action::Cancelled,
     Action::Revoked,
     Action::Released,
+    Action::Ended,
     Action::Noted,
 ];
 
@@ -161,6 +188,7 @@ fn action_text(action: Action) -> &'static str {
         Action::Cancelled => "cancelled",
         Action::Revoked => "revoked",
         Action::Released => "released",
+        Action::Ended => "ended",
         Action::Noted => "noted",
     }
 }
@@ -171,6 +199,7 @@ fn actor_columns(actor: &Actor) -> (&'static str, Option<&str>) {
         Actor::Person(person) => ("person", Some(person.as_str())),
         Actor::Rule(rule) => ("rule", Some(rule)),
         Actor::Time => ("time", None),
+        Actor::Clock => ("clock", None),
     }
 }
 
@@ -186,6 +215,7 @@ pub(crate) fn identity(row: &Row<'_>) -> Result<Request, rusqlite::Error> {
         ticket: row.get("ticket")?,
         policy: parsed_if_any(row, "policy", |text| text.parse().ok())?,
         ends_with_policy: row.get("ends_with_policy")?,
+        created: Version::from_nanos(row.get("created")?),
         created_at,
         decide_by: row.get::<_, Time>("decide_by")?.0,
         status: Status::Pending,
@@ -193,7 +223,7 @@ pub(crate) fn identity(row: &Row<'_>) -> Result<Request, rusqlite::Error> {
         approval: None,
         access_until: None,
         note: None,
-        updated_at: Version::from_nanos(row.get("created_at")?),
+        updated_at: Version::from_nanos(row.get("created")?),
         history: Vec::new(),
     })
 }
@@ -203,6 +233,7 @@ pub(crate) fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Erro
     let actor = match row.get::<_, String>("actor_kind")?.as_str() {
         "person" => Actor::Person(parsed(row, "actor", |text| Person::new(text).ok())?),
         "rule" => Actor::Rule(row.get("actor")?),
+        "clock" => Actor::Clock,
         _ => Actor::Time,
     };
     let entry = HistoryEntry {
@@ -218,6 +249,7 @@ pub(crate) fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Erro
             .get::<_, Option<i64>>("previous")?
             .map(Version::from_nanos),
         to: Version::from_nanos(row.get("version")?),
+        at: row.get::<_, Time>("at")?.0,
     };
     Ok((entry, row.get("digest")?))
 }
@@ -234,6 +266,7 @@ pub(crate) fn identity_digest(request: &Request) -> Result<Sum, EngineError> {
         .text_if_any(request.ticket.as_deref())
         .text_if_any(policy.as_deref())
         .integer(request.ends_with_policy.into())
+        .integer(request.created.as_nanos())
         .integer(nanos(request.created_at)?)
         .integer(nanos(request.decide_by)?)
         .finish())
@@ -252,6 +285,7 @@ pub(crate) fn entry_digest(entry: &HistoryEntry, before: &Sum) -> Sum {
         .text_if_any(operation.as_deref())
         .integer_if_any(entry.from.map(Version::as_nanos))
         .integer(entry.to.as_nanos())
+        .integer(clamped(entry.at))
         .finish()
 }
 
@@ -261,6 +295,7 @@ pub(crate) struct State {
     pub(crate) status: &'static str,
     pub(crate) approved_by: Option<String>,
     pub(crate) approved_by_rule: Option<String>,
+    pub(crate) access_from: Option<i64>,
     pub(crate) access_until: Option<i64>,
     pub(crate) ended_at: Option<i64>,
     pub(crate) note: Option<Arc<str>>,
@@ -281,6 +316,7 @@ impl State {
             status: status_text(request.status),
             approved_by,
             approved_by_rule,
+            access_from: time(request.approval.as_ref().map(|approval| approval.at))?,
             access_until: time(request.access_until)?,
             ended_at: time(request.ended_at())?,
             note: request.note.clone(),
@@ -304,20 +340,32 @@ pub(crate) fn many(
     sql: &'static str,
     parameters: impl Params,
 ) -> Result<Vec<Request>, EngineError> {
+    some(connection, sql, parameters, usize::MAX, |_| true)
+}
+
+/// Reads requests in the order of the statement, until there are `limit` of those to keep.
+pub(crate) fn some(
+    connection: &Connection,
+    sql: &'static str,
+    parameters: impl Params,
+    limit: usize,
+    keep: impl Fn(&Request) -> bool,
+) -> Result<Vec<Request>, EngineError> {
     let mut statement = sql::statement(connection, STATEMENTS, sql)?;
     let mut rows = statement.query(parameters)?;
-    let mut requests = Vec::new();
-    while let Some(row) = rows.next()? {
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let Some(row) = rows.next()? else { break };
         let place = || match row.get::<_, String>("id") {
             Ok(id) => format!("request `{id}`"),
             Err(_) => "a request".to_owned(),
         };
-        requests.push(identity(row).map_err(of_record(place))?);
+        let request = with_history(connection, identity(row).map_err(of_record(place))?)?;
+        if keep(&request) {
+            found.push(request);
+        }
     }
-    drop(rows);
-    drop(statement);
-    let complete = |request| with_history(connection, request);
-    requests.into_iter().map(complete).collect()
+    Ok(found)
 }
 
 /// The request that its identity and its stored history make.
@@ -342,7 +390,7 @@ pub(crate) fn history(
 ) -> Result<Vec<(HistoryEntry, Sum)>, EngineError> {
     let place = || format!("the history of request `{}`", request.id);
     let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
-    let mut rows = statement.query([nanos(request.created_at)?])?;
+    let mut rows = statement.query([request.created.as_nanos()])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         entries.push(entry(row).map_err(of_record(place))?);
@@ -366,7 +414,7 @@ pub(crate) fn of_operation(
 /// Writes a new request.
 pub(crate) fn insert(step: &mut Step<'_>, request: &Request) -> Result<(), EngineError> {
     let state = State::of(request)?;
-    let key = nanos(request.created_at)?;
+    let key = request.created.as_nanos();
     sql::statement(step.connection, STATEMENTS, INSERT)?.execute(params![
         key,
         request.id.to_string(),
@@ -377,10 +425,12 @@ pub(crate) fn insert(step: &mut Step<'_>, request: &Request) -> Result<(), Engin
         request.ticket,
         request.policy.map(|policy| policy.to_string()),
         request.ends_with_policy,
+        nanos(request.created_at)?,
         nanos(request.decide_by)?,
         state.status,
         state.approved_by,
         state.approved_by_rule,
+        state.access_from,
         state.access_until,
         state.ended_at,
         state.note,
@@ -396,12 +446,13 @@ pub(crate) fn insert(step: &mut Step<'_>, request: &Request) -> Result<(), Engin
 /// Writes the last change of a request.
 pub(crate) fn update(step: &mut Step<'_>, request: &Request) -> Result<(), EngineError> {
     let state = State::of(request)?;
-    let key = nanos(request.created_at)?;
+    let key = request.created.as_nanos();
     sql::statement(step.connection, STATEMENTS, UPDATE)?.execute(params![
         key,
         state.status,
         state.approved_by,
         state.approved_by_rule,
+        state.access_from,
         state.access_until,
         state.ended_at,
         state.note,
@@ -439,6 +490,7 @@ fn append(
     sql::statement(step.connection, STATEMENTS, INSERT_ENTRY)?.execute(params![
         record,
         entry.to.as_nanos(),
+        nanos(entry.at)?,
         entry.from.map(Version::as_nanos),
         action_text(entry.action),
         kind,
@@ -447,14 +499,8 @@ fn append(
         entry.operation.map(|operation| operation.to_string()),
         digest,
     ])?;
-    let line = Line {
-        version: entry.to,
-        action: "entry",
-        record,
-        id: &id.to_string(),
-        digest: &digest,
-    };
-    step.append(&LEDGER, line)?;
+    let id = id.to_string();
+    step.append(&LEDGER, entry.to, "entry", record, (&id, &digest))?;
     Ok(digest)
 }
 
@@ -464,16 +510,10 @@ pub(crate) fn delete(
     request: &Request,
     at: Version,
 ) -> Result<(), EngineError> {
-    let key = nanos(request.created_at)?;
+    let key = request.created.as_nanos();
     let last = digest_at(step.connection, key, Some(request.updated_at))?;
-    let line = Line {
-        version: at,
-        action: "deleted",
-        record: key,
-        id: &request.id.to_string(),
-        digest: &last,
-    };
-    step.append(&LEDGER, line)?;
+    let id = request.id.to_string();
+    step.append(&LEDGER, at, "deleted", key, (&id, &last))?;
     for sql in [DELETE_HISTORY, DELETE] {
         sql::statement(step.connection, STATEMENTS, sql)?.execute([key])?;
     }

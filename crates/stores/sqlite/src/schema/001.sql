@@ -1,7 +1,8 @@
 -- Migration 1: requests, events and policies, each with a ledger.
 --
 -- Times are nanoseconds since 1970 in UTC; the views at the end give them as text. Lengths are
--- nanoseconds. Ids, operations and policy digests are lowercase hexadecimal text.
+-- nanoseconds. Versions (`created`, `updated_at`, `version`, `previous`) order and are no times;
+-- `at` and the other columns that end so are. Ids, operations and policy digests are lowercase hexadecimal text.
 --
 -- Invariants that hold for every writer, by triggers: what identifies a record never changes, nor
 -- does a status that nothing leads out of; versions grow; histories and ledgers are appended to;
@@ -11,19 +12,34 @@
 CREATE TABLE request_ledger (
     position INTEGER PRIMARY KEY,
     version INTEGER NOT NULL,
-    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted')),
-    -- The record, as the key that is never used again: when it was created.
+    -- When, by the clock that rules judged by; of a correction, the reading that was right.
+    at INTEGER NOT NULL,
+    -- Who wrote it: an id for each opening of the file.
+    writer INTEGER NOT NULL,
+    -- The `at` of the last step that came more than a day after the one before it.
+    jumped_at INTEGER,
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected')),
+    -- The record, as the key that is never used again: the version that it was created with. Of a
+    -- correction, the `at` that was wrong.
     record INTEGER NOT NULL,
+    -- The record's id; none of a correction.
     id TEXT NOT NULL,
-    -- Of the history entry; of a deleted record, of its last.
+    -- Of the history entry; of a deleted record, of its last; of a correction, of its fields.
     digest BLOB NOT NULL,
-    head BLOB NOT NULL
+    head BLOB NOT NULL,
+    -- Of a correction: the latest `at` before it, whose clock it was that was wrong, and how many
+    -- accesses had ended by it, are not marked so, and are in force again.
+    latest INTEGER CHECK ((latest IS NULL) = (action <> 'corrected')),
+    corrected_writer INTEGER CHECK ((corrected_writer IS NULL) = (action <> 'corrected')),
+    in_force_again INTEGER CHECK ((in_force_again IS NULL) = (action <> 'corrected'))
 ) STRICT;
 
 CREATE INDEX request_ledger_deleted ON request_ledger (record) WHERE action = 'deleted';
+CREATE INDEX request_ledger_corrected ON request_ledger (version) WHERE action = 'corrected';
 
 CREATE TABLE request (
-    created_at INTEGER PRIMARY KEY,
+    -- The version that it was created with.
+    created INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9a-f]*'),
     requester TEXT NOT NULL,
     profile TEXT NOT NULL,
@@ -32,14 +48,17 @@ CREATE TABLE request (
     ticket TEXT,
     policy TEXT,
     ends_with_policy INTEGER NOT NULL CHECK (ends_with_policy IN (0, 1)),
+    created_at INTEGER NOT NULL,
     decide_by INTEGER NOT NULL,
     -- From here on: what follows from the history, kept for queries.
     status TEXT NOT NULL CHECK (
-        status IN ('pending', 'approved', 'denied', 'expired', 'cancelled', 'revoked', 'released')
+        status IN ('pending', 'approved', 'denied', 'expired', 'cancelled', 'revoked', 'released',
+                   'ended')
     ),
     approved_by TEXT,
     -- The rule that approved by itself.
     approved_by_rule TEXT,
+    access_from INTEGER,
     access_until INTEGER,
     ended_at INTEGER,
     note TEXT,
@@ -53,26 +72,27 @@ CREATE TABLE request (
     ) VIRTUAL
 ) STRICT;
 
-CREATE INDEX request_requester ON request (requester, created_at);
-CREATE INDEX request_profile ON request (profile, created_at);
-CREATE INDEX request_status ON request (status, created_at);
+CREATE INDEX request_requester ON request (requester, created);
+CREATE INDEX request_profile ON request (profile, created);
+CREATE INDEX request_status ON request (status, created);
 CREATE INDEX request_access ON request (requester, profile, pinned_to, access_until DESC, id)
     WHERE status = 'approved';
 CREATE INDEX request_deadline ON request (decide_by, id) WHERE status = 'pending';
-CREATE INDEX request_waiting ON request (profile, created_at) WHERE status = 'pending';
+CREATE INDEX request_waiting ON request (profile, created) WHERE status = 'pending';
 CREATE INDEX request_open ON request (requester, open_until DESC, id) WHERE open_until IS NOT NULL;
 CREATE INDEX request_ended ON request (ended_at, id) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE request_history (
-    record INTEGER NOT NULL REFERENCES request (created_at),
+    record INTEGER NOT NULL REFERENCES request (created),
     version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
     previous INTEGER,
     action TEXT NOT NULL CHECK (
         action IN ('created', 'approved_in_part', 'approved', 'denied', 'expired', 'cancelled',
-                   'revoked', 'released', 'noted')
+                   'revoked', 'released', 'ended', 'noted')
     ),
-    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'rule', 'time')),
-    actor TEXT CHECK ((actor IS NULL) = (actor_kind = 'time')),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'rule', 'time', 'clock')),
+    actor TEXT CHECK ((actor IS NULL) = (actor_kind IN ('time', 'clock'))),
     reason TEXT,
     operation TEXT,
     digest BLOB NOT NULL,
@@ -94,11 +114,26 @@ END;
 CREATE TRIGGER request_ledger_deletion BEFORE INSERT ON request_ledger
 WHEN NEW.action = 'deleted' AND NOT EXISTS (
     SELECT 1 FROM request
-    WHERE created_at = NEW.record AND id = NEW.id AND status <> 'pending'
-        AND (status <> 'approved' OR access_until <= NEW.version)
+    WHERE created = NEW.record AND id = NEW.id AND status <> 'pending'
+        AND (status <> 'approved' OR access_until <= NEW.at OR EXISTS (
+            -- Granted while the clock was ahead, and that for an hour ago.
+            SELECT 1 FROM request_ledger AS corrected
+            WHERE corrected.action = 'corrected' AND corrected.at <= NEW.at - 3600000000000
+                AND access_from > corrected.at + 3600000000000
+        ))
 )
 BEGIN
     SELECT RAISE(ABORT, 'only a request that is over is deleted');
+END;
+
+CREATE TRIGGER request_ledger_time BEFORE INSERT ON request_ledger
+WHEN (NEW.at < (SELECT at FROM request_ledger ORDER BY position DESC LIMIT 1))
+    IS NOT (SELECT NEW.action = 'corrected' FROM request_ledger LIMIT 1)
+    OR NEW.action = 'corrected' AND NEW.record IS NOT (
+        SELECT at FROM request_ledger ORDER BY position DESC LIMIT 1
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'time runs backwards by a correction, and by nothing else');
 END;
 
 CREATE TRIGGER request_ledger_is_not_changed BEFORE UPDATE ON request_ledger
@@ -112,8 +147,8 @@ BEGIN
 END;
 
 CREATE TRIGGER request_is_created BEFORE INSERT ON request
-WHEN NEW.status <> 'pending' OR NEW.updated_at IS NOT NEW.created_at
-    OR NEW.created_at <= (
+WHEN NEW.status <> 'pending' OR NEW.updated_at IS NOT NEW.created
+    OR NEW.created <= (
         SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
     )
     OR EXISTS (SELECT 1 FROM request WHERE id = NEW.id)
@@ -122,7 +157,8 @@ BEGIN
 END;
 
 CREATE TRIGGER request_identity BEFORE UPDATE ON request
-WHEN NEW.created_at IS NOT OLD.created_at OR NEW.id IS NOT OLD.id
+WHEN NEW.created IS NOT OLD.created OR NEW.created_at IS NOT OLD.created_at
+    OR NEW.id IS NOT OLD.id
     OR NEW.requester IS NOT OLD.requester OR NEW.profile IS NOT OLD.profile
     OR NEW.duration IS NOT OLD.duration OR NEW.justification IS NOT OLD.justification
     OR NEW.ticket IS NOT OLD.ticket OR NEW.policy IS NOT OLD.policy
@@ -134,7 +170,7 @@ END;
 CREATE TRIGGER request_transition BEFORE UPDATE ON request
 WHEN NEW.status <> OLD.status AND NOT (
     OLD.status = 'pending' AND NEW.status IN ('approved', 'denied', 'expired', 'cancelled')
-    OR OLD.status = 'approved' AND NEW.status IN ('revoked', 'released')
+    OR OLD.status = 'approved' AND NEW.status IN ('revoked', 'released', 'ended')
 )
 BEGIN
     SELECT RAISE(ABORT, 'the status does not lead to the one that it is to become');
@@ -152,7 +188,7 @@ CREATE TRIGGER request_is_deleted BEFORE DELETE ON request
 WHEN NOT EXISTS (
     SELECT 1 FROM request_ledger
     WHERE position = (SELECT max(position) FROM request_ledger)
-        AND action = 'deleted' AND record = OLD.created_at
+        AND action = 'deleted' AND record = OLD.created
 )
 BEGIN
     SELECT RAISE(ABORT, 'a request is deleted when the ledger has just said so');
@@ -161,7 +197,7 @@ END;
 CREATE TRIGGER request_history_grows BEFORE INSERT ON request_history
 WHEN NEW.previous IS NOT (SELECT max(version) FROM request_history WHERE record = NEW.record)
     OR NEW.version <= NEW.previous
-    OR NEW.version IS NOT (SELECT updated_at FROM request WHERE created_at = NEW.record)
+    OR NEW.version IS NOT (SELECT updated_at FROM request WHERE created = NEW.record)
     OR NEW.version <= (
         SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
     )
@@ -187,17 +223,34 @@ END;
 CREATE TABLE event_ledger (
     position INTEGER PRIMARY KEY,
     version INTEGER NOT NULL,
-    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted')),
+    -- When, by the clock that rules judged by; of a correction, the reading that was right.
+    at INTEGER NOT NULL,
+    -- Who wrote it: an id for each opening of the file.
+    writer INTEGER NOT NULL,
+    -- The `at` of the last step that came more than a day after the one before it.
+    jumped_at INTEGER,
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected')),
+    -- The record, as the key that is never used again: the version that it was created with. Of a
+    -- correction, the `at` that was wrong.
     record INTEGER NOT NULL,
+    -- The record's id; none of a correction.
     id TEXT NOT NULL,
+    -- Of the history entry; of a deleted record, of its last; of a correction, of its fields.
     digest BLOB NOT NULL,
-    head BLOB NOT NULL
+    head BLOB NOT NULL,
+    -- Of a correction: the latest `at` before it, whose clock it was that was wrong, and how many
+    -- accesses had ended by it, are not marked so, and are in force again.
+    latest INTEGER CHECK ((latest IS NULL) = (action <> 'corrected')),
+    corrected_writer INTEGER CHECK ((corrected_writer IS NULL) = (action <> 'corrected')),
+    in_force_again INTEGER CHECK ((in_force_again IS NULL) = (action <> 'corrected'))
 ) STRICT;
 
 CREATE INDEX event_ledger_deleted ON event_ledger (record) WHERE action = 'deleted';
+CREATE INDEX event_ledger_corrected ON event_ledger (version) WHERE action = 'corrected';
 
 CREATE TABLE event (
-    created_at INTEGER PRIMARY KEY,
+    -- The version that it was created with.
+    created INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9a-f]*'),
     invoker TEXT NOT NULL,
     -- The spelling that all names of the same person share: rules count by it.
@@ -221,6 +274,7 @@ CREATE TABLE event (
     override_by TEXT,
     override_reason TEXT,
     override_unreviewed TEXT,
+    created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     -- From here on: what follows from the history, kept for queries.
     status TEXT NOT NULL CHECK (status IN ('active', 'closed', 'expired')),
@@ -233,10 +287,11 @@ CREATE TABLE event (
     updated_at INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX event_invoker ON event (invoker, created_at);
-CREATE INDEX event_profile ON event (profile, created_at);
-CREATE INDEX event_status ON event (status, created_at);
+CREATE INDEX event_invoker ON event (invoker, created);
+CREATE INDEX event_profile ON event (profile, created);
+CREATE INDEX event_status ON event (status, created);
 CREATE INDEX event_person ON event (invoker_folded, created_at);
+CREATE INDEX event_of_profile ON event (profile, created_at);
 CREATE INDEX event_person_and_profile ON event (invoker_folded, profile, created_at);
 CREATE UNIQUE INDEX event_access ON event (invoker_folded, profile) WHERE status = 'active';
 CREATE INDEX event_deadline ON event (expires_at, id) WHERE status = 'active';
@@ -245,18 +300,35 @@ CREATE INDEX event_unreviewed_of ON event (invoker_folded, ended_at, id)
     WHERE reviewed_at IS NULL;
 CREATE INDEX event_ended ON event (ended_at, id)
     WHERE reviewed_at IS NOT NULL AND status <> 'active';
-CREATE INDEX event_proof ON event (mfa_id, created_at) WHERE mfa_id IS NOT NULL;
+CREATE INDEX event_proof ON event (mfa_id, created) WHERE mfa_id IS NOT NULL;
+
+-- Second factors of events that are deleted: none is good twice.
+CREATE TABLE event_proof_used (
+    mfa_id TEXT PRIMARY KEY,
+    id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER event_proof_used_is_not_changed BEFORE UPDATE ON event_proof_used
+BEGIN
+    SELECT RAISE(ABORT, 'a second factor that was used stays used');
+END;
+
+CREATE TRIGGER event_proof_used_is_not_deleted BEFORE DELETE ON event_proof_used
+BEGIN
+    SELECT RAISE(ABORT, 'a second factor that was used stays used');
+END;
 
 CREATE TABLE event_history (
-    record INTEGER NOT NULL REFERENCES event (created_at),
+    record INTEGER NOT NULL REFERENCES event (created),
     version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
     previous INTEGER,
     action TEXT NOT NULL CHECK (
         action IN ('created', 'closed', 'expired', 'noted', 'overridden', 'reviewed')
     ),
     outcome TEXT CHECK ((outcome IS NULL) = (action <> 'reviewed')),
-    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'time')),
-    actor TEXT CHECK ((actor IS NULL) = (actor_kind = 'time')),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'time', 'clock')),
+    actor TEXT CHECK ((actor IS NULL) = (actor_kind IN ('time', 'clock'))),
     reason TEXT,
     operation TEXT,
     digest BLOB NOT NULL,
@@ -276,11 +348,21 @@ END;
 CREATE TRIGGER event_ledger_deletion BEFORE INSERT ON event_ledger
 WHEN NEW.action = 'deleted' AND NOT EXISTS (
     SELECT 1 FROM event
-    WHERE created_at = NEW.record AND id = NEW.id AND status <> 'active'
+    WHERE created = NEW.record AND id = NEW.id AND status <> 'active'
         AND reviewed_at IS NOT NULL
 )
 BEGIN
     SELECT RAISE(ABORT, 'only an event that is over and reviewed is deleted');
+END;
+
+CREATE TRIGGER event_ledger_time BEFORE INSERT ON event_ledger
+WHEN (NEW.at < (SELECT at FROM event_ledger ORDER BY position DESC LIMIT 1))
+    IS NOT (SELECT NEW.action = 'corrected' FROM event_ledger LIMIT 1)
+    OR NEW.action = 'corrected' AND NEW.record IS NOT (
+        SELECT at FROM event_ledger ORDER BY position DESC LIMIT 1
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'time runs backwards by a correction, and by nothing else');
 END;
 
 CREATE TRIGGER event_ledger_is_not_changed BEFORE UPDATE ON event_ledger
@@ -294,8 +376,8 @@ BEGIN
 END;
 
 CREATE TRIGGER event_is_created BEFORE INSERT ON event
-WHEN NEW.status <> 'active' OR NEW.updated_at < NEW.created_at
-    OR NEW.created_at <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
+WHEN NEW.status <> 'active' OR NEW.updated_at < NEW.created
+    OR NEW.created <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
     OR EXISTS (SELECT 1 FROM event WHERE id = NEW.id)
 BEGIN
     SELECT RAISE(ABORT, 'an event begins active, once, at a later version');
@@ -311,7 +393,8 @@ BEGIN
 END;
 
 CREATE TRIGGER event_identity BEFORE UPDATE ON event
-WHEN NEW.created_at IS NOT OLD.created_at OR NEW.id IS NOT OLD.id
+WHEN NEW.created IS NOT OLD.created OR NEW.created_at IS NOT OLD.created_at
+    OR NEW.id IS NOT OLD.id
     OR NEW.invoker IS NOT OLD.invoker OR NEW.invoker_folded IS NOT OLD.invoker_folded
     OR NEW.profile IS NOT OLD.profile OR NEW.duration IS NOT OLD.duration
     OR NEW.reason_code IS NOT OLD.reason_code OR NEW.justification IS NOT OLD.justification
@@ -357,7 +440,7 @@ CREATE TRIGGER event_is_deleted BEFORE DELETE ON event
 WHEN NOT EXISTS (
     SELECT 1 FROM event_ledger
     WHERE position = (SELECT max(position) FROM event_ledger)
-        AND action = 'deleted' AND record = OLD.created_at
+        AND action = 'deleted' AND record = OLD.created
 )
 BEGIN
     SELECT RAISE(ABORT, 'an event is deleted when the ledger has just said so');
@@ -368,7 +451,7 @@ CREATE TRIGGER event_history_grows BEFORE INSERT ON event_history
 WHEN NEW.previous IS NOT (SELECT max(version) FROM event_history WHERE record = NEW.record)
     OR NEW.version <= NEW.previous
     OR NEW.version > coalesce(
-        (SELECT updated_at FROM event WHERE created_at = NEW.record), NEW.version - 1
+        (SELECT updated_at FROM event WHERE created = NEW.record), NEW.version - 1
     )
     OR NEW.version <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
 BEGIN
@@ -507,6 +590,8 @@ CREATE VIEW request_utc AS SELECT
     status,
     approved_by,
     approved_by_rule,
+    strftime('%Y-%m-%dT%H:%M:%S', access_from / 1000000000 - (access_from % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (access_from % 1000000000 + 1000000000) % 1000000000) AS access_from,
     strftime('%Y-%m-%dT%H:%M:%S', access_until / 1000000000 - (access_until % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (access_until % 1000000000 + 1000000000) % 1000000000) AS access_until,
     strftime('%Y-%m-%dT%H:%M:%S', ended_at / 1000000000 - (ended_at % 1000000000 < 0), 'unixepoch')
@@ -522,12 +607,14 @@ CREATE VIEW request_history_utc AS SELECT
         || printf('.%09dZ', (history.version % 1000000000 + 1000000000) % 1000000000) AS version,
     strftime('%Y-%m-%dT%H:%M:%S', history.previous / 1000000000 - (history.previous % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (history.previous % 1000000000 + 1000000000) % 1000000000) AS previous,
+    strftime('%Y-%m-%dT%H:%M:%S', history.at / 1000000000 - (history.at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.at % 1000000000 + 1000000000) % 1000000000) AS at,
     history.action AS action,
     history.actor_kind AS actor_kind,
     history.actor AS actor,
     history.reason AS reason,
     history.operation AS operation
-FROM request_history AS history JOIN request ON request.created_at = history.record;
+FROM request_history AS history JOIN request ON request.created = history.record;
 
 CREATE VIEW event_utc AS SELECT
     id,
@@ -571,13 +658,15 @@ CREATE VIEW event_history_utc AS SELECT
         || printf('.%09dZ', (history.version % 1000000000 + 1000000000) % 1000000000) AS version,
     strftime('%Y-%m-%dT%H:%M:%S', history.previous / 1000000000 - (history.previous % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (history.previous % 1000000000 + 1000000000) % 1000000000) AS previous,
+    strftime('%Y-%m-%dT%H:%M:%S', history.at / 1000000000 - (history.at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.at % 1000000000 + 1000000000) % 1000000000) AS at,
     history.action AS action,
     history.outcome AS outcome,
     history.actor_kind AS actor_kind,
     history.actor AS actor,
     history.reason AS reason,
     history.operation AS operation
-FROM event_history AS history JOIN event ON event.created_at = history.record;
+FROM event_history AS history JOIN event ON event.created = history.record;
 
 CREATE VIEW policy_utc AS SELECT
     kept.name AS name,
