@@ -219,6 +219,9 @@ impl<R: Record> Table<R> {
     /// Makes one step: what `write` stages is done at once if it returns `Ok`, and dropped if it
     /// returns an error or panics. `write` must not call this table.
     ///
+    /// A correction of the clock that the step found is remembered although it returned an error,
+    /// if it had a stamp.
+    ///
     /// # Errors
     /// Whatever `write` returns.
     pub fn write<T, E>(
@@ -233,10 +236,23 @@ impl<R: Record> Table<R> {
             timeline: state.timeline,
             staged: Vec::new(),
         };
-        let result = write(&mut step)?;
+        let result = write(&mut step);
         let Step {
-            timeline, staged, ..
+            now,
+            timeline,
+            staged,
+            ..
         } = step;
+        let (result, staged) = match result {
+            Ok(result) => (result, staged),
+            Err(error) => {
+                // Only a step that was stamped has been judged by the time.
+                if let Some(now) = now.filter(|_| timeline != state.timeline) {
+                    state.timeline.correct(&now);
+                }
+                return Err(error);
+            }
+        };
         if !staged.is_empty() {
             state.timeline = timeline;
         }

@@ -254,6 +254,18 @@ impl Timeline {
         now
     }
 
+    /// Remembers the correction that a step at `now` makes, if it makes one: also of a step that was
+    /// refused, so that what waits for the correction waits from it on and no longer.
+    pub fn correct(&mut self, now: &Now) {
+        if let Some(correction) = now.makes_correction() {
+            if self.correction != Some(correction) {
+                self.version = Some(correction.version);
+                self.correction = Some(correction);
+                self.last = Some((now.at, now.writer));
+            }
+        }
+    }
+
     /// Issues the next version to a step at `now`, and remembers the step. A step that is not made
     /// must leave the store's timeline as it was.
     ///
@@ -266,10 +278,7 @@ impl Timeline {
     /// remembered then.
     pub fn stamp(&mut self, now: &Now) -> Result<Stamp, ClockError> {
         let mut next = *self;
-        if now.corrects && next.correction != now.correction {
-            next.version = now.correction.map(|correction| correction.version);
-            next.correction = now.correction;
-        }
+        next.correct(now);
         let floor = match next.version {
             None => None,
             Some(last) => Some(last.checked_next().ok_or(ClockError::Exhausted { last })?),

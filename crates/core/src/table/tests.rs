@@ -347,6 +347,32 @@ fn a_step_has_one_time_however_often_it_is_asked() {
 }
 
 #[test]
+fn a_correction_is_remembered_by_a_step_that_was_refused_and_judged() {
+    let clock = Arc::new(ManualClock::at(EARLIEST + 2 * Duration::from_secs(3_600)));
+    let table: Table<Item> = Table::new(clock.clone());
+    put(&table, 1, "red");
+    clock.set(EARLIEST);
+    let correction = |table: &Table<Item>| table.read(|view| view.timeline().correction());
+    let refused = table.write(|_| Err::<(), _>("not found, before anything was judged"));
+    assert!(refused.is_err());
+    assert_eq!(correction(&table), None);
+    let refused = table.write(|step| {
+        step.stamp().unwrap();
+        Err::<(), _>("refused")
+    });
+    assert!(refused.is_err());
+    let made = correction(&table).unwrap();
+    assert_eq!(made.to, EARLIEST);
+    clock.advance(Duration::from_secs(60));
+    put(&table, 2, "red");
+    assert_eq!(
+        correction(&table),
+        Some(made),
+        "it counts from its first moment"
+    );
+}
+
+#[test]
 fn a_removed_record_is_still_found_by_what_outlasts_it() {
     let (_, table) = table();
     assert_eq!(table.read(|view| view.holder(&"used-7")), None);

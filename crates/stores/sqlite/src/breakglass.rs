@@ -24,7 +24,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{Head, Step, Timekeeper, Tip};
+use crate::ledger::{self, Head, Step, Timekeeper, Tip};
 use crate::report::Report;
 use crate::sql::{self, Time, bound, clamped};
 use crate::verify::verify;
@@ -153,12 +153,11 @@ impl EventStore {
     ) -> Result<T, Error> {
         let (timekeeper, limits) = (Arc::clone(&self.timekeeper), Arc::clone(&self.limits));
         let write = move |connection: &Connection| {
-            step(
-                &mut Step::begin(connection, &rows::LEDGER, &timekeeper)?,
-                &limits,
-            )
+            ledger::step(connection, &rows::LEDGER, &timekeeper, |made| {
+                step(made, &limits)
+            })
         };
-        self.database.write(write).await
+        self.database.write(write).await?
     }
 
     /// Reads a snapshot, which has a time.

@@ -26,7 +26,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, Stop};
 use crate::sql::{self, clamped};
 
 /// SHA-256 of something.
@@ -417,8 +417,28 @@ pub(crate) struct Step<'c> {
     pub(crate) tip: Tip,
     pub(crate) now: Now,
     timeline: Timeline,
-    /// Not yet written.
-    correction: Option<Correction>,
+    is_judged: bool,
+    /// The correction that is not yet written, and how many accesses it puts in force again.
+    correction: Option<(Correction, i64)>,
+}
+
+/// Makes one step, which must not have written anything if it answers with an error. A correction
+/// of the clock that it found stays in that case too, if it was judged by the time.
+pub(crate) fn step<T, E>(
+    connection: &Connection,
+    ledger: &Ledger,
+    timekeeper: &Timekeeper,
+    make: impl FnOnce(&mut Step<'_>) -> Result<T, Stop<E>>,
+) -> Result<Result<T, E>, Stop<E>> {
+    let mut step = Step::begin(connection, ledger, timekeeper)?;
+    match make(&mut step) {
+        Ok(made) => Ok(Ok(made)),
+        Err(Stop::Answer(error)) if step.is_judged && step.correction.is_some() => {
+            step.append_correction(ledger)?;
+            Ok(Err(error))
+        }
+        Err(stop) => Err(stop),
+    }
 }
 
 impl<'c> Step<'c> {
@@ -428,18 +448,44 @@ impl<'c> Step<'c> {
         timekeeper: &Timekeeper,
     ) -> Result<Self, rusqlite::Error> {
         let (tip, timeline, now) = timekeeper.now(connection, ledger)?;
+        let correction = now.makes_correction().zip(ledger.times.as_ref());
+        let count = |(correction, times): (Correction, &Times)| {
+            let ended = [clamped(correction.to), clamped(correction.from)];
+            let mut statement =
+                sql::statement(connection, ledger.statements, times.in_force_again)?;
+            let again = statement.query_row(ended, |row| row.get(0))?;
+            Ok::<_, rusqlite::Error>((correction, again))
+        };
         Ok(Self {
             connection,
             tip,
             now,
             timeline,
-            correction: now.makes_correction(),
+            is_judged: false,
+            correction: correction.map(count).transpose()?,
         })
     }
 
     /// Issues a version. It is used up only if the step writes it.
     pub(crate) fn stamp(&mut self) -> Result<Stamp, ClockError> {
+        self.is_judged = true;
         self.timeline.stamp(&self.now)
+    }
+
+    fn append_correction(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
+        let Some((correction, again)) = self.correction.take() else {
+            return Ok(());
+        };
+        let (latest, of) = (clamped(correction.latest), correction.of.to_bits() as i64);
+        let line = Line {
+            version: correction.version,
+            action: "corrected",
+            record: clamped(correction.from),
+            id: "",
+            digest: &correction_digest(latest, of, again),
+            written: Some(Written::of(&self.now)),
+        };
+        self.write(ledger, &line, Some([latest, of, again]))
     }
 
     /// Adds a row at the end of the ledger; before the first of a step that corrects the clock, the
@@ -452,24 +498,8 @@ impl<'c> Step<'c> {
         record: i64,
         (id, digest): (&str, &Sum),
     ) -> Result<(), EngineError> {
+        self.append_correction(ledger)?;
         let written = ledger.times.as_ref().map(|_| Written::of(&self.now));
-        let correct = self.correction.take().zip(ledger.times.as_ref());
-        if let Some((correction, times)) = correct {
-            let (from, to) = (clamped(correction.from), clamped(correction.to));
-            let mut statement =
-                sql::statement(self.connection, ledger.statements, times.in_force_again)?;
-            let again: i64 = statement.query_row([to, from], |row| row.get(0))?;
-            let (latest, of) = (clamped(correction.latest), correction.of.to_bits() as i64);
-            let line = Line {
-                version: correction.version,
-                action: "corrected",
-                record: from,
-                id: "",
-                digest: &correction_digest(latest, of, again),
-                written,
-            };
-            self.write(ledger, &line, Some([latest, of, again]))?;
-        }
         let line = Line {
             version,
             action,

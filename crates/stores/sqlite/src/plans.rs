@@ -60,22 +60,25 @@ const FILL: &str = "
     CREATE TEMP TABLE number AS
         WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 2000)
         SELECT n FROM number;
-    INSERT INTO request (created_at, id, requester, profile, duration, justification,
-        ends_with_policy, decide_by, status, access_until, ended_at, updated_at)
-        SELECT n, printf('%016x', n), 'alice', 'prod', 1, 'x', 0, n, 'approved', n, n, n
+    INSERT INTO request (created, id, requester, profile, duration, justification,
+        ends_with_policy, created_at, decide_by, status, access_from, access_until, ended_at,
+        updated_at)
+        SELECT n, printf('%016x', n), 'alice', 'prod', 1, 'x', 0, n, n, 'approved', n, n, n, n
         FROM number;
-    INSERT INTO request_history (record, version, action, actor_kind, actor, operation, digest)
-        SELECT n, n, 'created', 'person', 'alice', printf('%016x', n), zeroblob(32) FROM number;
-    INSERT INTO request_ledger
-        SELECT n, n, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
-    INSERT INTO event (created_at, id, invoker, invoker_folded, profile, duration, reason_code,
-        justification, mfa_id, escalate, expires_at, status, ended_at, reviewed_at, updated_at)
-        SELECT n, printf('%016x', n), 'alice', 'alice', 'prod', 1, 'other', 'x', 'p', 0, n, 'closed',
-        n, iif(n % 2, n, NULL), n FROM number;
-    INSERT INTO event_history (record, version, action, actor_kind, actor, operation, digest)
-        SELECT n, n, 'created', 'person', 'alice', printf('%016x', n), zeroblob(32) FROM number;
-    INSERT INTO event_ledger
-        SELECT n, n, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
+    INSERT INTO request_history (record, version, at, action, actor_kind, actor, operation, digest)
+        SELECT n, n, n, 'created', 'person', 'alice', printf('%016x', n), zeroblob(32) FROM number;
+    INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head)
+        SELECT n, n, n, 1, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
+    INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code,
+        justification, mfa_id, escalate, created_at, expires_at, status, ended_at, reviewed_at,
+        updated_at)
+        SELECT n, printf('%016x', n), 'alice', 'alice', 'prod', 1, 'other', 'x', 'p', 0, n, n,
+        'closed', n, iif(n % 2, n, NULL), n FROM number;
+    INSERT INTO event_history (record, version, at, action, actor_kind, actor, operation, digest)
+        SELECT n, n, n, 'created', 'person', 'alice', printf('%016x', n), zeroblob(32) FROM number;
+    INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head)
+        SELECT n, n, n, 1, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
+    INSERT INTO event_proof_used SELECT printf('%x', n), 'x' FROM number;
     INSERT INTO policy_version SELECT n, 'main', 'x', '{}' FROM number;
     INSERT INTO policy VALUES ('main', 2000);
     INSERT INTO policy_ledger

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{Head, Ledger, Step, Sum, Timekeeper, Tip};
+use crate::ledger::{self, Head, Ledger, Step, Sum, Timekeeper, Tip};
 use crate::report::Report;
 use crate::sql::{self, bound, of_record, parsed};
 
@@ -170,10 +170,9 @@ impl PolicyStore {
         step: impl FnOnce(&mut Step<'_>) -> Result<T, Stop<Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let timekeeper = Arc::clone(&self.timekeeper);
-        let write = move |connection: &Connection| {
-            step(&mut Step::begin(connection, &LEDGER, &timekeeper)?)
-        };
-        self.database.write(write).await
+        let write =
+            move |connection: &Connection| ledger::step(connection, &LEDGER, &timekeeper, step);
+        self.database.write(write).await?
     }
 }
 
