@@ -205,10 +205,21 @@ impl<R: Record> Table<R> {
         read(&self.state.read())
     }
 
-    /// As [`Table::read`], with the time that it is for this snapshot.
+    /// As [`Table::read`], with the time that it is for this snapshot. A correction of the clock
+    /// that it finds is remembered, as by a step.
     pub fn read_now<T>(&self, read: impl FnOnce(&View<R>, &Now) -> T) -> T {
-        let state = self.state.read();
+        {
+            let state = self.state.read();
+            let now = self.now(&state.timeline);
+            if now.makes_correction().is_none() {
+                return read(&state, &now);
+            }
+        }
+        let mut state = self.state.write();
         let now = self.now(&state.timeline);
+        if now.makes_correction().is_some() {
+            state.timeline.notice(&now);
+        }
         read(&state, &now)
     }
 
@@ -218,6 +229,9 @@ impl<R: Record> Table<R> {
 
     /// Makes one step: what `write` stages is done at once if it returns `Ok`, and dropped if it
     /// returns an error or panics. `write` must not call this table.
+    ///
+    /// What a step that writes nothing finds out about the clock is remembered all the same
+    /// ([`Timeline::notice`]).
     ///
     /// # Errors
     /// Whatever `write` returns.
@@ -233,17 +247,26 @@ impl<R: Record> Table<R> {
             timeline: state.timeline,
             staged: Vec::new(),
         };
-        let result = write(&mut step)?;
+        let result = write(&mut step);
         let Step {
-            timeline, staged, ..
+            timeline,
+            staged,
+            now,
+            ..
         } = step;
-        if !staged.is_empty() {
+        let writes = result.is_ok() && !staged.is_empty();
+        if writes {
             state.timeline = timeline;
         }
-        for (id, record) in staged {
-            state.apply(id, record);
+        if let Some(now) = now {
+            state.timeline.notice(&now);
         }
-        Ok(result)
+        if writes {
+            for (id, record) in staged {
+                state.apply(id, record);
+            }
+        }
+        result
     }
 
     /// The clock that versions are taken from.

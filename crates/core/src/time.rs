@@ -228,6 +228,8 @@ impl Timeline {
                 .correction
                 .map_or(last, |before| before.latest.max(last));
             now.corrects = true;
+            // A jump to a time that was wrong has been made by the correction at the latest.
+            now.jumped_at = self.jumped_at.map(|jumped_at| jumped_at.min(reading));
             now.correction = Some(Correction {
                 version: self
                     .version
@@ -273,6 +275,21 @@ impl Timeline {
         next.jumped_at = now.jumped_at;
         *self = next;
         Ok(Stamp { version, now: *now })
+    }
+
+    /// Remembers what a step that writes nothing, refused or not, has found out about the clock: a
+    /// correction, which takes its version all the same, or a jump. Otherwise the hour after it,
+    /// and every wait that counts from it, would begin anew with each step that is refused.
+    pub fn notice(&mut self, now: &Now) {
+        let corrects = now.corrects && self.correction != now.correction;
+        if corrects {
+            self.version = now.correction.map(|correction| correction.version);
+            self.correction = now.correction;
+        }
+        if corrects || self.jumped_at != now.jumped_at {
+            self.jumped_at = now.jumped_at;
+            self.last = Some((now.at, now.writer));
+        }
     }
 }
 
@@ -396,6 +413,17 @@ impl Now {
     pub fn moment(&self, dated: DateTime<Utc>) -> DateTime<Utc> {
         match self.correction {
             Some(correction) if self.is_ahead(dated) => correction.to,
+            _ => dated,
+        }
+    }
+
+    /// When something of this `at`, written by a step of this version, counts as done, for counts,
+    /// pauses, quotas and retention: then, or at the last correction if that has shown the `at` to
+    /// be wrong. It stays so when the clock comes to that `at` once more: no wait is longer than
+    /// its own length from the correction.
+    pub fn moment_of(&self, dated: DateTime<Utc>, version: Version) -> DateTime<Utc> {
+        match self.correction {
+            Some(correction) if version < correction.version => dated.min(correction.to),
             _ => dated,
         }
     }
