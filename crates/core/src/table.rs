@@ -205,10 +205,21 @@ impl<R: Record> Table<R> {
         read(&self.state.read())
     }
 
-    /// As [`Table::read`], with the time that it is for this snapshot.
+    /// As [`Table::read`], with the time that it is for this snapshot. A correction of the clock
+    /// that it finds is remembered, as by a step.
     pub fn read_now<T>(&self, read: impl FnOnce(&View<R>, &Now) -> T) -> T {
-        let state = self.state.read();
+        {
+            let state = self.state.read();
+            let now = self.now(&state.timeline);
+            if now.makes_correction().is_none() {
+                return read(&state, &now);
+            }
+        }
+        let mut state = self.state.write();
         let now = self.now(&state.timeline);
+        if now.makes_correction().is_some() {
+            state.timeline.notice(&now);
+        }
         read(&state, &now)
     }
 
@@ -219,8 +230,8 @@ impl<R: Record> Table<R> {
     /// Makes one step: what `write` stages is done at once if it returns `Ok`, and dropped if it
     /// returns an error or panics. `write` must not call this table.
     ///
-    /// A correction of the clock that the step found is remembered although it returned an error,
-    /// if it had a stamp.
+    /// What a step that writes nothing finds out about the clock is remembered all the same
+    /// ([`Timeline::notice`]).
     ///
     /// # Errors
     /// Whatever `write` returns.
@@ -238,28 +249,24 @@ impl<R: Record> Table<R> {
         };
         let result = write(&mut step);
         let Step {
-            now,
             timeline,
             staged,
+            now,
             ..
         } = step;
-        let (result, staged) = match result {
-            Ok(result) => (result, staged),
-            Err(error) => {
-                // Only a step that was stamped has been judged by the time.
-                if let Some(now) = now.filter(|_| timeline != state.timeline) {
-                    state.timeline.correct(&now);
-                }
-                return Err(error);
-            }
-        };
-        if !staged.is_empty() {
+        let writes = result.is_ok() && !staged.is_empty();
+        if writes {
             state.timeline = timeline;
         }
-        for (id, record) in staged {
-            state.apply(id, record);
+        if let Some(now) = now {
+            state.timeline.notice(&now);
         }
-        Ok(result)
+        if writes {
+            for (id, record) in staged {
+                state.apply(id, record);
+            }
+        }
+        result
     }
 
     /// The clock that versions are taken from.

@@ -239,6 +239,8 @@ impl Timeline {
                 .correction
                 .map_or(last, |before| before.latest.max(last));
             now.corrects = true;
+            // A jump to a time that was wrong has been made by the correction at the latest.
+            now.jumped_at = self.jumped_at.map(|jumped_at| jumped_at.min(reading));
             now.correction = Some(Correction {
                 version: self
                     .version
@@ -254,18 +256,6 @@ impl Timeline {
         now
     }
 
-    /// Remembers the correction that a step at `now` makes, if it makes one: also of a step that was
-    /// refused, so that what waits for the correction waits from it on and no longer.
-    pub fn correct(&mut self, now: &Now) {
-        if let Some(correction) = now.makes_correction() {
-            if self.correction != Some(correction) {
-                self.version = Some(correction.version);
-                self.correction = Some(correction);
-                self.last = Some((now.at, now.writer));
-            }
-        }
-    }
-
     /// Issues the next version to a step at `now`, and remembers the step. A step that is not made
     /// must leave the store's timeline as it was.
     ///
@@ -278,7 +268,7 @@ impl Timeline {
     /// remembered then.
     pub fn stamp(&mut self, now: &Now) -> Result<Stamp, ClockError> {
         let mut next = *self;
-        next.correct(now);
+        next.notice(now);
         let floor = match next.version {
             None => None,
             Some(last) => Some(last.checked_next().ok_or(ClockError::Exhausted { last })?),
@@ -293,6 +283,21 @@ impl Timeline {
         next.jumped_at = now.jumped_at;
         *self = next;
         Ok(Stamp { version, now: *now })
+    }
+
+    /// Remembers what a step that writes nothing, refused or not, has found out about the clock: a
+    /// correction, which takes its version all the same, or a jump. Otherwise the hour after it,
+    /// and every wait that counts from it, would begin anew with each step that is refused.
+    pub fn notice(&mut self, now: &Now) {
+        let corrects = now.corrects && self.correction != now.correction;
+        if corrects {
+            self.version = now.correction.map(|correction| correction.version);
+            self.correction = now.correction;
+        }
+        if corrects || self.jumped_at != now.jumped_at {
+            self.jumped_at = now.jumped_at;
+            self.last = Some((now.at, now.writer));
+        }
     }
 }
 
@@ -426,6 +431,17 @@ impl Now {
     pub fn moment(&self, dated: DateTime<Utc>) -> DateTime<Utc> {
         match self.correction {
             Some(correction) if self.is_ahead(dated) => correction.to,
+            _ => dated,
+        }
+    }
+
+    /// When something of this `at`, written by a step of this version, counts as done, for counts,
+    /// pauses, quotas and retention: then, or at the last correction if that has shown the `at` to
+    /// be wrong. It stays so when the clock comes to that `at` once more: no wait is longer than
+    /// its own length from the correction.
+    pub fn moment_of(&self, dated: DateTime<Utc>, version: Version) -> DateTime<Utc> {
+        match self.correction {
+            Some(correction) if version < correction.version => dated.min(correction.to),
             _ => dated,
         }
     }

@@ -347,29 +347,39 @@ fn a_step_has_one_time_however_often_it_is_asked() {
 }
 
 #[test]
-fn a_correction_is_remembered_by_a_step_that_was_refused_and_judged() {
-    let clock = Arc::new(ManualClock::at(EARLIEST + 2 * Duration::from_secs(3_600)));
-    let table: Table<Item> = Table::new(clock.clone());
-    put(&table, 1, "red");
-    clock.set(EARLIEST);
-    let correction = |table: &Table<Item>| table.read(|view| view.timeline().correction());
-    let refused = table.write(|_| Err::<(), _>("not found, before anything was judged"));
-    assert!(refused.is_err());
-    assert_eq!(correction(&table), None);
-    let refused = table.write(|step| {
-        step.stamp().unwrap();
-        Err::<(), _>("refused")
-    });
-    assert!(refused.is_err());
-    let made = correction(&table).unwrap();
-    assert_eq!(made.to, EARLIEST);
-    clock.advance(Duration::from_secs(60));
-    put(&table, 2, "red");
-    assert_eq!(
-        correction(&table),
-        Some(made),
-        "it counts from its first moment"
-    );
+fn a_correction_is_remembered_by_whoever_finds_it() {
+    let find: [fn(&Table<Item>); 3] = [
+        |table| table.read_now(|_, _| ()),
+        |table| {
+            let refused = table.write(|step| Err::<(), _>(step.now()));
+            assert!(refused.is_err());
+        },
+        |table| {
+            let removed = table.write(|step| {
+                step.now();
+                step.remove(7);
+                Ok::<_, ()>(())
+            });
+            assert_eq!(removed, Ok(()));
+        },
+    ];
+    for find in find {
+        let (clock, table) = table();
+        let start = EARLIEST + Duration::from_secs(36_000);
+        clock.set(start);
+        put(&table, 7, "red");
+        let last = table.read(|view| view.timeline().version()).unwrap();
+        clock.step_back(Duration::from_secs(3_600));
+        find(&table);
+        clock.advance(Duration::from_secs(60));
+        find(&table);
+        table.read(|view| {
+            let made = view.timeline().correction().unwrap();
+            assert_eq!(made.to, start - Duration::from_secs(3_600), "once");
+            assert_eq!(made.version.as_nanos(), last.as_nanos() + 1);
+            assert_eq!(view.timeline().version(), Some(made.version));
+        });
+    }
 }
 
 #[test]

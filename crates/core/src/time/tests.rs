@@ -108,6 +108,68 @@ fn what_is_dated_ahead_counts_from_the_correction_and_only_while_it_is_ahead() {
 }
 
 #[test]
+fn a_wait_counts_from_the_correction_for_good() {
+    let dated = nine() + 8 * HOUR;
+    let mut bench = Bench::default();
+    let version = bench.write(dated).version;
+    let right = bench.write(nine()).version;
+    for at in [nine(), dated - NANOSECOND, dated, dated + 24 * HOUR] {
+        let now = bench.now(at);
+        assert_eq!(now.moment_of(dated, version), nine(), "at {at}");
+        let earlier = nine() - NANOSECOND;
+        assert_eq!(now.moment_of(earlier, version), earlier, "it was right");
+        assert_eq!(now.moment_of(dated, right), dated, "written since");
+    }
+}
+
+#[test]
+fn what_a_step_that_writes_nothing_finds_out_is_remembered_and_nothing_else() {
+    let mut bench = Bench::at(nine() + HOUR);
+    let before = bench.0;
+    for reading in [nine() + 2 * HOUR, nine() + HOUR - MINUTE, LATEST + SECOND] {
+        let now = bench.now(reading);
+        bench.0.notice(&now);
+        assert_eq!(bench.0, before, "{reading}");
+    }
+    // A correction is made by whoever finds it, once, and does not begin anew.
+    let now = bench.now(nine());
+    bench.0.notice(&now);
+    bench.0.notice(&now);
+    let made = bench.0.correction().unwrap();
+    assert_eq!((made.to, bench.0.version()), (nine(), Some(made.version)));
+    let later = bench.now(nine() + MINUTE);
+    assert_eq!(
+        (later.correction(), later.makes_correction()),
+        (Some(made), None)
+    );
+    // So is a jump.
+    let landed = nine() + YEAR;
+    let now = bench.now(landed);
+    bench.0.notice(&now);
+    assert_eq!(bench.now(landed + HOUR).deletes_from(), None);
+    assert!(
+        bench
+            .now(landed + HOUR - NANOSECOND)
+            .deletes_from()
+            .is_some()
+    );
+}
+
+#[test]
+fn deletion_goes_on_an_hour_after_the_correction_of_a_jump() {
+    let mut bench = Bench::at(nine());
+    bench.write(nine() + 4 * YEAR);
+    bench.write(nine());
+    assert!(
+        bench
+            .now(nine() + HOUR - NANOSECOND)
+            .deletes_from()
+            .is_some()
+    );
+    assert_eq!(bench.now(nine() + HOUR).deletes_from(), None);
+}
+
+#[test]
 fn access_is_in_force_from_its_first_nanosecond_to_its_last() {
     let version = Version::from_nanos(0);
     let in_force = |at| Now::at_given(at).in_force(nine(), version, nine() + HOUR);
