@@ -110,7 +110,38 @@ pub struct Timeline {
     version: Option<Version>,
     last: Option<(DateTime<Utc>, Writer)>,
     correction: Option<Correction>,
+    settled: Settled,
     jumped_at: Option<DateTime<Utc>>,
+}
+
+/// The corrections before the last that had stood for [`SETTLING_TIME`] when the next came: what
+/// they have ended stays ended. Of each its version and when it had stood so long, oldest first; a
+/// later one has a later time. Of more than there is room for the two oldest are taken for one,
+/// which ends more rather than less.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Settled([Option<(Version, DateTime<Utc>)>; 4]);
+
+impl Settled {
+    fn push(&mut self, correction: &Correction) {
+        let new = (correction.version, later(correction.to, SETTLING_TIME));
+        let mut kept: Vec<_> = self.0.into_iter().flatten().collect();
+        // Whatever those end the new one ends, too.
+        kept.retain(|(_, settled)| *settled < new.1);
+        kept.push(new);
+        if let [(_, oldest), second, ..] = kept[..] {
+            if kept.len() > self.0.len() {
+                kept.splice(..2, [(second.0, oldest)]);
+            }
+        }
+        let mut kept = kept.into_iter();
+        self.0.fill_with(|| kept.next());
+    }
+
+    fn ended(&self, from: DateTime<Utc>, version: Version) -> bool {
+        let kept = self.0.iter().flatten();
+        kept.into_iter()
+            .any(|(before, settled)| version < *before && from > *settled)
+    }
 }
 
 impl Timeline {
@@ -120,6 +151,7 @@ impl Timeline {
             version: None,
             last: None,
             correction: None,
+            settled: Settled([None; 4]),
             jumped_at: None,
         }
     }
@@ -131,6 +163,7 @@ impl Timeline {
             version: Some(version),
             last: Some((at, writer)),
             correction: None,
+            settled: Settled([None; 4]),
             jumped_at: None,
         }
     }
@@ -142,14 +175,25 @@ impl Timeline {
             version: Some(version),
             last: None,
             correction: None,
+            settled: Settled([None; 4]),
             jumped_at: None,
         }
     }
 
-    /// The same with its last correction. For engines that keep it.
+    /// The same with its corrections, oldest first: the last is judged by, and the others for
+    /// what they have ended for good. For engines that keep them.
     #[must_use]
-    pub const fn with_correction(self, correction: Option<Correction>) -> Self {
-        Self { correction, ..self }
+    pub fn with_corrections(self, corrections: impl IntoIterator<Item = Correction>) -> Self {
+        corrections.into_iter().fold(self, Self::corrected)
+    }
+
+    fn corrected(mut self, correction: Correction) -> Self {
+        let settled = |before: &Correction| correction.from >= later(before.to, SETTLING_TIME);
+        if let Some(before) = self.correction.filter(settled) {
+            self.settled.push(&before);
+        }
+        self.correction = Some(correction);
+        self
     }
 
     /// The same with the `at` of the last step that came more than [`JUMP`] after the one before.
@@ -210,6 +254,7 @@ impl Timeline {
             writer,
             tolerance,
             correction: self.correction,
+            settled: self.settled,
             jumped_at: self.jumped_at,
             corrects: false,
             doubt: None,
@@ -238,10 +283,9 @@ impl Timeline {
             let latest = self
                 .correction
                 .map_or(last, |before| before.latest.max(last));
-            now.corrects = true;
             // A jump to a time that was wrong has been made by the correction at the latest.
             now.jumped_at = self.jumped_at.map(|jumped_at| jumped_at.min(reading));
-            now.correction = Some(Correction {
+            let corrected = self.corrected(Correction {
                 version: self
                     .version
                     .and_then(Version::checked_next)
@@ -252,6 +296,9 @@ impl Timeline {
                 by: writer,
                 of: last_writer,
             });
+            now.corrects = true;
+            now.correction = corrected.correction;
+            now.settled = corrected.settled;
         }
         now
     }
@@ -293,6 +340,7 @@ impl Timeline {
         if corrects {
             self.version = now.correction.map(|correction| correction.version);
             self.correction = now.correction;
+            self.settled = now.settled;
         }
         if corrects || self.jumped_at != now.jumped_at {
             self.jumped_at = now.jumped_at;
@@ -346,6 +394,7 @@ pub struct Now {
     writer: Writer,
     tolerance: Duration,
     correction: Option<Correction>,
+    settled: Settled,
     jumped_at: Option<DateTime<Utc>>,
     /// Whether `correction` is made by the step itself.
     corrects: bool,
@@ -362,6 +411,7 @@ impl Now {
             writer: Writer::ONLY,
             tolerance: CLOCK_TOLERANCE,
             correction: None,
+            settled: Settled([None; 4]),
             jumped_at: None,
             corrects: false,
             doubt: None,
@@ -448,12 +498,13 @@ impl Now {
 
     /// Whether access that began at `from`, in a step of this version, has ended for good because
     /// it was granted while the clock was ahead: it is dated ahead, and the correction has stood
-    /// for [`SETTLING_TIME`].
+    /// for [`SETTLING_TIME`]. Another correction after that changes nothing.
     pub fn is_void(&self, from: DateTime<Utc>, version: Version) -> bool {
-        self.correction.is_some_and(|correction| {
+        let ended = |correction: Correction| {
             let settled = later(correction.to, SETTLING_TIME);
             version < correction.version && from > settled && self.at >= settled
-        })
+        };
+        self.correction.is_some_and(ended) || self.settled.ended(from, version)
     }
 
     /// Whether access from `from`, begun in a step of this version, until `until` is in force.
@@ -462,7 +513,8 @@ impl Now {
     }
 
     /// From when on something may be deleted, if that is not now: [`SETTLING_TIME`] after a jump,
-    /// since a clock that is ahead makes everything look old.
+    /// since a clock that is ahead makes everything look old; after the correction, if the jump
+    /// has been corrected.
     pub fn deletes_from(&self) -> Option<DateTime<Utc>> {
         let settled = later(self.jumped_at?, SETTLING_TIME);
         (self.at < settled).then_some(settled)

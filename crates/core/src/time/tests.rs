@@ -203,6 +203,65 @@ fn access_dated_ahead_ends_for_good_once_the_correction_has_stood_for_an_hour() 
 }
 
 #[test]
+fn what_a_correction_has_ended_for_good_stays_ended_whatever_is_corrected_later() {
+    let from = nine() + 8 * HOUR;
+    for (last, next) in [
+        // Before it would begin, while it would last, and before the hour was over.
+        (from - 15 * MINUTE, from - 30 * MINUTE),
+        (from + 45 * MINUTE, from + 30 * MINUTE),
+        (nine() + HOUR, nine() + 2 * MINUTE),
+    ] {
+        let mut bench = Bench::default();
+        let version = bench.write(from).version;
+        bench.write(nine());
+        bench.write(last);
+        bench.write(next);
+        let right = bench.write(next + SECOND);
+        for at in [from, from + HOUR] {
+            let now = bench.now(at);
+            assert!(now.is_void(from, version), "{last}, {next}, {at}");
+            assert!(!now.in_force(from, version, from + 10 * YEAR));
+            assert!(!now.is_void(right.now.at(), right.version), "{at}");
+        }
+        let kept = bench.0;
+        let first = Correction {
+            version: Version::from_nanos(version.as_nanos() + 1),
+            from,
+            to: nine(),
+            latest: from,
+            by: Writer::ONLY,
+            of: Writer::ONLY,
+        };
+        let all = [first, kept.correction().unwrap()];
+        let read = Timeline::after(kept.version().unwrap(), next + SECOND, Writer::ONLY);
+        assert_eq!(read.with_corrections(all), kept, "as an engine reads it");
+    }
+}
+
+#[test]
+fn what_was_granted_after_a_correction_is_ended_by_none_before_it() {
+    // Ten times a day: an hour ahead, corrected, an hour of right time.
+    let mut bench = Bench::default();
+    let (mut wrong, mut right) = (Vec::new(), Vec::new());
+    for round in 0..10 {
+        let time = nine() + round * 2 * HOUR;
+        right.push((time, bench.write(time).version));
+        let ahead = time + 24 * HOUR;
+        wrong.push((ahead, bench.write(ahead).version));
+        bench.write(time + MINUTE);
+        bench.write(time + HOUR + MINUTE);
+    }
+    let now = bench.now(nine() + 19 * HOUR + MINUTE);
+    for (from, version) in wrong {
+        assert!(now.is_void(from, version), "{from}");
+    }
+    // The oldest six are taken for one; what came since is right.
+    for (from, version) in &right[6..] {
+        assert!(!now.is_void(*from, *version), "{from}");
+    }
+}
+
+#[test]
 fn access_that_the_clock_catches_up_with_before_the_hour_is_in_force_then() {
     let from = nine() + HOUR;
     let mut bench = Bench::default();
@@ -324,9 +383,12 @@ fn deletion_waits_for_an_hour_after_a_jump_of_more_than_a_day() {
         bench.write(landed);
         assert_eq!(wait(&bench, settled - NANOSECOND), expected, "{length:?}");
         assert_eq!(wait(&bench, settled), None, "{length:?}");
-        // Corrected, it still waits: what looked old was not.
-        bench.write(nine() + MINUTE);
-        assert_eq!(wait(&bench, nine() + HOUR).is_some(), waits, "{length:?}");
+        // Corrected, it still waits: what looked old was not. An hour, and not until the jump.
+        let to = nine() + MINUTE;
+        bench.write(to);
+        let expected = waits.then_some(to + HOUR);
+        assert_eq!(wait(&bench, to + HOUR - NANOSECOND), expected, "{length:?}");
+        assert_eq!(wait(&bench, to + HOUR), None, "{length:?}");
     }
 }
 
