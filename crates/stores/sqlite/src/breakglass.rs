@@ -24,9 +24,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{self, Head, Step, Timekeeper, Tip};
+use crate::ledger::Head;
 use crate::report::Report;
 use crate::sql::{self, Time, bound, clamped};
+use crate::step::{Books, Step};
 use crate::verify::verify;
 
 mod check;
@@ -62,8 +63,7 @@ pub(crate) mod rows;
 /// ```
 #[derive(Debug, Clone)]
 pub struct EventStore {
-    database: Database,
-    timekeeper: Arc<Timekeeper>,
+    books: Books,
     limits: Arc<Limits>,
 }
 
@@ -76,10 +76,8 @@ impl EventStore {
     /// The emergencies of this file, with other limits. Limits hold for what is created; they are
     /// not kept in the file.
     pub fn with_limits(database: &Database, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        let timekeeper = Timekeeper::new(clock, database.writer(), CLOCK_TOLERANCE);
         Self {
-            database: database.clone(),
-            timekeeper: Arc::new(timekeeper),
+            books: Books::new(database, &rows::LEDGER, clock, CLOCK_TOLERANCE),
             limits: Arc::new(limits),
         }
     }
@@ -88,8 +86,8 @@ impl EventStore {
     /// last before the clock counts as corrected. 60 seconds unless set; the same in every process.
     #[must_use]
     pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
-        let timekeeper = Arc::new(self.timekeeper.with_tolerance(tolerance));
-        Self { timekeeper, ..self }
+        let books = self.books.with_clock_tolerance(tolerance);
+        Self { books, ..self }
     }
 
     /// How far the store's versions are ahead of its clock, and the last correction of the clock.
@@ -97,14 +95,11 @@ impl EventStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn health(&self) -> Result<Health, Error> {
-        self.read(|connection, timekeeper| {
-            let (_, timeline, now) = timekeeper.now(connection, &rows::LEDGER)?;
-            Ok(Health {
-                versions_ahead: timeline.versions_ahead_of(now.reading()),
-                correction: timeline.correction(),
-            })
+        let (versions_ahead, correction) = self.books.health::<Error>().await?;
+        Ok(Health {
+            versions_ahead,
+            correction,
         })
-        .await
     }
 
     /// The head of the ledger: note it where those who can write the file cannot.
@@ -112,11 +107,7 @@ impl EventStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn head(&self) -> Result<Head, Error> {
-        let read = |connection: &Connection| {
-            let tip = Tip::read(connection, &rows::LEDGER)?;
-            Ok(Head::new(rows::LEDGER.store, tip.position, tip.head))
-        };
-        self.database.read(read).await
+        self.books.head().await
     }
 
     /// Whether the file is still what this store has written, and whether its ledger has the head
@@ -143,7 +134,7 @@ impl EventStore {
         let known = known.copied();
         let read =
             move |connection: &Connection| Ok(verify(connection, &check::CHAINED, known.as_ref())?);
-        self.database.read(read).await
+        self.books.read(read).await
     }
 
     /// Makes one step of this store.
@@ -151,35 +142,8 @@ impl EventStore {
         &self,
         step: impl FnOnce(&mut Step<'_>, &Limits) -> Result<T, Stop<Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let (timekeeper, limits) = (Arc::clone(&self.timekeeper), Arc::clone(&self.limits));
-        let write = move |connection: &Connection| {
-            ledger::step(connection, &rows::LEDGER, &timekeeper, |made| {
-                step(made, &limits)
-            })
-        };
-        self.database.write(write).await?
-    }
-
-    /// Reads a snapshot, which has a time.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection, &Timekeeper) -> Result<T, Stop<Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let timekeeper = Arc::clone(&self.timekeeper);
-        let read = move |connection: &Connection| read(connection, &timekeeper);
-        self.database.read(read).await
-    }
-
-    /// As [`Self::read`], with the time.
-    async fn read_now<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection, &Now) -> Result<T, Stop<Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.read(move |connection, timekeeper| {
-            let (_, _, now) = timekeeper.now(connection, &rows::LEDGER)?;
-            read(connection, &now)
-        })
-        .await
+        let limits = Arc::clone(&self.limits);
+        self.books.write(move |made| step(made, &limits)).await
     }
 }
 
@@ -414,7 +378,7 @@ impl Store for EventStore {
                 let found = by_id(connection, id)?;
                 Ok(Arc::new(found.ok_or(Error::NotFound { id })?))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
@@ -479,12 +443,12 @@ impl Store for EventStore {
                     Cursor::at_version(event.created, event.id)
                 }))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
-        Box::pin(self.read_now(|_, now| Ok(*now)))
+        Box::pin(self.books.read_now(|_, now| Ok(*now)))
     }
 
     fn find_grant<'a>(
@@ -494,13 +458,14 @@ impl Store for EventStore {
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         Box::pin(async move {
             let (person, profile) = (person.clone(), profile.clone());
-            self.read_now(move |connection, now| {
-                now.granting().map_err(Error::from)?;
-                let found = active(connection, &person, &profile, now)?;
-                let found = found.filter(|event| event.invoker == person);
-                Ok(found.and_then(|event| event.grant(*now)))
-            })
-            .await
+            self.books
+                .read_now(move |connection, now| {
+                    now.granting().map_err(Error::from)?;
+                    let found = active(connection, &person, &profile, now)?;
+                    let found = found.filter(|event| event.invoker == person);
+                    Ok(found.and_then(|event| event.grant(*now)))
+                })
+                .await
         })
     }
 
@@ -516,13 +481,13 @@ impl Store for EventStore {
                 let found = active(connection, &person, &profile, &Now::at_given(at))?;
                 Ok(found.filter(|event| event.invoker == person).map(Arc::new))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
     fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         let limit = Page::first(limit).effective_limit();
-        Box::pin(self.read_now(move |connection, now| {
+        Box::pin(self.books.read_now(move |connection, now| {
             let at = clamped(now.at());
             let mut found = rows::many(connection, rows::DUE, params![at, bound(limit)])?;
             // What is dated ahead has its end still to come.
@@ -536,7 +501,7 @@ impl Store for EventStore {
     }
 
     fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin(self.read_now(move |connection, now| {
+        Box::pin(self.books.read_now(move |connection, now| {
             let (after, id) = place(page.after.as_ref(), i64::MIN);
             let limit = page.effective_limit() + 1;
             let due = |event: &Event| event.awaits_review(*now);
@@ -554,7 +519,7 @@ impl Store for EventStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         let limit = Page::first(limit).effective_limit();
-        Box::pin(self.read_now(move |connection, now| {
+        Box::pin(self.books.read_now(move |connection, now| {
             // What is dated ahead ended at the correction.
             let up_to = match now.some_is_ahead() {
                 true => i64::MAX,
@@ -574,7 +539,7 @@ impl Store for EventStore {
         Box::pin(async move {
             let limit = bound(Page::first(limit).effective_limit());
             let read = move |connection: &Connection| Ok(changes_since(connection, after, limit)?);
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 }

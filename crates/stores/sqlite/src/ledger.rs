@@ -14,19 +14,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use countersign_core::clock::Clock;
-use countersign_core::time::{ClockError, Correction, Now, Stamp, Timeline, Writer, later};
+use countersign_core::time::Now;
 use countersign_core::version::Version;
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::error::{EngineError, Stop};
 use crate::sql::{self, clamped};
 
 /// SHA-256 of something.
@@ -83,6 +77,7 @@ impl Canonical {
 }
 
 /// One store's ledger.
+#[derive(Debug)]
 pub(crate) struct Ledger {
     /// As it stands in a [`Head`] and before whatever is digested.
     pub(crate) store: &'static str,
@@ -99,8 +94,9 @@ pub(crate) struct Ledger {
 }
 
 /// The statements of a ledger that keeps times.
+#[derive(Debug)]
 pub(crate) struct Times {
-    /// Reads the last correction: version, `at`, writer, record, latest and the corrected writer.
+    /// Reads the corrections, oldest first: version, `at`, writer, record, latest and the corrected writer.
     pub(crate) corrected: &'static str,
     /// Counts accesses that had ended after ?1 and until ?2, are not marked so, and had begun by ?1.
     pub(crate) in_force_again: &'static str,
@@ -130,7 +126,7 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    fn of(now: &Now) -> Self {
+    pub(crate) fn of(now: &Now) -> Self {
         Self {
             at: clamped(now.at()),
             writer: now.writer().to_bits() as i64,
@@ -311,243 +307,6 @@ impl Tip {
         }
         self.head = head.finish();
         self.written = line.written;
-    }
-}
-
-/// What the store remembers of time, as its ledger stands.
-fn timeline(
-    connection: &Connection,
-    ledger: &Ledger,
-    tip: &Tip,
-) -> Result<Timeline, rusqlite::Error> {
-    let (Some(version), Some(times)) = (tip.version, &ledger.times) else {
-        return Ok(tip.version.map_or(Timeline::new(), Timeline::after_version));
-    };
-    let Some(written) = tip.written else {
-        return Ok(Timeline::after_version(version));
-    };
-    let time = DateTime::from_timestamp_nanos;
-    let writer = |bits: i64| Writer::from_bits(bits as u64);
-    let mut statement = sql::statement(connection, ledger.statements, times.corrected)?;
-    let correction = statement.query_row([], |row| {
-        Ok(Correction {
-            version: Version::from_nanos(row.get(0)?),
-            to: time(row.get(1)?),
-            by: writer(row.get(2)?),
-            from: time(row.get(3)?),
-            latest: time(row.get(4)?),
-            of: writer(row.get(5)?),
-        })
-    });
-    Ok(
-        Timeline::after(version, time(written.at), writer(written.writer))
-            .with_correction(correction.optional()?)
-            .with_jump(written.jumped_at.map(time)),
-    )
-}
-
-/// A store's clock, and what its readings have shown.
-#[derive(Debug)]
-pub(crate) struct Timekeeper {
-    clock: Arc<dyn Clock>,
-    tolerance: Duration,
-    writer: Writer,
-    /// The latest reading, in nanoseconds.
-    latest: AtomicI64,
-    /// The version of the correction that was the last when the clock was seen to step back: it no
-    /// longer counts against this writer.
-    outlived: AtomicI64,
-}
-
-impl Timekeeper {
-    pub(crate) fn new(clock: Arc<dyn Clock>, writer: Writer, tolerance: Duration) -> Self {
-        Self {
-            clock,
-            tolerance,
-            writer,
-            latest: AtomicI64::new(i64::MIN),
-            outlived: AtomicI64::new(i64::MIN),
-        }
-    }
-
-    /// The same clock with another tolerance.
-    pub(crate) fn with_tolerance(&self, tolerance: Duration) -> Self {
-        Self::new(Arc::clone(&self.clock), self.writer, tolerance)
-    }
-
-    /// What the store remembers of time, and what time it is.
-    pub(crate) fn now(
-        &self,
-        connection: &Connection,
-        ledger: &Ledger,
-    ) -> Result<(Tip, Timeline, Now), rusqlite::Error> {
-        let tip = Tip::read(connection, ledger)?;
-        let timeline = timeline(connection, ledger, &tip)?;
-        let reading = self.clock.now();
-        let timeline = match self.has_stepped_back(reading, &timeline) {
-            true => timeline.trusting(self.writer),
-            false => timeline,
-        };
-        let now = timeline.now(reading, self.writer, self.tolerance);
-        Ok((tip, timeline, now))
-    }
-
-    /// Whether the clock was set back since the store's last correction, as far as it was read.
-    fn has_stepped_back(&self, reading: DateTime<Utc>, timeline: &Timeline) -> bool {
-        let Some(correction) = timeline.correction() else {
-            self.latest.fetch_max(clamped(reading), Ordering::Relaxed);
-            return false;
-        };
-        let version = correction.version.as_nanos();
-        let before = self.latest.load(Ordering::Relaxed);
-        if clamped(later(reading, self.tolerance)) < before {
-            self.outlived.fetch_max(version, Ordering::Relaxed);
-            self.latest.store(clamped(reading), Ordering::Relaxed);
-        } else {
-            self.latest.fetch_max(clamped(reading), Ordering::Relaxed);
-        }
-        self.outlived.load(Ordering::Relaxed) >= version
-    }
-}
-
-/// One step on a store: the end of its ledger as the step found it, what time it is for the step,
-/// and the versions it issues.
-pub(crate) struct Step<'c> {
-    pub(crate) connection: &'c Connection,
-    pub(crate) tip: Tip,
-    pub(crate) now: Now,
-    timeline: Timeline,
-    is_judged: bool,
-    /// The correction that is not yet written, and how many accesses it puts in force again.
-    correction: Option<(Correction, i64)>,
-}
-
-/// Makes one step, which must not have written anything if it answers with an error. A correction
-/// of the clock that it found stays in that case too, if it was judged by the time.
-pub(crate) fn step<T, E>(
-    connection: &Connection,
-    ledger: &Ledger,
-    timekeeper: &Timekeeper,
-    make: impl FnOnce(&mut Step<'_>) -> Result<T, Stop<E>>,
-) -> Result<Result<T, E>, Stop<E>> {
-    let mut step = Step::begin(connection, ledger, timekeeper)?;
-    match make(&mut step) {
-        Ok(made) => Ok(Ok(made)),
-        Err(Stop::Answer(error)) if step.is_judged && step.correction.is_some() => {
-            step.append_correction(ledger)?;
-            Ok(Err(error))
-        }
-        Err(stop) => Err(stop),
-    }
-}
-
-impl<'c> Step<'c> {
-    pub(crate) fn begin(
-        connection: &'c Connection,
-        ledger: &Ledger,
-        timekeeper: &Timekeeper,
-    ) -> Result<Self, rusqlite::Error> {
-        let (tip, timeline, now) = timekeeper.now(connection, ledger)?;
-        let correction = now.makes_correction().zip(ledger.times.as_ref());
-        let count = |(correction, times): (Correction, &Times)| {
-            let ended = [clamped(correction.to), clamped(correction.from)];
-            let mut statement =
-                sql::statement(connection, ledger.statements, times.in_force_again)?;
-            let again = statement.query_row(ended, |row| row.get(0))?;
-            Ok::<_, rusqlite::Error>((correction, again))
-        };
-        Ok(Self {
-            connection,
-            tip,
-            now,
-            timeline,
-            is_judged: false,
-            correction: correction.map(count).transpose()?,
-        })
-    }
-
-    /// Issues a version. It is used up only if the step writes it.
-    pub(crate) fn stamp(&mut self) -> Result<Stamp, ClockError> {
-        self.is_judged = true;
-        self.timeline.stamp(&self.now)
-    }
-
-    fn append_correction(&mut self, ledger: &Ledger) -> Result<(), EngineError> {
-        let Some((correction, again)) = self.correction.take() else {
-            return Ok(());
-        };
-        let (latest, of) = (clamped(correction.latest), correction.of.to_bits() as i64);
-        let line = Line {
-            version: correction.version,
-            action: "corrected",
-            record: clamped(correction.from),
-            id: "",
-            digest: &correction_digest(latest, of, again),
-            written: Some(Written::of(&self.now)),
-        };
-        self.write(ledger, &line, Some([latest, of, again]))
-    }
-
-    /// Adds a row at the end of the ledger; before the first of a step that corrects the clock, the
-    /// row of the correction.
-    pub(crate) fn append(
-        &mut self,
-        ledger: &Ledger,
-        version: Version,
-        action: &str,
-        record: i64,
-        (id, digest): (&str, &Sum),
-    ) -> Result<(), EngineError> {
-        self.append_correction(ledger)?;
-        let written = ledger.times.as_ref().map(|_| Written::of(&self.now));
-        let line = Line {
-            version,
-            action,
-            record,
-            id,
-            digest,
-            written,
-        };
-        self.write(ledger, &line, None)
-    }
-
-    fn write(
-        &mut self,
-        ledger: &Ledger,
-        line: &Line<'_>,
-        correction: Option<[i64; 3]>,
-    ) -> Result<(), EngineError> {
-        self.tip.advance(ledger.store, line);
-        let mut statement = sql::statement(self.connection, ledger.statements, ledger.append)?;
-        let (position, version) = (self.tip.position, line.version.as_nanos());
-        let of_all = params![
-            position,
-            version,
-            line.action,
-            line.record,
-            line.id,
-            line.digest,
-            self.tip.head,
-        ];
-        let Some(written) = line.written else {
-            statement.execute(of_all)?;
-            return Ok(());
-        };
-        let [latest, of, again] = match correction {
-            Some(values) => values.map(Some),
-            None => [None; 3],
-        };
-        let of_times = params![
-            written.at,
-            written.writer,
-            written.jumped_at,
-            latest,
-            of,
-            again
-        ];
-        let all: Vec<&dyn ToSql> = of_all.iter().chain(of_times).copied().collect();
-        statement.execute(&*all)?;
-        Ok(())
     }
 }
 

@@ -91,6 +91,7 @@ mod report;
 mod request;
 mod schema;
 mod sql;
+mod step;
 mod verify;
 mod worker;
 

@@ -17,9 +17,10 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{self, Head, Ledger, Step, Sum, Timekeeper, Tip};
+use crate::ledger::{Head, Ledger, Sum};
 use crate::report::Report;
 use crate::sql::{self, bound, of_record, parsed};
+use crate::step::{Books, Step};
 
 mod check;
 
@@ -104,8 +105,7 @@ pub(crate) const LEDGER: Ledger = Ledger {
 /// ```
 #[derive(Debug, Clone)]
 pub struct PolicyStore {
-    database: Database,
-    timekeeper: Arc<Timekeeper>,
+    books: Books,
     limits: Limits,
 }
 
@@ -113,8 +113,7 @@ impl PolicyStore {
     /// The policies of this file, with the default [`Limits`].
     pub fn new(database: &Database, clock: Arc<dyn Clock>) -> Self {
         Self {
-            database: database.clone(),
-            timekeeper: Arc::new(Timekeeper::new(clock, database.writer(), Duration::MAX)),
+            books: Books::new(database, &LEDGER, clock, Duration::MAX),
             limits: Limits::default(),
         }
     }
@@ -131,11 +130,7 @@ impl PolicyStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn head(&self) -> Result<Head, Error> {
-        let read = |connection: &Connection| {
-            let tip = Tip::read(connection, &LEDGER)?;
-            Ok(Head::new(LEDGER.store, tip.position, tip.head))
-        };
-        self.database.read(read).await
+        self.books.head().await
     }
 
     /// Whether the file is still what this store has written, and whether its ledger has the head
@@ -161,18 +156,7 @@ impl PolicyStore {
     pub async fn verify(&self, known: Option<&Head>) -> Result<Report, Error> {
         let known = known.copied();
         let read = move |connection: &Connection| Ok(check::verify(connection, known.as_ref())?);
-        self.database.read(read).await
-    }
-
-    /// Makes one step of this store.
-    async fn write<T: Send + 'static>(
-        &self,
-        step: impl FnOnce(&mut Step<'_>) -> Result<T, Stop<Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let timekeeper = Arc::clone(&self.timekeeper);
-        let write =
-            move |connection: &Connection| ledger::step(connection, &LEDGER, &timekeeper, step);
-        self.database.write(write).await?
+        self.books.read(read).await
     }
 }
 
@@ -295,13 +279,7 @@ fn put(
     };
     run(point, params![name, key])?;
     let kept_from = kept_from(connection, name, most)?;
-    step.append(
-        &LEDGER,
-        version,
-        "put",
-        kept_from,
-        (name, digest.as_bytes()),
-    )?;
+    step.append(version, "put", kept_from, (name, digest.as_bytes()))?;
     run(DELETE_VERSIONS, params![name, kept_from])?;
     Ok(Stored {
         name: name.into(),
@@ -321,7 +299,7 @@ fn delete(step: &mut Step<'_>, name: &str, expected: Version) -> Result<(), Stop
     // Deleting makes no version.
     let version = step.tip.version.unwrap_or(expected);
     let record = expected.as_nanos();
-    step.append(&LEDGER, version, "deleted", record, (name, &digest))?;
+    step.append(version, "deleted", record, (name, &digest))?;
     sql::statement(connection, STATEMENTS, DELETE)?.execute([name])?;
     let mut statement = sql::statement(connection, STATEMENTS, DELETE_VERSIONS)?;
     // Up to the current version, and that.
@@ -350,7 +328,8 @@ impl Store for PolicyStore {
         Box::pin(async move {
             check_policy_name(name)?;
             let (name, most) = (name.to_owned(), self.limits.max_versions.get());
-            self.write(move |step| put(step, &name, expected, &policy, most).map(Arc::new))
+            self.books
+                .write(move |step| put(step, &name, expected, &policy, most).map(Arc::new))
                 .await
         })
     }
@@ -363,7 +342,7 @@ impl Store for PolicyStore {
                 let found = many(connection, GET, [&name])?.pop();
                 Ok(found.ok_or_else(|| not_found(&name))?)
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
@@ -386,7 +365,7 @@ impl Store for PolicyStore {
                     version,
                 })?)
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
@@ -401,7 +380,7 @@ impl Store for PolicyStore {
                     false => Ok(found),
                 }
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
@@ -420,7 +399,7 @@ impl Store for PolicyStore {
                 let next = next.map(|stored| Arc::clone(&stored.name));
                 Ok(NameListing { items, next })
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
@@ -428,7 +407,9 @@ impl Store for PolicyStore {
         Box::pin(async move {
             check_policy_name(name)?;
             let name = name.to_owned();
-            self.write(move |step| delete(step, &name, expected)).await
+            self.books
+                .write(move |step| delete(step, &name, expected))
+                .await
         })
     }
 }

@@ -22,9 +22,10 @@ use rusqlite::{Connection, params};
 
 use crate::database::Database;
 use crate::error::{EngineError, Stop};
-use crate::ledger::{self, Head, Step, Timekeeper, Tip};
+use crate::ledger::Head;
 use crate::report::Report;
 use crate::sql::{self, bound, clamped};
+use crate::step::{Books, Step};
 use crate::verify::verify;
 
 mod check;
@@ -66,8 +67,7 @@ const READ_AHEAD: usize = 16;
 /// ```
 #[derive(Debug, Clone)]
 pub struct RequestStore {
-    database: Database,
-    timekeeper: Arc<Timekeeper>,
+    books: Books,
     limits: Arc<Limits>,
 }
 
@@ -80,10 +80,8 @@ impl RequestStore {
     /// The requests of this file, with other limits. Limits hold for what is created; they are not
     /// kept in the file.
     pub fn with_limits(database: &Database, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        let timekeeper = Timekeeper::new(clock, database.writer(), CLOCK_TOLERANCE);
         Self {
-            database: database.clone(),
-            timekeeper: Arc::new(timekeeper),
+            books: Books::new(database, &rows::LEDGER, clock, CLOCK_TOLERANCE),
             limits: Arc::new(limits),
         }
     }
@@ -92,8 +90,8 @@ impl RequestStore {
     /// last before the clock counts as corrected. 60 seconds unless set; the same in every process.
     #[must_use]
     pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
-        let timekeeper = Arc::new(self.timekeeper.with_tolerance(tolerance));
-        Self { timekeeper, ..self }
+        let books = self.books.with_clock_tolerance(tolerance);
+        Self { books, ..self }
     }
 
     /// How far the store's versions are ahead of its clock, and the last correction of the clock.
@@ -101,14 +99,11 @@ impl RequestStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn health(&self) -> Result<Health, Error> {
-        self.read(|connection, timekeeper| {
-            let (_, timeline, now) = timekeeper.now(connection, &rows::LEDGER)?;
-            Ok(Health {
-                versions_ahead: timeline.versions_ahead_of(now.reading()),
-                correction: timeline.correction(),
-            })
+        let (versions_ahead, correction) = self.books.health::<Error>().await?;
+        Ok(Health {
+            versions_ahead,
+            correction,
         })
-        .await
     }
 
     /// The head of the ledger: note it where those who can write the file cannot.
@@ -116,11 +111,7 @@ impl RequestStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn head(&self) -> Result<Head, Error> {
-        let read = |connection: &Connection| {
-            let tip = Tip::read(connection, &rows::LEDGER)?;
-            Ok(Head::new(rows::LEDGER.store, tip.position, tip.head))
-        };
-        self.database.read(read).await
+        self.books.head().await
     }
 
     /// Whether the file is still what this store has written, and whether its ledger has the head
@@ -147,7 +138,7 @@ impl RequestStore {
         let known = known.copied();
         let read =
             move |connection: &Connection| Ok(verify(connection, &check::CHAINED, known.as_ref())?);
-        self.database.read(read).await
+        self.books.read(read).await
     }
 
     /// Makes one step of this store.
@@ -155,35 +146,8 @@ impl RequestStore {
         &self,
         step: impl FnOnce(&mut Step<'_>, &Limits) -> Result<T, Stop<Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let (timekeeper, limits) = (Arc::clone(&self.timekeeper), Arc::clone(&self.limits));
-        let write = move |connection: &Connection| {
-            ledger::step(connection, &rows::LEDGER, &timekeeper, |made| {
-                step(made, &limits)
-            })
-        };
-        self.database.write(write).await?
-    }
-
-    /// Reads a snapshot, which has a time.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection, &Timekeeper) -> Result<T, Stop<Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let timekeeper = Arc::clone(&self.timekeeper);
-        let read = move |connection: &Connection| read(connection, &timekeeper);
-        self.database.read(read).await
-    }
-
-    /// As [`Self::read`], with the time.
-    async fn read_now<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection, &Now) -> Result<T, Stop<Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.read(move |connection, timekeeper| {
-            let (_, _, now) = timekeeper.now(connection, &rows::LEDGER)?;
-            read(connection, &now)
-        })
-        .await
+        let limits = Arc::clone(&self.limits);
+        self.books.write(move |made| step(made, &limits)).await
     }
 }
 
@@ -346,7 +310,7 @@ impl Store for RequestStore {
                 let found = by_id(connection, id)?;
                 Ok(Arc::new(found.ok_or(Error::NotFound { id })?))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
@@ -408,12 +372,12 @@ impl Store for RequestStore {
                 let found = rows::many(connection, sql, params![key, after, id, limit])?;
                 Ok(listing(found, page, by_creation))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
-        Box::pin(self.read_now(|_, now| Ok(*now)))
+        Box::pin(self.books.read_now(|_, now| Ok(*now)))
     }
 
     fn find_grant<'a>(
@@ -424,12 +388,13 @@ impl Store for RequestStore {
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         Box::pin(async move {
             let (person, profile) = (person.clone(), profile.clone());
-            self.read_now(move |connection, now| {
-                now.granting().map_err(Error::from)?;
-                let found = longest(connection, &person, &profile, policy, now)?;
-                Ok(found.and_then(|request| request.grant(*now)))
-            })
-            .await
+            self.books
+                .read_now(move |connection, now| {
+                    now.granting().map_err(Error::from)?;
+                    let found = longest(connection, &person, &profile, policy, now)?;
+                    Ok(found.and_then(|request| request.grant(*now)))
+                })
+                .await
         })
     }
 
@@ -447,13 +412,13 @@ impl Store for RequestStore {
                 let found = longest(connection, &person, &profile, policy, &now)?;
                 Ok(found.map(Arc::new))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
     fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         let limit = Page::first(limit).effective_limit();
-        Box::pin(self.read_now(move |connection, now| {
+        Box::pin(self.books.read_now(move |connection, now| {
             let at = clamped(now.at());
             let mut found = rows::many(connection, rows::DUE, params![at, bound(limit)])?;
             // What is dated ahead has its deadline, or the end of its access, still to come.
@@ -488,25 +453,26 @@ impl Store for RequestStore {
                 };
                 Ok(listing(found, page, by_creation))
             };
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 
     fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
         Box::pin(async move {
             let person = person.clone();
-            self.read_now(move |connection, now| {
-                let (after, id) = place(page.after.as_ref(), i64::MAX);
-                let parameters = params![person.as_str(), clamped(now.at()), after, id];
-                let limit = page.effective_limit() + 1;
-                let is_open = |request: &Request| request.is_open(now);
-                let found = rows::some(connection, rows::OPEN, parameters, limit, is_open)?;
-                Ok(listing(found, page, |request| {
-                    let ends_at = request.access_until.unwrap_or(request.decide_by);
-                    Cursor::at_time(ends_at, request.id)
-                }))
-            })
-            .await
+            self.books
+                .read_now(move |connection, now| {
+                    let (after, id) = place(page.after.as_ref(), i64::MAX);
+                    let parameters = params![person.as_str(), clamped(now.at()), after, id];
+                    let limit = page.effective_limit() + 1;
+                    let is_open = |request: &Request| request.is_open(now);
+                    let found = rows::some(connection, rows::OPEN, parameters, limit, is_open)?;
+                    Ok(listing(found, page, |request| {
+                        let ends_at = request.access_until.unwrap_or(request.decide_by);
+                        Cursor::at_time(ends_at, request.id)
+                    }))
+                })
+                .await
         })
     }
 
@@ -516,7 +482,7 @@ impl Store for RequestStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         let limit = Page::first(limit).effective_limit();
-        Box::pin(self.read_now(move |connection, now| {
+        Box::pin(self.books.read_now(move |connection, now| {
             let before = |request: &Request| request.ended_before(time, now);
             let time = clamped(time);
             let mut found = rows::some(connection, rows::ENDED, [time], limit, before)?;
@@ -543,7 +509,7 @@ impl Store for RequestStore {
         Box::pin(async move {
             let limit = bound(Page::first(limit).effective_limit());
             let read = move |connection: &Connection| Ok(changes_since(connection, after, limit)?);
-            self.database.read(read).await
+            self.books.read(read).await
         })
     }
 }

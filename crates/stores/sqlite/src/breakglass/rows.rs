@@ -15,8 +15,9 @@ use countersign_core::version::Version;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::error::EngineError;
-use crate::ledger::{Canonical, Ledger, Step, Sum, Times};
+use crate::ledger::{Canonical, Ledger, Sum, Times};
 use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
+use crate::step::Step;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -123,7 +124,7 @@ const INSERT_LEDGER: &str = "INSERT INTO event_ledger (position, version, action
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
      FROM event_ledger INDEXED BY event_ledger_corrected WHERE action = 'corrected' \
-     ORDER BY version DESC LIMIT 1";
+     ORDER BY version";
 const DELETE: &str = "DELETE FROM event WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM event_history WHERE record = ?1";
 
@@ -636,7 +637,7 @@ fn append(
         digest,
     ])?;
     let id = id.to_string();
-    step.append(&LEDGER, entry.to, "entry", record, (&id, &digest))?;
+    step.append(entry.to, "entry", record, (&id, &digest))?;
     Ok(digest)
 }
 
@@ -645,7 +646,7 @@ pub(crate) fn delete(step: &mut Step<'_>, event: &Event, at: Version) -> Result<
     let key = event.created.as_nanos();
     let last = digest_at(step.connection, key, Some(event.updated_at))?;
     let id = event.id.to_string();
-    step.append(&LEDGER, at, "deleted", key, (&id, &last))?;
+    step.append(at, "deleted", key, (&id, &last))?;
     if let Some(proof) = &event.mfa {
         sql::statement(step.connection, STATEMENTS, KEEP_PROOF)?
             .execute(params![proof.id.as_str(), event.id.to_string()])?;

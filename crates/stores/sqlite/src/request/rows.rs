@@ -15,8 +15,9 @@ use countersign_request::{
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::error::EngineError;
-use crate::ledger::{Canonical, Ledger, Step, Sum, Times};
+use crate::ledger::{Canonical, Ledger, Sum, Times};
 use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
+use crate::step::Step;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -101,7 +102,7 @@ const INSERT_LEDGER: &str = "INSERT INTO request_ledger (position, version, acti
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
      FROM request_ledger INDEXED BY request_ledger_corrected WHERE action = 'corrected' \
-     ORDER BY version DESC LIMIT 1";
+     ORDER BY version";
 const DELETE: &str = "DELETE FROM request WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM request_history WHERE record = ?1";
 
@@ -500,7 +501,7 @@ fn append(
         digest,
     ])?;
     let id = id.to_string();
-    step.append(&LEDGER, entry.to, "entry", record, (&id, &digest))?;
+    step.append(entry.to, "entry", record, (&id, &digest))?;
     Ok(digest)
 }
 
@@ -513,7 +514,7 @@ pub(crate) fn delete(
     let key = request.created.as_nanos();
     let last = digest_at(step.connection, key, Some(request.updated_at))?;
     let id = request.id.to_string();
-    step.append(&LEDGER, at, "deleted", key, (&id, &last))?;
+    step.append(at, "deleted", key, (&id, &last))?;
     for sql in [DELETE_HISTORY, DELETE] {
         sql::statement(step.connection, STATEMENTS, sql)?.execute([key])?;
     }

@@ -18,11 +18,11 @@ CREATE TABLE request_ledger (
     writer INTEGER NOT NULL,
     -- The `at` of the last step that came more than a day after the one before it.
     jumped_at INTEGER,
-    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected')),
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected', 'jumped')),
     -- The record, as the key that is never used again: the version that it was created with. Of a
     -- correction, the `at` that was wrong.
     record INTEGER NOT NULL,
-    -- The record's id; none of a correction.
+    -- The record's id; none of a correction or a jump, which a step found that wrote nothing else.
     id TEXT NOT NULL,
     -- Of the history entry; of a deleted record, of its last; of a correction, of its fields.
     digest BLOB NOT NULL,
@@ -229,11 +229,11 @@ CREATE TABLE event_ledger (
     writer INTEGER NOT NULL,
     -- The `at` of the last step that came more than a day after the one before it.
     jumped_at INTEGER,
-    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected')),
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected', 'jumped')),
     -- The record, as the key that is never used again: the version that it was created with. Of a
     -- correction, the `at` that was wrong.
     record INTEGER NOT NULL,
-    -- The record's id; none of a correction.
+    -- The record's id; none of a correction or a jump, which a step found that wrote nothing else.
     id TEXT NOT NULL,
     -- Of the history entry; of a deleted record, of its last; of a correction, of its fields.
     digest BLOB NOT NULL,
