@@ -100,28 +100,28 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     // One active event.
     (
-        "INSERT INTO event (created_at, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
+        "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
         "one active event",
     ),
     (
-        "INSERT OR REPLACE INTO event (created_at, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
+        "INSERT OR REPLACE INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
         "one active event",
     ),
     // Creation.
     (
-        "INSERT OR REPLACE INTO request (created_at, id, requester, profile, duration, justification, ends_with_policy, decide_by, status, updated_at) SELECT v, '0000000000000001', 'eve', 'prod', 1, 'x', 0, v + 1, 'pending', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
+        "INSERT OR REPLACE INTO request (created, id, requester, profile, duration, justification, ends_with_policy, created_at, decide_by, status, updated_at) SELECT v, '0000000000000001', 'eve', 'prod', 1, 'x', 0, v, v + 1, 'pending', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
         "begins pending",
     ),
     (
-        "INSERT INTO request (created_at, id, requester, profile, duration, justification, ends_with_policy, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v + 1, 'approved', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
+        "INSERT INTO request (created, id, requester, profile, duration, justification, ends_with_policy, created_at, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v, v + 1, 'approved', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
         "begins pending",
     ),
     (
-        "INSERT INTO request (created_at, id, requester, profile, duration, justification, ends_with_policy, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v + 1, 'pending', v FROM (SELECT max(version) AS v FROM request_ledger)",
+        "INSERT INTO request (created, id, requester, profile, duration, justification, ends_with_policy, created_at, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v, v + 1, 'pending', v FROM (SELECT max(version) AS v FROM request_ledger)",
         "begins pending",
     ),
     (
-        "INSERT INTO event (created_at, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'eve', 'eve', 'prod', 1, 'other', 'x', 0, v + 1, 'closed', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
+        "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'eve', 'eve', 'prod', 1, 'other', 'x', 0, v, v + 1, 'closed', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
         "begins active",
     ),
     (
@@ -146,19 +146,19 @@ const REFUSED: &[(&str, &str)] = &[
         "deleted with its event",
     ),
     (
-        "INSERT INTO request_history SELECT record, version + 1, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "INSERT INTO request_history SELECT record, version + 1, at, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT OR REPLACE INTO request_history SELECT record, version, previous, action, actor_kind, 'eve', reason, operation, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "INSERT OR REPLACE INTO request_history SELECT record, version, at, previous, action, actor_kind, 'eve', reason, operation, digest FROM request_history ORDER BY version DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT INTO event_history SELECT record, version + 1, version, 'noted', NULL, 'person', 'eve', 'x', NULL, digest FROM event_history ORDER BY version DESC LIMIT 1",
+        "INSERT INTO event_history SELECT record, version + 1, at, version, 'noted', NULL, 'person', 'eve', 'x', NULL, digest FROM event_history ORDER BY version DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT INTO event_history SELECT 7, 1 + max(version), NULL, 'created', NULL, 'person', 'eve', 'x', NULL, zeroblob(32) FROM event_ledger",
+        "INSERT INTO event_history SELECT 7, 1 + max(version), 0, NULL, 'created', NULL, 'person', 'eve', 'x', NULL, zeroblob(32) FROM event_ledger",
         "grows at its end",
     ),
     // Ledgers.
@@ -178,15 +178,15 @@ const REFUSED: &[(&str, &str)] = &[
         "only appended to",
     ),
     (
-        "INSERT OR REPLACE INTO request_ledger SELECT position, version, action, record, id, zeroblob(32), head FROM request_ledger WHERE position = 1",
+        "INSERT OR REPLACE INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position, version, (SELECT max(at) FROM request_ledger), writer, action, record, id, zeroblob(32), head FROM request_ledger WHERE position = 1",
         "grows at its end",
     ),
     (
-        "INSERT INTO request_ledger SELECT position + 2, version + 1, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
+        "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 2, version + 1, at, writer, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT INTO request_ledger SELECT position + 1, version, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
+        "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version, at, writer, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
         "by a later version",
     ),
     (
@@ -208,15 +208,15 @@ const REFUSED: &[(&str, &str)] = &[
         "the ledger has just said so",
     ),
     (
-        "INSERT INTO request_ledger SELECT l.position + 1, l.version + 1, 'deleted', r.created_at, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'pending' ORDER BY l.position DESC LIMIT 1",
+        "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', r.created, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'pending' ORDER BY l.position DESC LIMIT 1",
         "only a request that is over",
     ),
     (
-        "INSERT INTO request_ledger SELECT l.position + 1, r.access_until - 1, 'deleted', r.created_at, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'approved' ORDER BY l.position DESC LIMIT 1",
+        "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, r.access_until - 1, l.writer, 'deleted', r.created, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'approved' ORDER BY l.position DESC LIMIT 1",
         "only a request that is over",
     ),
     (
-        "INSERT INTO event_ledger SELECT l.position + 1, l.version + 1, 'deleted', e.created_at, e.id, l.digest, l.head FROM event_ledger AS l, event AS e WHERE e.status = 'expired' ORDER BY l.position DESC LIMIT 1",
+        "INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM event_ledger AS l, event AS e WHERE e.status = 'expired' ORDER BY l.position DESC LIMIT 1",
         "over and reviewed",
     ),
 ];
@@ -244,12 +244,12 @@ const LET: &[&str] = &[
     "UPDATE request SET status = 'denied', updated_at = 1 + (SELECT max(version) FROM request_ledger) WHERE status = 'pending'",
     "UPDATE request SET status = 'released', updated_at = 1 + (SELECT max(version) FROM request_ledger) WHERE status = 'approved'",
     "UPDATE event SET status = 'expired', updated_at = 1 + (SELECT max(version) FROM event_ledger) WHERE status = 'active'",
-    "INSERT INTO event (created_at, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'dev', 1, 'other', 'x', 0, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
-    "INSERT INTO request (created_at, id, requester, profile, duration, justification, ends_with_policy, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v + 1, 'pending', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
-    "INSERT INTO request_ledger SELECT position + 1, version + 1, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
+    "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'dev', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
+    "INSERT INTO request (created, id, requester, profile, duration, justification, ends_with_policy, created_at, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v, v + 1, 'pending', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
+    "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version + 1, at, writer, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
     "INSERT INTO policy_ledger SELECT position + 1, version, 'deleted', kept_from, name, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
-    "INSERT INTO request_ledger SELECT l.position + 1, r.access_until, 'deleted', r.created_at, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'approved' ORDER BY l.position DESC LIMIT 1; DELETE FROM request_history WHERE record = (SELECT created_at FROM request WHERE status = 'approved'); DELETE FROM request WHERE status = 'approved'",
-    "INSERT INTO event_ledger SELECT l.position + 1, l.version + 1, 'deleted', e.created_at, e.id, l.digest, l.head FROM event_ledger AS l, event AS e WHERE e.status = 'closed' ORDER BY l.position DESC LIMIT 1; DELETE FROM event_history WHERE record = (SELECT created_at FROM event WHERE status = 'closed'); DELETE FROM event WHERE status = 'closed'",
+    "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, r.access_until, l.writer, 'deleted', r.created, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'approved' ORDER BY l.position DESC LIMIT 1; DELETE FROM request_history WHERE record = (SELECT created FROM request WHERE status = 'approved'); DELETE FROM request WHERE status = 'approved'",
+    "INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM event_ledger AS l, event AS e WHERE e.status = 'closed' ORDER BY l.position DESC LIMIT 1; DELETE FROM event_history WHERE record = (SELECT created FROM event WHERE status = 'closed'); DELETE FROM event WHERE status = 'closed'",
 ];
 
 #[test]

@@ -166,7 +166,7 @@ const EDITS: &[(&str, &str)] = &[
         "the request that it is of is gone",
     ),
     (
-        "DELETE FROM event WHERE status = 'closed'; DELETE FROM event_history WHERE record NOT IN (SELECT created_at FROM event)",
+        "DELETE FROM event WHERE status = 'closed'; DELETE FROM event_history WHERE record NOT IN (SELECT created FROM event)",
         "it was dropped",
     ),
     (
@@ -179,7 +179,7 @@ const EDITS: &[(&str, &str)] = &[
     ),
     // Added.
     (
-        "INSERT INTO request_history SELECT record, version + 1, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "INSERT INTO request_history SELECT record, version + 1, at, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
         "it was added",
     ),
     (
@@ -201,7 +201,7 @@ const EDITS: &[(&str, &str)] = &[
     ),
     // Moved to another record.
     (
-        "UPDATE request_history SET record = (SELECT max(created_at) FROM request) WHERE action = 'noted'",
+        "UPDATE request_history SET record = (SELECT max(created) FROM request) WHERE action = 'noted'",
         "another record",
     ),
     // What follows from the history.
@@ -249,8 +249,24 @@ const EDITS: &[(&str, &str)] = &[
         "what identifies the record",
     ),
     (
-        "UPDATE event SET created_at = created_at + 1 WHERE status = 'closed'",
+        "UPDATE event SET created = created + 1 WHERE status = 'closed'",
         "is gone",
+    ),
+    (
+        "UPDATE event SET created_at = created_at + 1 WHERE status = 'closed'",
+        "`created, created_at`",
+    ),
+    (
+        "UPDATE event_history SET at = at - 1 WHERE action = 'closed'",
+        "it was changed",
+    ),
+    (
+        "UPDATE event_ledger SET writer = 7 WHERE position = 2",
+        "its head does not follow",
+    ),
+    (
+        "UPDATE event_ledger SET at = 7 WHERE position = 2",
+        "its time is before",
     ),
     ("UPDATE event SET duration = -1", "out of range"),
     // The ledger.
@@ -276,7 +292,7 @@ const EDITS: &[(&str, &str)] = &[
         "its version is not later",
     ),
     (
-        "INSERT INTO request_ledger SELECT position + 1, version + 1, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
+        "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version + 1, at, writer, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
         "its head does not follow",
     ),
     (
@@ -285,7 +301,7 @@ const EDITS: &[(&str, &str)] = &[
     ),
     // A deletion that was not, and a record that is back.
     (
-        "DELETE FROM request WHERE status = 'cancelled'; DELETE FROM request_history WHERE record NOT IN (SELECT created_at FROM request)",
+        "DELETE FROM request WHERE status = 'cancelled'; DELETE FROM request_history WHERE record NOT IN (SELECT created FROM request)",
         "it was dropped",
     ),
 ];
@@ -330,14 +346,17 @@ fn digest(fields: &[(u8, &[u8])]) -> [u8; 32] {
 fn an_entry_that_was_changed_with_its_digest_is_found_by_the_ledger_alone() {
     let Filled { _folder, path, .. } = filled();
     let connection = Connection::open(&path).unwrap();
-    let (from, to, before, stored): (i64, i64, [u8; 32], [u8; 32]) = connection
+    let (from, to, at, before, stored): (i64, i64, i64, [u8; 32], [u8; 32]) = connection
         .query_row(
-            "SELECT entry.previous, entry.version, earlier.digest, entry.digest \
+            "SELECT entry.previous, entry.version, entry.at, earlier.digest, entry.digest \
              FROM request_history AS entry \
              JOIN request_history AS earlier ON earlier.version = entry.previous \
              WHERE entry.reason = 'second'",
             [],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            |row| {
+                let digests = (row.get(3)?, row.get(4)?);
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, digests.0, digests.1))
+            },
         )
         .unwrap();
     drop(connection);
@@ -352,6 +371,7 @@ fn an_entry_that_was_changed_with_its_digest_is_found_by_the_ledger_alone() {
             (0, b""),
             (1, &from.to_be_bytes()),
             (1, &to.to_be_bytes()),
+            (1, &at.to_be_bytes()),
         ])
     };
     assert_eq!(
@@ -386,8 +406,8 @@ const TRUNCATE: &str = "
     DELETE FROM request_ledger WHERE position = (SELECT position FROM last);
     DELETE FROM request_history WHERE version = (SELECT version FROM last);
     UPDATE request SET note = 'first', updated_at = (
-        SELECT max(version) FROM request_history WHERE record = created_at
-    ) WHERE created_at = (SELECT record FROM last);";
+        SELECT max(version) FROM request_history WHERE record = created
+    ) WHERE created = (SELECT record FROM last);";
 
 #[test]
 fn a_file_that_was_set_back_is_found_by_the_noted_head_alone() {
@@ -469,7 +489,7 @@ fn an_older_head_is_still_met() {
 fn findings_are_bounded_and_counted() {
     let Filled { _folder, path, .. } = filled();
     let many = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 300)
-        INSERT INTO request_history SELECT 5000 + n, n, NULL, 'noted', 'person', 'eve', 'x', NULL, zeroblob(32) FROM number";
+        INSERT INTO request_history SELECT 5000 + n, n, 0, NULL, 'noted', 'person', 'eve', 'x', NULL, zeroblob(32) FROM number";
     edit(&path, many);
     let report = verified(&path, None).request;
     assert_eq!(report.findings.len(), 100);

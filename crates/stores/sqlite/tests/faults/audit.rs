@@ -104,16 +104,16 @@ fn agreement(side: &Side, add: &mut impl FnMut(String)) {
     let mut told = Vec::new();
     let mut keys = HashMap::new();
     for (id, record) in &side.seen.records {
-        keys.insert(record.created_at, *id);
+        keys.insert(record.created, *id);
         told.extend(record.entries.iter().map(|entry| (entry.version, *id)));
         let last = record.entries.last().map_or(0, |entry| entry.version);
         let Some(row) = side.columns.get(id) else {
             add(format!("{id:x} has no row"));
             continue;
         };
-        let same = (row.created_at, &row.status, &row.note, row.ended_at)
+        let same = (row.created, &row.status, &row.note, row.ended_at)
             == (
-                record.created_at,
+                record.created,
                 &record.status,
                 &record.note,
                 record.ended_at,
@@ -187,15 +187,18 @@ fn lists(side: &Side, at: i64, add: &mut impl FnMut(String)) {
 /// Whether a record belongs into a list; by what it is sorted there, smallest first.
 fn belongs(of: Of, list: &str, record: &Record, at: i64) -> Option<i64> {
     let (kind, rest) = list.split_once(' ').unwrap_or((list, ""));
-    let newest_first = -record.created_at;
+    let newest_first = -record.created;
     let ended = record.ended_at.filter(|ended| *ended < at);
     let open = record.until.filter(|until| *until > at);
     let (first, earliest) = match (of, kind) {
         (_, "status") => (record.status == rest, newest_first),
         (_, "person") => (record.person == rest, newest_first),
         (_, "profile") => (record.profile == rest, newest_first),
-        (Of::Request, "waiting") => (record.status == "pending", record.created_at),
-        (Of::Request, "due") => (record.status == "pending", record.deadline),
+        (Of::Request, "waiting") => (record.status == "pending", record.created),
+        (Of::Request, "due") => {
+            let is_due = record.status == "pending" && record.deadline <= at;
+            (is_due, record.deadline)
+        }
         (Of::Request, "ended") => return ended,
         (Of::Request, "open") if record.person != rest => return None,
         (Of::Request, "open") => match record.status.as_str() {
@@ -203,7 +206,10 @@ fn belongs(of: Of, list: &str, record: &Record, at: i64) -> Option<i64> {
             "approved" => return open.map(|until| -until),
             _ => return None,
         },
-        (Of::Event, "due") => (record.status == "active", record.deadline),
+        (Of::Event, "due") => {
+            let is_due = record.status == "active" && record.deadline <= at;
+            (is_due, record.deadline)
+        }
         (Of::Event, "ended") => {
             let over = record.reviewed && record.status != "active";
             return ended.filter(|_| over);
@@ -249,7 +255,7 @@ fn one_active(side: &Side, add: &mut impl FnMut(String)) {
     for (id, record) in &side.seen.records {
         let access = (record.person.to_ascii_lowercase(), &record.profile);
         let of_access = by_access.entry(access).or_default();
-        of_access.insert(record.created_at, (id, record));
+        of_access.insert(record.created, (id, record));
     }
     for events in by_access.values() {
         for ((_, (first, before)), (began, (second, _))) in events.iter().zip(events.iter().skip(1))
@@ -271,11 +277,20 @@ fn one_active(side: &Side, add: &mut impl FnMut(String)) {
 fn quotas(side: &Side, add: &mut impl FnMut(String)) {
     let window = i64::try_from(QUOTA_WINDOW.as_nanos()).unwrap();
     for (id, last) in &side.seen.records {
+        // What was dated ahead counts as of the last correction before.
+        let correction = side
+            .ledger
+            .iter()
+            .rfind(|row| row.action == "corrected" && row.version < last.created);
+        let moment = |event: &Record| match correction {
+            Some(row) if event.created < row.version => event.created_at.min(row.at),
+            _ => event.created_at,
+        };
         let counted = |same: fn(&Record, &Record) -> bool| {
             let in_window = |event: &&Record| {
                 same(event, last)
-                    && event.created_at > last.created_at - window
-                    && event.created_at <= last.created_at
+                    && event.created <= last.created
+                    && moment(event) > last.created_at - window
             };
             side.seen.records.values().filter(in_window).count()
         };

@@ -415,13 +415,13 @@ const PLANTED: &[(&str, &str)] = &[
     ),
     (
         "a row is older than its history",
-        "UPDATE request SET status = 'pending', ended_at = NULL WHERE created_at = \
-         (SELECT max(created_at) FROM request WHERE status <> 'pending')",
+        "UPDATE request SET status = 'pending', ended_at = NULL WHERE created = \
+         (SELECT max(created) FROM request WHERE status <> 'pending')",
     ),
     (
         "a note was written past the history",
-        "UPDATE event SET note = 'nothing happened' WHERE created_at = \
-         (SELECT min(created_at) FROM event)",
+        "UPDATE event SET note = 'nothing happened' WHERE created = \
+         (SELECT min(created) FROM event)",
     ),
     (
         "an operation was written under another id",
@@ -430,12 +430,12 @@ const PLANTED: &[(&str, &str)] = &[
     ),
     (
         "a record is missing with its history",
-        "DELETE FROM event_history WHERE record = (SELECT max(created_at) FROM event); \
-         DELETE FROM event WHERE created_at = (SELECT max(created_at) FROM event)",
+        "DELETE FROM event_history WHERE record = (SELECT max(created) FROM event); \
+         DELETE FROM event WHERE created = (SELECT max(created) FROM event)",
     ),
     (
         "a history has no record",
-        "DELETE FROM event WHERE created_at = (SELECT max(created_at) FROM event)",
+        "DELETE FROM event WHERE created = (SELECT max(created) FROM event)",
     ),
     (
         "a terminal status was left",

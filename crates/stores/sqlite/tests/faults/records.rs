@@ -34,6 +34,7 @@ pub struct Entry {
 /// A request or an event, as far as the checks look at both alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    pub created: i64,
     pub created_at: i64,
     pub person: String,
     pub profile: String,
@@ -52,6 +53,7 @@ pub struct Record {
 pub struct Row {
     pub position: i64,
     pub version: i64,
+    pub at: i64,
     pub action: String,
     pub record: i64,
     pub id: u64,
@@ -62,7 +64,7 @@ pub struct Row {
 /// A row of a table of records, without what never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    pub created_at: i64,
+    pub created: i64,
     pub status: String,
     pub note: Option<String>,
     pub ended_at: Option<i64>,
@@ -189,6 +191,8 @@ impl Contents {
 
 /// What the stores give: these records, and every list at that time.
 pub fn seen(stores: &Stores, ids: &[Vec<u64>; 2], at: i64) -> Result<[Seen; 2], Trouble> {
+    // Later than anything is dated: the clocks of the writers were set back now and then.
+    stores.clock.set(DateTime::from_timestamp_nanos(at));
     block_on(async {
         let requests = requests(stores, &ids[0], at).await?;
         Ok::<_, Trouble>([requests, events(stores, &ids[1], at).await?])
@@ -223,13 +227,14 @@ fn side(of: Of, connection: &Connection, seen: Seen) -> Result<Side, rusqlite::E
         Ok::<_, rusqlite::Error>(u64::from_str_radix(&text, 16).unwrap_or(0))
     };
     let mut ledger = connection.prepare(&format!(
-        "SELECT position, version, action, record, id, digest, head FROM {table}_ledger \
+        "SELECT position, version, at, action, record, id, digest, head FROM {table}_ledger \
          ORDER BY position"
     ))?;
     let ledger = ledger.query_map([], |row| {
         Ok(Row {
             position: row.get("position")?,
             version: row.get("version")?,
+            at: row.get("at")?,
             action: row.get("action")?,
             record: row.get("record")?,
             id: id(row, "id")?,
@@ -250,11 +255,11 @@ fn side(of: Of, connection: &Connection, seen: Seen) -> Result<Side, rusqlite::E
     })?;
     let history = history.collect::<Result<_, _>>()?;
     let mut columns = connection.prepare(&format!(
-        "SELECT created_at, id, status, note, ended_at, updated_at FROM {table} NOT INDEXED"
+        "SELECT created, id, status, note, ended_at, updated_at FROM {table} NOT INDEXED"
     ))?;
     let columns = columns.query_map([], |row| {
         let columns = Columns {
-            created_at: row.get("created_at")?,
+            created: row.get("created")?,
             status: row.get("status")?,
             note: row.get("note")?,
             ended_at: row.get("ended_at")?,
@@ -358,6 +363,7 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
             return Err(text.into());
         }
         let record = Record {
+            created: request.created.as_nanos(),
             created_at: nanos(request.created_at),
             person: request.requester.to_string(),
             profile: request.profile.to_string(),
@@ -391,11 +397,11 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
         let filter = person.clone().into();
         let ids = listed!(request, |page| store.list(&filter, page));
         lists.insert(format!("person {name}"), ids);
-        let ids = listed!(request, |page| store.open(&person, time, page));
+        let ids = listed!(request, |page| store.open(&person, page));
         lists.insert(format!("open {name}"), ids);
         for what in PROFILES {
             let profile = named(what);
-            let found = store.find_grant(&person, &profile, None, time).await;
+            let found = store.access_at(&person, &profile, None, time).await;
             let ids = found?.map(|request| request.id.to_bits());
             lists.insert(format!("access {name} {what}"), ids.into_iter().collect());
         }
@@ -409,7 +415,7 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
     let ids = listed!(request, |page| store.waiting(None, page));
     lists.insert("waiting".to_owned(), ids);
     let bits = |found: Vec<Arc<request::Request>>| found.iter().map(|r| r.id.to_bits()).collect();
-    let due = store.due(DateTime::<Utc>::MAX_UTC, 1_000).await;
+    let due = store.due(1_000).await;
     lists.insert("due".to_owned(), bits(due?));
     let ended = store.ended(time, 1_000).await;
     lists.insert("ended".to_owned(), bits(ended?));
@@ -426,6 +432,7 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
             return Err(text.into());
         }
         let record = Record {
+            created: event.created.as_nanos(),
             created_at: nanos(event.created_at),
             person: event.invoker.to_string(),
             profile: event.profile.to_string(),
@@ -459,7 +466,7 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
         lists.insert(format!("person {name}"), ids);
         for what in PROFILES {
             let profile = named(what);
-            let found = store.find_active(&person, &profile, time).await;
+            let found = store.active_at(&person, &profile, time).await;
             let ids = found?.map(|event| event.id.to_bits());
             lists.insert(format!("access {name} {what}"), ids.into_iter().collect());
         }
@@ -470,10 +477,10 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
         let ids = listed!(breakglass, |page| store.list(&filter, page));
         lists.insert(format!("profile {name}"), ids);
     }
-    let ids = listed!(breakglass, |page| store.awaiting_review(time, page));
+    let ids = listed!(breakglass, |page| store.awaiting_review(page));
     lists.insert("awaiting".to_owned(), ids);
     let bits = |found: Vec<Arc<breakglass::Event>>| found.iter().map(|e| e.id.to_bits()).collect();
-    let due = store.due(DateTime::<Utc>::MAX_UTC, 1_000).await;
+    let due = store.due(1_000).await;
     lists.insert("due".to_owned(), bits(due?));
     let ended = store.ended(time, 1_000).await;
     lists.insert("ended".to_owned(), bits(ended?));
