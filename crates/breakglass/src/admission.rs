@@ -5,7 +5,8 @@
 //! decide ([`Admission::decide`]), all inside the atomic step that writes the event. So no two
 //! callers can both pass where only one may, and every engine decides alike.
 //!
-//! - Events count by when they were created, whatever became of them since.
+//! - Events count by when they were created, whatever became of them since; what a clock that was
+//!   ahead has dated wrongly counts from its correction.
 //! - A person is the same under any spelling that differs in ASCII case only.
 //! - Where a refusal names a time to try again, the same call would not meet that refusal at that
 //!   time, and would still meet it one nanosecond before.
@@ -309,7 +310,8 @@ pub struct Observation {
     /// profile that gives access now ([`Event::is_active`](crate::Event::is_active)).
     pub now: Now,
     /// Whether [`Observed::last_created_at`] is wanted: of this person and profile, whatever the
-    /// status, the latest moment ([`Now::moment`]) at which one was created.
+    /// status, the latest moment at which one was created
+    /// ([`Event::begun_at`](crate::Event::begun_at)).
     pub last_created_at: bool,
     /// Whether [`Observed::of_person`] is wanted, and which: of this person, over all profiles,
     /// whatever the status.
@@ -337,8 +339,8 @@ pub struct Observation {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountWanted {
-    /// Events count whose moment of creation ([`Now::moment`]) is after this one; one created at it
-    /// does not.
+    /// Events count whose moment of creation ([`Event::begun_at`](crate::Event::begun_at)) is after
+    /// this one; one created at it does not.
     pub created_after: DateTime<Utc>,
     /// Of those, the newest being the first, the moment of which one is wanted.
     pub nth_newest: Option<NonZeroU32>,
@@ -423,8 +425,9 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Counts creations at these moments ([`Now::moment`]), in whatever order. For stores, while
-    /// something is dated ahead and the order of their index is not that of moments.
+    /// Counts creations at these moments ([`Event::begun_at`](crate::Event::begun_at)), in whatever
+    /// order. For stores, where a window reaches back into a time that was corrected, and the order
+    /// of their index is not that of moments.
     pub fn of_moments(
         moments: impl IntoIterator<Item = DateTime<Utc>>,
         wanted: CountWanted,

@@ -46,6 +46,7 @@
 mod admitting;
 mod bench;
 mod changing;
+mod correcting;
 mod creating;
 mod deleting;
 mod factors;
@@ -56,9 +57,11 @@ mod operations;
 mod pages;
 mod reopening;
 mod reviewing;
+mod standing;
 mod streaming;
 mod together;
 mod versions;
+mod waiting;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -217,7 +220,7 @@ macro_rules! __conformance_cases {
                 a_deleted_event_is_gone_from_every_list
                 a_deletion_leaves_other_events_alone
                 a_deleted_event_leaves_quotas_and_pauses
-                a_deleted_event_takes_its_second_factor
+                a_deleted_event_leaves_its_second_factor
             }
             listing {
                 lists_are_newest_first
@@ -245,8 +248,37 @@ macro_rules! __conformance_cases {
                 versions_grow_while_the_clock_steps_back
                 versions_follow_the_clock
                 a_version_is_not_reissued_after_delete
-                the_rules_see_the_time_of_the_version
-                a_clock_at_its_end_is_an_error
+            }
+            standing {
+                the_rules_see_time_stand_still
+                a_small_step_back_shortens_no_pause
+                a_clock_that_cannot_be_right_grants_nothing
+                the_first_and_the_last_time_there_is_grant
+                an_empty_store_learns_nothing_from_a_wrong_clock
+            }
+            correcting {
+                what_begins_after_a_correction_lasts_what_was_asked_for
+                what_began_in_the_wrong_time_never_gives_access
+                what_a_correction_has_ended_is_marked_by_the_clock
+                what_began_an_hour_ahead_is_in_force_in_its_time
+                whatever_gives_access_can_be_closed
+                what_had_ended_unmarked_is_in_force_again
+                what_is_dated_ahead_blocks_nothing
+                a_correction_is_made_once
+                a_read_makes_a_correction
+            }
+            waiting {
+                a_pause_counts_from_the_correction
+                a_pause_after_a_correction_is_after_the_newest
+                a_quota_counts_from_the_correction
+                an_escalation_counts_from_the_correction
+                a_second_factor_is_good_after_a_correction
+                a_review_is_due_since_the_correction
+                retention_counts_from_the_correction
+                deletion_waits_for_an_hour_after_a_jump
+                deletion_goes_on_an_hour_after_a_corrected_jump
+                nothing_is_deleted_by_a_clock_that_cannot_be_right
+                corrections_are_known_after_reopening
             }
             futures {
                 nothing_happens_before_the_first_poll

@@ -156,7 +156,7 @@ fn observe(view: &View<Event>, observation: &Observation) -> Observed {
         proof_used_by: proof.as_ref().and_then(used_by),
         unreviewed: unreviewed.flatten().map(|event| UnreviewedEvent {
             id: event.id,
-            ended_at: now.moment(event.ended_at()),
+            ended_at: event.over_since(now),
         }),
         active: active(view, person, profile, now)
             .next()
@@ -182,20 +182,28 @@ fn active<'a>(
         .filter(|event| event.is_active(*now))
 }
 
-/// The last moment at which one was created: what is dated ahead counts as of the correction, and
-/// what follows it may be later.
+/// The last moment at which one was created. What a correction has shown to be dated wrongly comes
+/// first, and counts as of the correction.
 fn last_moment(view: &View<Event>, key: Key, now: &Now) -> Option<DateTime<Utc>> {
-    let latest = view.scan(key.clone()).next()?;
-    let not_ahead = view.scan_from(key, Rank::latest_first(now.at())).next();
-    let not_ahead = not_ahead.map(|event| event.created_at);
-    Some(now.moment(latest.created_at)).max(not_ahead)
+    let mut last = None;
+    for event in view.scan(key) {
+        let moment = event.begun_at(now);
+        last = last.max(Some(moment));
+        if moment == event.created_at {
+            break;
+        }
+    }
+    last
 }
 
 fn count(view: &View<Event>, key: &Key, wanted: CountWanted, now: &Now) -> Counted {
     let floor = Rank::latest_first(wanted.created_after);
-    if now.some_is_ahead() {
+    if now
+        .correction()
+        .is_some_and(|correction| wanted.created_after < correction.latest)
+    {
         let events = view.scan_above(key.clone(), floor);
-        return Counted::of_moments(events.map(|event| now.moment(event.created_at)), wanted);
+        return Counted::of_moments(events.map(|event| event.begun_at(now)), wanted);
     }
     let count = view.count_above(key.clone(), floor);
     let nth_newest = wanted
@@ -509,9 +517,11 @@ impl InMemorySync<'_> {
     pub fn ended(&self, before: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
         let limit = Page::first(limit).effective_limit();
         Ok(self.store.table.read_now(|view, now| {
+            let latest = now.correction().map(|correction| correction.latest);
             view.scan(Key::Ended)
-                .take_while(|event| event.ended_at() < before || now.some_is_ahead())
-                .filter(|event| now.moment(event.ended_at()) < before)
+                // What is dated wrongly was over at the correction.
+                .take_while(|event| event.ended_at() < before || Some(event.ended_at()) <= latest)
+                .filter(|event| event.over_since(now) < before)
                 .take(limit)
                 .cloned()
                 .collect()

@@ -192,6 +192,12 @@ impl Event {
         self.status == Status::Active && now.is_void(self.created_at, self.created)
     }
 
+    /// When it counts as created, for pauses and quotas: then, or at the correction that has shown
+    /// the clock to have been ahead of that ([`Now::moment_of`]).
+    pub fn begun_at(&self, now: &Now) -> DateTime<Utc> {
+        now.moment_of(self.created_at, self.created)
+    }
+
     /// When it was last changed: the `at` of the last entry of its history.
     pub fn changed_at(&self) -> DateTime<Utc> {
         self.history

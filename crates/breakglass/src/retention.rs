@@ -44,7 +44,7 @@ impl Retention {
     }
 
     /// How long an event is kept at least, from the moment at which it was over
-    /// ([`Event::ended_at`]). Windows begin earlier, at the creation, so this is never too short.
+    /// ([`Event::over_since`]). Windows begin earlier, at the creation, so this is never too short.
     pub fn keep_for(&self) -> Duration {
         self.keep_for
     }
@@ -70,7 +70,7 @@ impl Retention {
         if let Some(until) = now.deletes_from() {
             return Err(Error::ClockJumped { until });
         }
-        let until = later(now.moment(event.ended_at()), self.keep_for);
+        let until = later(event.over_since(&now), self.keep_for);
         if now.at() < until {
             return Err(Error::Refused(Refusal::Kept { id, until }));
         }

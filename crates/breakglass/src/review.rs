@@ -140,14 +140,30 @@ impl Event {
     /// # }
     /// ```
     pub fn ended_at(&self) -> DateTime<Utc> {
-        let mut entries = self.history.iter().rev();
-        let ended =
-            |entry: &&Arc<HistoryEntry>| matches!(entry.action, Action::Closed | Action::Expired);
-        match entries.find(ended) {
-            // One that is dated ahead is marked before its time is up.
+        match self.end() {
+            // What a correction has ended is marked before its time is up.
             Some(entry) => entry.at.min(self.expires_at),
             None => self.expires_at,
         }
+    }
+
+    /// When it counts as over, for retention and for what awaits its review: then
+    /// ([`Event::ended_at`]), or at the correction that has shown the clock to have been ahead of
+    /// that ([`Now::moment_of`]).
+    pub fn over_since(&self, now: &Now) -> DateTime<Utc> {
+        let began = self.begun_at(now);
+        match self.end() {
+            Some(entry) => now.moment_of(entry.at, entry.to).min(self.expires_at),
+            None if began < self.created_at => began,
+            None => self.expires_at,
+        }
+    }
+
+    fn end(&self) -> Option<&HistoryEntry> {
+        let mut entries = self.history.iter().rev();
+        let ended =
+            |entry: &&Arc<HistoryEntry>| matches!(entry.action, Action::Closed | Action::Expired);
+        entries.find(ended).map(|entry| &**entry)
     }
 
     /// Whether the event awaits its review `now`: it is over, marked so or not, and nobody has

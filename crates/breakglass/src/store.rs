@@ -37,6 +37,10 @@ use crate::{Listing, Page};
 /// - Rules judge by the step's time ([`Now`]): the clock's reading, which stands still rather than
 ///   run backwards within the clock's tolerance, and is a correction beyond it. The entry of the
 ///   history keeps it beside the version.
+/// - A correction is made by the first call that finds it and looks at the time, whatever its
+///   answer: a step that is refused, or a read by the store's time ([`Store::now`],
+///   [`Store::find_grant`], [`Store::due`], [`Store::awaiting_review`], [`Store::ended`]). It takes
+///   a version of its own, before those of the step. So what waits from the correction waits once.
 /// - Records that are returned are snapshots: nothing changes them.
 /// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
 ///   the histories of all events, in the step and before anything else: if it is there, the answer
@@ -103,6 +107,8 @@ pub trait Store: Send + Sync {
     ///   again.
     /// - Says whether it was there.
     /// - It is no error if there is none with this id.
+    /// - A step that finds that the clock has jumped remembers it, whatever its answer: nothing is
+    ///   deleted for an hour then, and not for an hour after each try.
     /// - Otherwise the errors of [`Retention::check`], in their order.
     fn delete<'a>(
         &'a self,
@@ -154,11 +160,12 @@ pub trait Store: Send + Sync {
     ///
     /// - Limits are as in [`Store::list`]; a cursor of this list holds the time at which an event
     ///   was over, and is of no use in others. What is over later comes later, so whoever follows
-    ///   the cursors misses nothing.
+    ///   the cursors misses nothing, unless the clock is corrected meanwhile: what was over while it
+    ///   was ahead comes last, so begin anew then.
     fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>>;
 
-    /// Events that were over before `before`, are marked so and have been reviewed: first what was
-    /// over first; at most `limit`, as in [`Store::list`]. What a retention period may remove.
+    /// Events that count as over before `before` ([`Event::over_since`]), are marked so and have been
+    /// reviewed: first what was over first ([`Event::ended_at`]), then smallest id; at most `limit`, as in [`Store::list`]. What a retention period may remove.
     fn ended(
         &self,
         before: DateTime<Utc>,

@@ -316,11 +316,14 @@ impl Workflow {
     ) -> Result<usize, Error> {
         let retention = Retention::new(&self.policy, &self.rate_limits);
         let mut gone = 0;
-        for event in self.store.ended(time, limit).await? {
+        let ended = self.store.ended(time, limit).await?;
+        // What was over later is kept still longer, but for what a correction has found to be over.
+        let in_order = self.store.now().await?.correction().is_none();
+        for event in ended {
             match self.store.delete(event.id, &retention).await {
                 Ok(was_there) => gone += usize::from(was_there),
-                // What was over later is kept still longer.
-                Err(Error::Refused(Refusal::Kept { .. })) => break,
+                Err(Error::Refused(Refusal::Kept { .. })) if in_order => break,
+                Err(Error::Refused(Refusal::Kept { .. })) => {}
                 Err(error) => return Err(error),
             }
         }

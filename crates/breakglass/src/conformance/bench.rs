@@ -8,8 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use countersign_core::clock::ManualClock;
+use countersign_core::clock::{Clock, ManualClock};
 use countersign_core::future::BoxFuture;
+use countersign_core::grant::GrantKind;
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::sync::suite::Suite;
@@ -32,6 +33,8 @@ use crate::{Cursor, Listing, Page};
 
 /// An hour, the duration of most events here.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+/// How far a clock may step back without being corrected.
+pub(super) const TOLERANCE: Duration = Duration::from_secs(60);
 /// The least that a time can differ by.
 pub(super) const NANO: Duration = Duration::from_nanos(1);
 
@@ -168,9 +171,9 @@ pub(super) async fn give_way() {
 pub(super) struct Contents {
     pub(super) changes: Vec<Changed>,
     lists: Vec<Arc<Event>>,
-    due: Vec<Arc<Event>>,
-    awaiting: Vec<Arc<Event>>,
     ended: Vec<Arc<Event>>,
+    /// What the clock showed, and what was due and awaited review by that.
+    by_time: (DateTime<Utc>, Vec<Arc<Event>>, Vec<Arc<Event>>),
 }
 
 /// A subject whose type the cases need not know.
@@ -313,13 +316,17 @@ impl Bench {
         bits(&self.list(filter, Page::default()).await.items)
     }
 
+    /// What awaits review once the clock shows `at`.
     pub(super) async fn awaiting(&self, at: DateTime<Utc>) -> Vec<u64> {
-        let listing = self.store.awaiting_review(at, Page::default()).await;
+        self.clock.set(at);
+        let listing = self.store.awaiting_review(Page::default()).await;
         bits(&listing.expect("a list is given").items)
     }
 
+    /// What is due once the clock shows `at`.
     pub(super) async fn due(&self, at: DateTime<Utc>) -> Vec<u64> {
-        bits(&self.store.due(at, 0).await.expect("a list is given"))
+        self.clock.set(at);
+        bits(&self.store.due(0).await.expect("a list is given"))
     }
 
     pub(super) async fn ended(&self, before: DateTime<Utc>) -> Vec<u64> {
@@ -333,8 +340,26 @@ impl Bench {
         at: DateTime<Utc>,
     ) -> Option<Arc<Event>> {
         let (person, profile) = (person(who), profile(wanted));
-        let found = self.store.find_active(&person, &profile, at).await;
+        let found = self.store.active_at(&person, &profile, at).await;
         found.expect("the active event is looked for")
+    }
+
+    /// Until when there is access once the clock shows `at`, if there is.
+    pub(super) async fn granted(
+        &self,
+        who: &str,
+        wanted: &str,
+        at: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        self.clock.set(at);
+        let (person, profile) = (person(who), profile(wanted));
+        let found = self.store.find_grant(&person, &profile).await;
+        let found = found.expect("a grant is looked for");
+        if let Some(grant) = &found {
+            assert_eq!((&grant.person, &grant.profile), (&person, &profile));
+            assert_eq!(grant.kind, GrantKind::Emergency, "of an emergency");
+        }
+        found.map(|grant| grant.until)
     }
 
     pub(super) async fn changes(&self, after: Option<Version>) -> Vec<Changed> {
@@ -369,19 +394,23 @@ impl Bench {
         for status in Status::ALL {
             lists.extend(self.list(status, Page::first(1_000)).await.items);
         }
-        let awaiting = self.store.awaiting_review(far, Page::first(1_000)).await;
+        let due = self.store.due(1_000).await.expect("a list is given");
+        let awaiting = self.store.awaiting_review(Page::first(1_000)).await;
+        let awaiting = awaiting.expect("a list is given").items;
         Contents {
             changes: self.changes(None).await,
             lists,
-            due: self.store.due(far, 1_000).await.expect("a list is given"),
-            awaiting: awaiting.expect("a list is given").items,
             ended: self.store.ended(far, 1_000).await.expect("a list is given"),
+            by_time: (self.clock.now(), due, awaiting),
         }
     }
 
-    /// Nothing that can be seen has changed since `before` by `call`.
+    /// Nothing that can be seen has changed since `before` by `call`, but by time.
     pub(super) async fn assert_unchanged(&self, before: &Contents, call: &str) {
-        let after = self.contents().await;
+        let mut after = self.contents().await;
+        if after.by_time.0 != before.by_time.0 {
+            after.by_time = before.by_time.clone();
+        }
         assert_eq!(after, *before, "{call} changed something");
     }
 }

@@ -119,7 +119,7 @@ pub(super) async fn an_event_is_closed_before_it_is_over(bench: Bench) {
     assert_eq!(entry.reason.as_deref(), Some("it is over"));
     assert_eq!(
         closed.ended_at(),
-        closed.updated_at.time(),
+        closed.changed_at(),
         "over when it was closed"
     );
 }
@@ -141,7 +141,7 @@ pub(super) async fn an_event_expires_at_its_nanosecond(bench: Bench) {
     bench.clock.set(event.expires_at);
     let expired = bench.made(1, &Change::expire()).await;
     assert_eq!(
-        (expired.status, expired.updated_at.time()),
+        (expired.status, expired.changed_at()),
         (Status::Expired, event.expires_at)
     );
     let entry = &expired.history[1];
@@ -208,11 +208,7 @@ pub(super) async fn an_event_is_reviewed_once(bench: Bench) {
         (&person("carol"), ReviewOutcome::Justified)
     );
     assert_eq!(&*review_of.text, "it was called for");
-    assert_eq!(
-        review_of.at,
-        reviewed.updated_at.time(),
-        "to the nanosecond"
-    );
+    assert_eq!(review_of.at, reviewed.changed_at(), "to the nanosecond");
     assert_eq!(reviewed.status, Status::Active, "a review does not mark it");
     let again = refusal(
         bench.change(2, &review("carol", "prod")).await,

@@ -66,6 +66,7 @@ pub(super) async fn the_first_version_is_the_moment_of_creation(bench: Bench) {
     draft.duration = Duration::new(61, 7);
     let event = bench.create(&draft, &unlimited()).await.unwrap();
     assert_eq!(event.created_at, start(), "created when the clock says");
+    assert_eq!(event.created, event.updated_at, "its place in lists");
     assert_eq!(
         event.updated_at.time(),
         start(),
@@ -97,6 +98,7 @@ pub(super) async fn the_history_begins_with_the_creation(bench: Bench) {
         (&None, Some(operation(5)))
     );
     assert_eq!((entry.from, entry.to), (None, event.updated_at));
+    assert_eq!(entry.at, start(), "when the clock says");
 }
 
 /// Texts and names of any script come back as they were given.

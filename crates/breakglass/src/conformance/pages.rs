@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use countersign_core::version::Version;
+
 use super::bench::*;
 use crate::admission::Admission;
 use crate::change::Change;
@@ -25,25 +27,22 @@ pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
         let draft = draft(bits, &format!("person-{bits}"), "prod");
         bench.store.create(&draft, &admission).await.unwrap();
     }
-    let far = start() + 9 * HOUR;
+    bench.clock.set(start() + 9 * HOUR);
     for (limit, held) in LIMITS {
         for filter in [Filter::from(profile("prod")), Filter::from(Status::Active)] {
             let listing = bench.list(filter, Page::first(limit)).await;
             assert_eq!(listing.items.len(), held, "a list with limit {limit}");
             assert!(listing.next.is_some(), "there is more");
         }
-        let awaiting = bench
-            .store
-            .awaiting_review(far, Page::first(limit))
-            .await
-            .unwrap();
+        let awaiting = bench.store.awaiting_review(Page::first(limit)).await;
+        let awaiting = awaiting.unwrap();
         assert_eq!(
             awaiting.items.len(),
             held,
             "what awaits review with limit {limit}"
         );
         assert!(awaiting.next.is_some(), "there is more");
-        let due = bench.store.due(far, limit).await.unwrap();
+        let due = bench.store.due(limit).await.unwrap();
         assert_eq!(due.len(), held, "what is due with limit {limit}");
         let changes = bench.store.changes_since(None, limit).await.unwrap();
         assert_eq!(changes.len(), held, "changes with limit {limit}");
@@ -161,17 +160,20 @@ pub(super) async fn a_cursor_is_a_place(bench: Bench) {
         events.push(bench.begin(bits, "alice", &format!("prod-{bits}")).await);
         bench.clock.advance(HOUR / 4);
     }
-    let (older, newer) = (events[0].created_at, events[1].created_at);
-    let from = |time, bits| Page::after(Cursor { time, id: id(bits) }, 0);
+    let (older, newer) = (events[0].created, events[1].created);
+    let from = |created: Version, later: i64, bits| {
+        let created = Version::from_nanos(created.as_nanos() + later);
+        Page::after(Cursor::at_version(created, id(bits)), 0)
+    };
     for (page, expected) in [
-        (from(newer + nanos(1), 9), vec![3, 5]),
-        (from(newer, 2), vec![3, 5]),
-        (from(newer, 3), vec![5]),
-        (from(newer, 4), vec![5]),
-        (from(newer - nanos(1), 0), vec![5]),
-        (from(older + nanos(1), u64::MAX), vec![5]),
-        (from(older, 5), vec![]),
-        (from(older - nanos(1), 0), vec![]),
+        (from(newer, 1, 9), vec![3, 5]),
+        (from(newer, 0, 2), vec![3, 5]),
+        (from(newer, 0, 3), vec![5]),
+        (from(newer, 0, 4), vec![5]),
+        (from(newer, -1, 0), vec![5]),
+        (from(older, 1, u64::MAX), vec![5]),
+        (from(older, 0, 5), vec![]),
+        (from(older, -1, 0), vec![]),
     ] {
         let listing = bench.list(person("alice"), page).await;
         assert_eq!(bits(&listing.items), expected, "after {:?}", page.after);
@@ -181,26 +183,16 @@ pub(super) async fn a_cursor_is_a_place(bench: Bench) {
 /// Events over at the same nanosecond await review in the order of their ids, and pages pass over
 /// none of them.
 pub(super) async fn pages_pass_over_no_tie(bench: Bench) {
-    // Each begins a nanosecond later than the last and lasts a nanosecond less.
-    for (place, bits) in (0..).zip([9, 2, u64::MAX, 4, 7]) {
-        let mut draft = draft(bits, "alice", &format!("prod-{bits}"));
-        draft.duration = HOUR - place * NANO;
-        let event = bench.create(&draft, &unlimited()).await.unwrap();
-        assert_eq!(
-            event.expires_at,
-            start() + HOUR,
-            "versions are a nanosecond apart"
-        );
+    for bits in [9, 2, u64::MAX, 4, 7] {
+        let event = bench.begin(bits, "alice", &format!("prod-{bits}")).await;
+        assert_eq!(event.expires_at, start() + HOUR, "the clock stands still");
     }
+    bench.clock.set(start() + HOUR);
     for limit in 1..=5 {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = Page { limit, after };
-            let listing = bench
-                .store
-                .awaiting_review(start() + HOUR, page)
-                .await
-                .unwrap();
+            let listing = bench.store.awaiting_review(page).await.unwrap();
             assert!(
                 listing.items.len() <= limit,
                 "a page holds no more than its limit"
@@ -229,17 +221,15 @@ pub(super) async fn what_awaits_review_can_be_followed(bench: Bench) {
     }
     let page = |at, after| {
         let store = Arc::clone(&bench.store);
+        bench.clock.set(at);
         async move {
-            store
-                .awaiting_review(at, Page { limit: 1, after })
-                .await
-                .unwrap()
+            let listing = store.awaiting_review(Page { limit: 1, after }).await;
+            listing.unwrap()
         }
     };
     let first = page(ends[1], None).await;
     assert_eq!(bits(&first.items), [1]);
     let next = first.next.expect("there is more");
-    bench.clock.set(ends[1]);
     bench.made(1, &Change::expire()).await;
     bench.made(1, &review("carol", "prod-1")).await;
     let second = page(ends[3], Some(next)).await;

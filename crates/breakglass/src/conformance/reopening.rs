@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use countersign_core::clock::Clock;
+
 use super::bench::*;
 use crate::change::Change;
 use crate::error::Error;
@@ -30,10 +32,11 @@ pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
     let overridden = super::bench::draft(4, "alice", "dev");
     bench.store.create(&overridden, &admission).await.unwrap();
     let before = bench.contents().await;
-    let active = bench.active("alice", "prod", start()).await;
+    let now = bench.clock.now();
+    let active = bench.active("alice", "prod", now).await;
     let bench = bench.reopen().await;
     bench.assert_unchanged(&before, "reopening").await;
-    assert_eq!(bench.active("alice", "prod", start()).await, active);
+    assert_eq!(bench.active("alice", "prod", now).await, active);
     assert!(
         active.is_some_and(|event| event.escalation.is_some()),
         "it escalated"
@@ -183,11 +186,8 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
     let filter = Filter::from(person("alice"));
     let first = bench.list(filter.clone(), Page::first(2)).await;
     let far = start() + 9 * HOUR;
-    let awaiting = bench
-        .store
-        .awaiting_review(far, Page::first(2))
-        .await
-        .unwrap();
+    bench.clock.set(far);
+    let awaiting = bench.store.awaiting_review(Page::first(2)).await.unwrap();
     let bench = bench.reopen().await;
     bench.made(1, &note("bob", "a note")).await;
     let after = seen.last().map(|change| change.version);
@@ -206,11 +206,8 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
         bits(&bench.list(filter, place(first.next)).await.items),
         [2, 1]
     );
-    let rest = bench
-        .store
-        .awaiting_review(far, place(awaiting.next))
-        .await
-        .unwrap();
+    let rest = bench.store.awaiting_review(place(awaiting.next)).await;
+    let rest = rest.unwrap();
     assert_eq!(bits(&rest.items), [3, 4]);
 }
 
