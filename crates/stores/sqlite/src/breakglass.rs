@@ -230,7 +230,7 @@ fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, En
         proof_used_by: used_by,
         unreviewed: unreviewed.map(|event| UnreviewedEvent {
             id: event.id,
-            ended_at: now.moment(event.ended_at()),
+            ended_at: event.over_since(now),
         }),
     })
 }
@@ -249,23 +249,31 @@ fn used_by(connection: &Connection, proof: &ProofId) -> Result<Option<EventId>, 
     Ok(None)
 }
 
-/// The last moment at which one was created: what is dated ahead counts as of the correction, and
-/// what follows it may be later.
+/// The last moment at which one was created. What a correction has shown to be dated wrongly comes
+/// first, and counts as of the correction.
 fn last_moment(
     connection: &Connection,
     person: &str,
     profile: &str,
     now: &Now,
 ) -> Result<Option<DateTime<Utc>>, EngineError> {
-    let latest = |up_to: i64| {
-        let mut statement = sql::statement(connection, rows::STATEMENTS, rows::LAST_CREATED)?;
-        let found = statement.query_row(params![person, profile, up_to], |row| row.get(0));
-        found.optional()
-    };
-    let latest_of_all: Option<Time> = latest(i64::MAX)?;
-    let latest_by_now: Option<Time> = latest(clamped(now.at()))?;
-    let of_all = latest_of_all.map(|time| now.moment(time.0));
-    Ok(of_all.max(latest_by_now.map(|time| time.0)))
+    let mut statement = sql::statement(connection, rows::STATEMENTS, rows::LAST_CREATED)?;
+    let mut found = statement.query([person, profile])?;
+    let mut last = None;
+    while let Some(row) = found.next()? {
+        let moment = moment(row, now)?;
+        last = last.max(Some(moment));
+        if moment == row.get::<_, Time>("created_at")?.0 {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// When an event counts as created.
+fn moment(row: &Row<'_>, now: &Now) -> Result<DateTime<Utc>, rusqlite::Error> {
+    let version = Version::from_nanos(row.get("created")?);
+    Ok(now.moment_of(row.get::<_, Time>("created_at")?.0, version))
 }
 
 /// The statements that count: how many, the n-th newest, and the times of all.
@@ -299,10 +307,11 @@ fn count(
     };
     let statement = |sql| sql::statement(connection, rows::STATEMENTS, sql);
     let after = clamped(wanted.created_after);
-    if now.some_is_ahead() {
+    let correction = now.correction();
+    if correction.is_some_and(|correction| wanted.created_after < correction.latest) {
         let mut statement = statement(counting.moments)?;
-        let moment = |row: &Row<'_>| Ok(now.moment(row.get::<_, Time>(0)?.0));
-        let moments: Result<Vec<_>, _> = statement.query_map(params![of, after], moment)?.collect();
+        let moments = statement.query_map(params![of, after], |row| moment(row, now))?;
+        let moments: Result<Vec<_>, _> = moments.collect();
         return Ok(Counted::of_moments(moments?, wanted));
     }
     let count = statement(counting.count)?.query_row(params![of, after], |row| row.get(0))?;
@@ -520,12 +529,13 @@ impl Store for EventStore {
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         let limit = Page::first(limit).effective_limit();
         Box::pin(self.books.read_now(move |connection, now| {
-            // What is dated ahead ended at the correction.
-            let up_to = match now.some_is_ahead() {
-                true => i64::MAX,
-                false => clamped(before),
-            };
-            let ended = |event: &Event| now.moment(event.ended_at()) < before;
+            // What is dated wrongly was over at the correction.
+            let latest = now
+                .correction()
+                .map(|correction| clamped(correction.latest));
+            let up_to = latest.map_or(i64::MIN, |latest| latest.saturating_add(1));
+            let up_to = up_to.max(clamped(before));
+            let ended = |event: &Event| event.over_since(now) < before;
             let found = rows::some(connection, rows::ENDED, [up_to], limit, ended)?;
             Ok(shared(found))
         }))

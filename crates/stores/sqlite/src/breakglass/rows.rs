@@ -74,9 +74,9 @@ pub(crate) const ENDED: &str = select!(
      AND ended_at < ?1 ORDER BY ended_at, id"
 );
 // What an admission is decided by.
-pub(crate) const LAST_CREATED: &str = "SELECT created_at FROM event \
+pub(crate) const LAST_CREATED: &str = "SELECT created_at, created FROM event \
      INDEXED BY event_person_and_profile WHERE invoker_folded = ?1 AND profile = ?2 \
-     AND created_at <= ?3 ORDER BY created_at DESC LIMIT 1";
+     ORDER BY created_at DESC";
 pub(crate) const COUNT_OF_PERSON: &str = "SELECT count(*) FROM event INDEXED BY event_person \
      WHERE invoker_folded = ?1 AND created_at > ?2";
 pub(crate) const NTH_OF_PERSON: &str = "SELECT created_at FROM event INDEXED BY event_person \
@@ -90,9 +90,9 @@ pub(crate) const PROOF_USED: &str = "SELECT id FROM event INDEXED BY event_proof
 pub(crate) const PROOF_OUTLASTING: &str = "SELECT id FROM event_proof_used WHERE mfa_id = ?1";
 const KEEP_PROOF: &str = "INSERT INTO event_proof_used (mfa_id, id) VALUES (?1, ?2) \
      ON CONFLICT DO NOTHING";
-pub(crate) const MOMENTS_OF_PERSON: &str = "SELECT created_at FROM event INDEXED BY event_person \
+pub(crate) const MOMENTS_OF_PERSON: &str = "SELECT created_at, created FROM event INDEXED BY event_person \
      WHERE invoker_folded = ?1 AND created_at > ?2";
-pub(crate) const MOMENTS_OF_PROFILE: &str = "SELECT created_at FROM event \
+pub(crate) const MOMENTS_OF_PROFILE: &str = "SELECT created_at, created FROM event \
      INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2";
 const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM event INDEXED BY event_deadline \
      WHERE status = 'active' AND expires_at > ?1 AND expires_at <= ?2 AND created_at <= ?1";

@@ -169,7 +169,7 @@ fn lists(side: &Side, at: i64, add: &mut impl FnMut(String)) {
             .seen
             .records
             .iter()
-            .filter_map(|(id, record)| Some((belongs(side.of, name, record, at)?, *id)))
+            .filter_map(|(id, record)| Some((belongs(side, name, record, at)?, *id)))
             .collect();
         expected.sort_unstable();
         if name.starts_with("access") {
@@ -185,16 +185,19 @@ fn lists(side: &Side, at: i64, add: &mut impl FnMut(String)) {
 }
 
 /// Whether a record belongs into a list; by what it is sorted there, smallest first.
-fn belongs(of: Of, list: &str, record: &Record, at: i64) -> Option<i64> {
+fn belongs(side: &Side, list: &str, record: &Record, at: i64) -> Option<i64> {
+    let of = side.of;
+    let void = matches!(record.status.as_str(), "approved" | "active") && is_void(side, record, at);
     let (kind, rest) = list.split_once(' ').unwrap_or((list, ""));
     let newest_first = -record.created;
     let ended = record.ended_at.filter(|ended| *ended < at);
-    let open = record.until.filter(|until| *until > at);
+    let open = record.until.filter(|until| *until > at && !void);
     let (first, earliest) = match (of, kind) {
         (_, "status") => (record.status == rest, newest_first),
         (_, "person") => (record.person == rest, newest_first),
         (_, "profile") => (record.profile == rest, newest_first),
         (Of::Request, "waiting") => (record.status == "pending", record.created),
+        (Of::Request, "due") if void => return record.until,
         (Of::Request, "due") => {
             let is_due = record.status == "pending" && record.deadline <= at;
             (is_due, record.deadline)
@@ -207,7 +210,7 @@ fn belongs(of: Of, list: &str, record: &Record, at: i64) -> Option<i64> {
             _ => return None,
         },
         (Of::Event, "due") => {
-            let is_due = record.status == "active" && record.deadline <= at;
+            let is_due = record.status == "active" && (record.deadline <= at || void);
             (is_due, record.deadline)
         }
         (Of::Event, "ended") => {
@@ -215,7 +218,7 @@ fn belongs(of: Of, list: &str, record: &Record, at: i64) -> Option<i64> {
             return ended.filter(|_| over);
         }
         (Of::Event, "awaiting") => {
-            let active = record.status == "active" && record.deadline > at;
+            let active = record.status == "active" && record.deadline > at && !void;
             (!record.reviewed && !active, record.ended_at?)
         }
         (_, "access") => {
@@ -226,6 +229,25 @@ fn belongs(of: Of, list: &str, record: &Record, at: i64) -> Option<i64> {
         _ => return None,
     };
     first.then_some(earliest)
+}
+
+/// Whether access began while the clock was ahead, by more than an hour, and the correction of that
+/// stood for an hour.
+fn is_void(side: &Side, record: &Record, at: i64) -> bool {
+    const HOUR: i64 = 3_600_000_000_000;
+    let Some((from, version)) = record.from else {
+        return false;
+    };
+    let corrections: Vec<&Row> = side
+        .ledger
+        .iter()
+        .filter(|row| row.action == "corrected")
+        .collect();
+    corrections.iter().enumerate().any(|(number, row)| {
+        let next = corrections.get(number + 1);
+        let stood_until = next.map_or(at, |next| next.record);
+        version < row.version && from > row.at + HOUR && stood_until >= row.at + HOUR
+    })
 }
 
 /// Nothing leads out of a terminal status.

@@ -43,6 +43,8 @@ pub struct Record {
     pub ended_at: Option<i64>,
     /// When access ends; when a decision is too late.
     pub until: Option<i64>,
+    /// When access began, and in which version.
+    pub from: Option<(i64, i64)>,
     pub deadline: i64,
     pub reviewed: bool,
     pub entries: Vec<Entry>,
@@ -371,6 +373,10 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
             note: request.note.as_deref().map(str::to_owned),
             ended_at: request.ended_at().map(nanos),
             until: request.access_until.map(nanos),
+            from: request
+                .approval
+                .as_ref()
+                .map(|approval| (nanos(approval.at), approval.version.as_nanos())),
             deadline: nanos(request.decide_by),
             reviewed: false,
             entries: entries!(request, request, |past| past.status
@@ -440,6 +446,7 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
             note: event.note.as_deref().map(str::to_owned),
             ended_at: Some(nanos(event.ended_at())),
             until: Some(nanos(event.expires_at)),
+            from: Some((nanos(event.created_at), event.created.as_nanos())),
             deadline: nanos(event.expires_at),
             reviewed: event.review.is_some(),
             entries: entries!(breakglass, event, |past| past.is_terminal()),
