@@ -300,10 +300,10 @@ impl<'c> Step<'c> {
         if self.correction.is_some() {
             return self.append_correction();
         }
-        match self.timeline.stamp(&self.now) {
-            Ok(stamp) => self.append(stamp.version, "jumped", 0, ("", &[0; 32])),
-            // No version is left for it, nor for anything else.
-            Err(_) => Ok(()),
+        // It makes no version.
+        match self.tip.version {
+            Some(version) => self.append(version, "jumped", 0, ("", &[0; 32])),
+            None => Ok(()),
         }
     }
 

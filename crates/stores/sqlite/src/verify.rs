@@ -198,6 +198,7 @@ pub(crate) fn walk_ledger(
         }
         let grows = match line.action.as_str() {
             "deleted" if ledger.store == "policy" => Some(line.version) >= tip.version,
+            "jumped" => Some(line.version) == tip.version,
             _ => Some(line.version) > tip.version,
         };
         if !grows {

@@ -193,6 +193,8 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
         0 => clock.advance(Duration::from_nanos(1)),
         1..=3 => clock.advance(Duration::from_secs(draws.below(300))),
         4 => clock.step_back(Duration::from_secs(draws.below(100))),
+        6 => clock.step_back(Duration::from_secs(draws.below(9_000))),
+        7 if draws.one_in(10) => clock.advance(Duration::from_secs(90_000)),
         5 if draws.one_in(10) => clock.advance(Duration::from_secs(9_000)),
         _ => {}
     }
@@ -223,6 +225,8 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
         }
         10 => {
             let retention = Retention::new(&rules.who, &rules.often);
+            // A read notices a correction: both are asked.
+            pair.same(|store| store.ended(now, 1_000)).await;
             let mut reviewed = pair.memory.sync().ended(now, 1_000).unwrap();
             let id = match reviewed.pop().filter(|_| draws.one_in(2)) {
                 Some(event) => event.id,
@@ -234,11 +238,11 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             pair.same(|store| store.get(id)).await;
             let whose = person(draws.pick(&["alice", "Alice", "bob"]));
             let what = profile(draws.pick(&PROFILES));
-            pair.same(|store| store.find_active(&whose, &what, now))
-                .await
+            pair.same(|store| store.find_grant(&whose, &what)).await;
+            pair.same(|store| store.active_at(&whose, &what, now)).await
         }
         12 => {
-            let due = pair.same(|store| store.due(now, page.limit)).await;
+            let due = pair.same(|store| store.due(page.limit)).await;
             due + &pair.same(|store| store.ended(now, page.limit)).await
         }
         13 => {
@@ -255,10 +259,7 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             };
             pages(pair, page, |store, page| store.list(&filter, page)).await
         }
-        _ => {
-            let when = draws.pick(&[now, now - Duration::from_secs(500)]);
-            pages(pair, page, |store, page| store.awaiting_review(when, page)).await
-        }
+        _ => pages(pair, page, |store, page| store.awaiting_review(page)).await,
     }
 }
 

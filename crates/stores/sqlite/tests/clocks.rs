@@ -429,6 +429,9 @@ fn live_access_is_not_deleted_by_another_writer_after_one_fast_clock() {
     let (_folder, path) = file();
     let process = Process::open(&path, at("2030-01-01T00:00:00Z"));
     process.note("dave");
+    process.clock.set(at(START) - 2 * HOUR);
+    process.note("dave");
+    // The correction has stood for longer than an hour.
     process.clock.set(at(START));
     let live = process.approved("alice", HOUR).unwrap();
     // As a program would that knows the file and not the rules: the version is years ahead.

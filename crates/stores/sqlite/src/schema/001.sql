@@ -104,7 +104,8 @@ CREATE INDEX request_history_operation ON request_history (operation) WHERE oper
 
 CREATE TRIGGER request_ledger_grows BEFORE INSERT ON request_ledger
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM request_ledger)
-    OR NEW.version <= (
+    -- A jump makes no version.
+    OR NEW.version - (NEW.action <> 'jumped') < (
         SELECT version FROM request_ledger ORDER BY position DESC LIMIT 1
     )
 BEGIN
@@ -116,10 +117,20 @@ WHEN NEW.action = 'deleted' AND NOT EXISTS (
     SELECT 1 FROM request
     WHERE created = NEW.record AND id = NEW.id AND status <> 'pending'
         AND (status <> 'approved' OR access_until <= NEW.at OR EXISTS (
-            -- Granted while the clock was ahead, and that for an hour ago.
+            -- Granted while the clock was ahead, by more than an hour, and the correction of that
+            -- has stood for an hour, until the next or until now.
             SELECT 1 FROM request_ledger AS corrected
-            WHERE corrected.action = 'corrected' AND corrected.at <= NEW.at - 3600000000000
+            WHERE corrected.action = 'corrected'
                 AND access_from > corrected.at + 3600000000000
+                AND corrected.version > (
+                    SELECT version FROM request_history
+                    WHERE record = NEW.record AND action = 'approved'
+                )
+                AND corrected.at + 3600000000000 <= coalesce((
+                    SELECT next.record FROM request_ledger AS next
+                    WHERE next.action = 'corrected' AND next.version > corrected.version
+                    ORDER BY next.version LIMIT 1
+                ), NEW.at)
         ))
 )
 BEGIN
@@ -340,7 +351,10 @@ CREATE INDEX event_history_operation ON event_history (operation) WHERE operatio
 
 CREATE TRIGGER event_ledger_grows BEFORE INSERT ON event_ledger
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM event_ledger)
-    OR NEW.version <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
+    -- A jump makes no version.
+    OR NEW.version - (NEW.action <> 'jumped') < (
+        SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1
+    )
 BEGIN
     SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
 END;
