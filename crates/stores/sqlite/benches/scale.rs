@@ -49,6 +49,7 @@ struct Side {
     shape: Shape,
     requests: RequestStore,
     events: EventStore,
+    clock: Arc<ManualClock>,
     runtime: Runtime,
 }
 
@@ -72,9 +73,18 @@ impl Side {
         Self {
             shape,
             requests: RequestStore::new(&database, clock.clone()),
-            events: EventStore::new(&database, clock),
+            events: EventStore::new(&database, clock.clone()),
+            clock,
             runtime: support::runtime(),
         }
+    }
+
+    /// Asks when the clock shows so much more.
+    fn at<T>(&self, later: Duration, ask: impl FnOnce() -> T) -> T {
+        self.clock.set(self.shape.end() + later);
+        let answer = ask();
+        self.clock.set(self.shape.end());
+        answer
     }
 
     fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -110,18 +120,14 @@ impl Side {
 
     /// The page after this record, in lists in the order of creation.
     fn request_page(&self, number: usize) -> request::Page {
-        let cursor = request::Cursor {
-            time: self.version(number).time(),
-            id: self.shape.request_id(number),
-        };
+        let id = self.shape.request_id(number);
+        let cursor = request::Cursor::at_version(self.version(number), id);
         request::Page::after(cursor, PAGE)
     }
 
     fn event_page(&self, number: usize) -> breakglass::Page {
-        let cursor = breakglass::Cursor {
-            time: self.version(number).time(),
-            id: self.shape.event_id(number),
-        };
+        let id = self.shape.event_id(number);
+        let cursor = breakglass::Cursor::at_version(self.version(number), id);
         breakglass::Page::after(cursor, PAGE)
     }
 }
@@ -237,8 +243,7 @@ fn requests(scale: &mut Scale) {
         let number = side.at_place(numbers, 40, 20);
         let (person, profile) = (side.person(number), side.request_profile(number));
         Box::new(move || {
-            let at = side.shape.end();
-            let found = side.requests.find_grant(&person, &profile, None, at);
+            let found = side.requests.find_grant(&person, &profile, None);
             side.wait(found).unwrap().iter().count()
         })
     });
@@ -246,8 +251,7 @@ fn requests(scale: &mut Scale) {
         let person = side.person(side.any(numbers));
         let profile = Profile::new("another").unwrap();
         Box::new(move || {
-            let at = side.shape.end();
-            let found = side.requests.find_grant(&person, &profile, None, at);
+            let found = side.requests.find_grant(&person, &profile, None);
             side.wait(found).unwrap().iter().count()
         })
     });
@@ -293,8 +297,10 @@ fn list_requests(side: &Side, filter: &request::Filter, page: request::Page) -> 
 
 fn request_queues(scale: &mut Scale) {
     scale.read("request: due", PAGE, |side, _| {
-        let at = side.shape.end() + Duration::from_secs(5 * 3_600);
-        Box::new(move || side.wait(side.requests.due(at, PAGE)).unwrap().len())
+        Box::new(move || {
+            let later = Duration::from_secs(5 * 3_600);
+            side.at(later, || side.wait(side.requests.due(PAGE)).unwrap().len())
+        })
     });
     scale.read("request: waiting, from any place", PAGE, |side, numbers| {
         let page = side.request_page(numbers.below(side.shape.count / 2));
@@ -323,11 +329,10 @@ fn request_queues(scale: &mut Scale) {
         Box::new(move || {
             let page = request::Page::first(PAGE);
             // The shortest of what gives access, one second, is over at the end of that.
-            let at = side.shape.end() + Duration::from_secs(1);
-            side.wait(side.requests.open(&person, at, page))
-                .unwrap()
-                .items
-                .len()
+            side.at(Duration::from_secs(1), || {
+                let open = side.wait(side.requests.open(&person, page));
+                open.unwrap().items.len()
+            })
         })
     });
     scale.read("request: ended", PAGE, |side, _| {
@@ -352,11 +357,11 @@ fn events(scale: &mut Scale) {
         let id = side.shape.event_id(side.any(numbers));
         Box::new(move || side.wait(side.events.get(id)).map(|_| 1).unwrap())
     });
-    scale.read("event: find_active", 1, |side, numbers| {
+    scale.read("event: find_grant", 1, |side, numbers| {
         let number = side.at_place(numbers, 0, 20);
         let (person, profile) = (side.person(number), side.event_profile(number));
         Box::new(move || {
-            let found = side.events.find_active(&person, &profile, side.shape.end());
+            let found = side.events.find_grant(&person, &profile);
             side.wait(found).unwrap().iter().count()
         })
     });
@@ -379,8 +384,10 @@ fn events(scale: &mut Scale) {
         },
     );
     scale.read("event: due", PAGE, |side, _| {
-        let at = side.shape.end() + Duration::from_secs(5 * 3_600);
-        Box::new(move || side.wait(side.events.due(at, PAGE)).unwrap().len())
+        Box::new(move || {
+            let later = Duration::from_secs(5 * 3_600);
+            side.at(later, || side.wait(side.events.due(PAGE)).unwrap().len())
+        })
     });
     scale.read(
         "event: awaiting_review, from any place",
@@ -388,7 +395,7 @@ fn events(scale: &mut Scale) {
         |side, numbers| {
             let page = side.event_page(numbers.below(side.shape.count / 2));
             Box::new(move || {
-                let listing = side.events.awaiting_review(side.shape.end(), page);
+                let listing = side.events.awaiting_review(page);
                 side.wait(listing).unwrap().items.len()
             })
         },
@@ -427,7 +434,7 @@ fn event_draft(
             method: breakglass::MfaMethod::Totp,
             person: by.clone(),
             event: id,
-            verified_at: at.time(),
+            verified_at: chrono::DateTime::from_timestamp_nanos(at.as_nanos()),
         }),
         invoker: by,
         profile,

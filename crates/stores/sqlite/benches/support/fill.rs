@@ -155,18 +155,19 @@ struct Trail {
 fn requests(connection: &Connection, shape: Shape) {
     let prepare = |sql| connection.prepare(sql).unwrap();
     let mut insert = prepare(
-        "INSERT INTO request (created_at, id, requester, profile, duration, justification, ticket, \
-         ends_with_policy, decide_by, status, approved_by, access_until, ended_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 'migrate the table of orders to its new place', ?6, 0, ?7, \
-         ?8, ?9, ?10, ?11, ?12)",
+        "INSERT INTO request (created, id, requester, profile, duration, justification, ticket, \
+         ends_with_policy, created_at, decide_by, status, approved_by, access_from, access_until, \
+         ended_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, 'migrate the table of orders to its new place', ?6, 0, ?1, \
+         ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     );
     let mut entry = prepare(
-        "INSERT INTO request_history (record, version, previous, action, actor_kind, actor, \
-         reason, operation, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, zeroblob(32))",
+        "INSERT INTO request_history (record, version, at, previous, action, actor_kind, actor, \
+         reason, operation, digest) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, zeroblob(32))",
     );
     let mut ledger = prepare(
-        "INSERT INTO request_ledger (position, version, action, record, id, digest, head) \
-         VALUES (?1, ?2, 'entry', ?3, ?4, zeroblob(32), zeroblob(32))",
+        "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, \
+         head) VALUES (?1, ?2, ?2, 1, 'entry', ?3, ?4, zeroblob(32), zeroblob(32))",
     );
     let mut trail = Trail {
         previous: None,
@@ -211,6 +212,7 @@ fn requests(connection: &Connection, shape: Shape) {
                 decide_by,
                 status,
                 approved.then_some(approver),
+                approved.then_some(second),
                 access_until,
                 ended_at,
                 updated_at,
@@ -258,21 +260,21 @@ fn requests(connection: &Connection, shape: Shape) {
 fn events(connection: &Connection, shape: Shape) {
     let prepare = |sql| connection.prepare(sql).unwrap();
     let mut insert = prepare(
-        "INSERT INTO event (created_at, id, invoker, invoker_folded, profile, duration, \
+        "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, \
          reason_code, justification, ticket, mfa_id, mfa_method, mfa_person, mfa_event, \
-         mfa_verified_at, escalate, expires_at, status, ended_at, review_outcome, reviewed_by, \
-         review, reviewed_at, updated_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5, 'incident', \
-         'the orders cannot be written', ?6, ?7, 'totp', ?3, ?2, ?8, 0, ?9, ?10, ?11, ?12, ?13, \
-         ?14, ?15, ?16)",
+         mfa_verified_at, escalate, created_at, expires_at, status, ended_at, review_outcome, \
+         reviewed_by, review, reviewed_at, updated_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5, \
+         'incident', 'the orders cannot be written', ?6, ?7, 'totp', ?3, ?2, ?8, 0, ?1, ?9, ?10, \
+         ?11, ?12, ?13, ?14, ?15, ?16)",
     );
     let mut entry = prepare(
-        "INSERT INTO event_history (record, version, previous, action, outcome, actor_kind, \
+        "INSERT INTO event_history (record, version, at, previous, action, outcome, actor_kind, \
          actor, reason, operation, digest) \
-         VALUES (?1, ?2, ?3, ?4, ?5, 'person', ?6, ?7, ?8, zeroblob(32))",
+         VALUES (?1, ?2, ?2, ?3, ?4, ?5, 'person', ?6, ?7, ?8, zeroblob(32))",
     );
     let mut ledger = prepare(
-        "INSERT INTO event_ledger (position, version, action, record, id, digest, head) \
-         VALUES (?1, ?2, 'entry', ?3, ?4, zeroblob(32), zeroblob(32))",
+        "INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head) \
+         VALUES (?1, ?2, ?2, 1, 'entry', ?3, ?4, zeroblob(32), zeroblob(32))",
     );
     let mut trail = Trail {
         previous: None,
