@@ -2,7 +2,7 @@
 //!
 //! [`RequestStore`], [`EventStore`] and [`PolicyStore`] are the stores of `countersign-request`,
 //! `countersign-breakglass` and `countersign-policy`, each behind the feature `request`,
-//! `breakglass` or `policy`; no feature is on by default. They share a [`Database`]: a file and the
+//! `breakglass` or `policy`; all are on by default. They share a [`Database`]: a file and the
 //! threads that use it. SQLite is built in; nothing need be installed.
 //!
 //! What it guarantees:
