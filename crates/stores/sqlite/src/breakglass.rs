@@ -20,7 +20,7 @@ use countersign_core::version::{Conflict, Version};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Database;
-use crate::error::{EngineError, Stop};
+use crate::error::{EngineError, Failure, Stop};
 use crate::ledger::{Head, Step, Tip};
 use crate::report::Report;
 use crate::sql::{self, Time, bound, clamped};
@@ -139,14 +139,14 @@ impl EventStore {
 fn done_before(
     connection: &Connection,
     operation: Option<OperationId>,
-) -> Result<Option<Event>, EngineError> {
+) -> Result<Option<Event>, Failure> {
     match operation {
         Some(operation) => rows::of_operation(connection, &operation.to_string()),
         None => Ok(None),
     }
 }
 
-fn by_id(connection: &Connection, id: EventId) -> Result<Option<Event>, EngineError> {
+fn by_id(connection: &Connection, id: EventId) -> Result<Option<Event>, Failure> {
     rows::one(connection, rows::BY_ID, [id.to_string()])
 }
 
@@ -176,7 +176,7 @@ fn listing(mut events: Vec<Event>, page: Page, time: fn(&Event) -> DateTime<Utc>
 }
 
 /// What a step sees of an [`Observation`].
-fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, EngineError> {
+fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, Failure> {
     let (person, profile) = (wanted.person.as_str(), wanted.profile.as_str());
     let statement = |sql| sql::statement(connection, rows::STATEMENTS, sql);
     let parameters = params![person, profile, clamped(wanted.at)];
@@ -233,7 +233,7 @@ fn count(
     of: &str,
     wanted: Option<CountWanted>,
     (count, nth): (&'static str, &'static str),
-) -> Result<Counted, EngineError> {
+) -> Result<Counted, Failure> {
     let Some(wanted) = wanted else {
         return Ok(Counted::default());
     };
@@ -459,7 +459,7 @@ fn changes_since(
     connection: &Connection,
     after: Option<Version>,
     limit: i64,
-) -> Result<Vec<Changed>, EngineError> {
+) -> Result<Vec<Changed>, Failure> {
     let (shipped, changes) = (rows::STATEMENTS, rows::CHANGES);
     let places = sql::changes_after(connection, shipped, changes, after, limit)?;
     let mut records: HashMap<i64, Arc<Event>> = HashMap::new();

@@ -23,6 +23,10 @@ const CACHED_STATEMENTS: usize = 256;
 /// What a connection keeps of the file in memory, at most: 16 MiB, in the engine's unit.
 const CACHED_PAGES: i64 = -16 * 1024;
 
+/// The oldest SQLite that is used: those before it can lose commits when two connections commit and
+/// write the log back at once.
+const LEAST_ENGINE: i32 = 3_051_003;
+
 /// When a change is on the disk.
 ///
 /// ```
@@ -116,6 +120,7 @@ impl Database {
                 path: path.to_owned(),
             });
         }
+        check_engine(rusqlite::version_number())?;
         let engine = |source: rusqlite::Error| OpenError::engine(path, source);
         let no_thread = |error: std::io::Error| OpenError::NoThread {
             reason: error.to_string(),
@@ -228,6 +233,18 @@ impl fmt::Debug for Database {
     }
 }
 
+/// The engine is built in, unless whoever builds the program has it linked to the system's.
+fn check_engine(version: i32) -> Result<(), OpenError> {
+    if version < LEAST_ENGINE {
+        let text = |v: i32| format!("{}.{}.{}", v / 1_000_000, v / 1_000 % 1_000, v % 1_000);
+        return Err(OpenError::OldEngine {
+            found: text(version),
+            least: text(LEAST_ENGINE),
+        });
+    }
+    Ok(())
+}
+
 /// Opens a connection. Nothing is written.
 fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -264,7 +281,7 @@ fn begin(
 /// Commits. A transaction that was not committed is rolled back when it is dropped.
 fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
     transaction.execute_batch("COMMIT").map_err(|error| {
-        let source = EngineError::from(error);
+        let Failure { source, .. } = error.into();
         // The mark that makes a transaction valid is on its last page in the log. Where the lock or
         // the room was missing it was not written; after any other failure it may have been.
         let unknown = !matches!(
@@ -279,6 +296,20 @@ fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use countersign_request::*;
+
+    #[test]
+    fn an_engine_that_can_lose_commits_is_refused_and_the_next_is_not() {
+        for old in [3_050_002, 3_051_002, LEAST_ENGINE - 1] {
+            let refused = check_engine(old).unwrap_err();
+            assert!(
+                refused.to_string().contains("SQLite 3.51.3 or newer"),
+                "{refused}"
+            );
+        }
+        for version in [LEAST_ENGINE, 3_052_000, rusqlite::version_number()] {
+            assert!(check_engine(version).is_ok());
+        }
+    }
 
     /// A full disk is a file that may not grow: to the engine both are the same.
     #[tokio::test]

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::error::EngineError;
+use crate::error::Failure;
 use crate::sql;
 
 /// SHA-256 of something.
@@ -281,7 +281,7 @@ impl<'c> Step<'c> {
     }
 
     /// Adds a row at the end of the ledger.
-    pub(crate) fn append(&mut self, ledger: &Ledger, line: Line<'_>) -> Result<(), EngineError> {
+    pub(crate) fn append(&mut self, ledger: &Ledger, line: Line<'_>) -> Result<(), Failure> {
         self.tip.advance(ledger.store, &line);
         sql::statement(self.connection, ledger.statements, ledger.append)?.execute(params![
             self.tip.position,

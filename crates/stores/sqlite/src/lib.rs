@@ -97,7 +97,7 @@ mod worker;
 #[cfg(feature = "breakglass")]
 pub use breakglass::EventStore;
 pub use database::{Database, Options, Synchronous};
-pub use error::{EngineError, OpenError};
+pub use error::{EngineError, OpenError, SqliteError};
 pub use ledger::{Head, ParseHeadError};
 #[cfg(feature = "policy")]
 pub use policy::PolicyStore;

@@ -19,7 +19,7 @@ use countersign_request::{
 use rusqlite::{Connection, params};
 
 use crate::database::Database;
-use crate::error::{EngineError, Stop};
+use crate::error::{EngineError, Failure, Stop};
 use crate::ledger::{Head, Step, Tip};
 use crate::report::Report;
 use crate::sql::{self, bound, clamped};
@@ -144,14 +144,14 @@ impl RequestStore {
 fn done_before(
     connection: &Connection,
     operation: Option<OperationId>,
-) -> Result<Option<Request>, EngineError> {
+) -> Result<Option<Request>, Failure> {
     match operation {
         Some(operation) => rows::of_operation(connection, &operation.to_string()),
         None => Ok(None),
     }
 }
 
-fn by_id(connection: &Connection, id: RequestId) -> Result<Option<Request>, EngineError> {
+fn by_id(connection: &Connection, id: RequestId) -> Result<Option<Request>, Failure> {
     rows::one(connection, rows::BY_ID, [id.to_string()])
 }
 
@@ -198,7 +198,7 @@ impl Source<'_> {
         &mut self,
         connection: &Connection,
         ahead: usize,
-    ) -> Result<Option<(DateTime<Utc>, RequestId)>, EngineError> {
+    ) -> Result<Option<(DateTime<Utc>, RequestId)>, Failure> {
         if self.ready.is_empty() && !self.done {
             let (time, id) = &self.place;
             let parameters = params![self.profile.as_str(), time, id, bound(ahead)];
@@ -220,7 +220,7 @@ fn waiting_for(
     profiles: &BTreeSet<Profile>,
     after: Option<&Cursor>,
     limit: usize,
-) -> Result<Vec<Request>, EngineError> {
+) -> Result<Vec<Request>, Failure> {
     let ahead = match profiles.len() {
         1 => limit,
         _ => READ_AHEAD.min(limit),
@@ -477,7 +477,7 @@ fn changes_since(
     connection: &Connection,
     after: Option<Version>,
     limit: i64,
-) -> Result<Vec<Changed>, EngineError> {
+) -> Result<Vec<Changed>, Failure> {
     let (shipped, changes) = (rows::STATEMENTS, rows::CHANGES);
     let places = sql::changes_after(connection, shipped, changes, after, limit)?;
     let mut records: HashMap<i64, Arc<Request>> = HashMap::new();

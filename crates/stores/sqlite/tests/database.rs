@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use countersign_breakglass as breakglass;
 use countersign_request as request;
-use countersign_sqlite::{Database, EngineError, EventStore, OpenError, Options, RequestStore};
+use countersign_sqlite::{
+    Database, EngineError, EventStore, OpenError, Options, RequestStore, SqliteError,
+};
 use request::{
     ApprovalPolicy, Change, Draft, Error, ManualClock, Outcome, RequestId, Status, Store, StoreExt,
     SystemClock, Terms,
@@ -201,6 +203,11 @@ fn a_lock_that_lasts_is_an_error_that_can_be_retried() {
     };
     assert_eq!((retryable, outcome), (true, Outcome::NotApplied));
     assert!(matches!(source.downcast_ref(), Some(EngineError::Busy(_))));
+    let said = source.source().unwrap();
+    assert!(
+        said.is::<SqliteError>() && said.source().is_none(),
+        "ours alone: {said:?}"
+    );
     assert!(
         block_on(store.get(RequestId::from_bits(1))).is_ok(),
         "reading goes on"
