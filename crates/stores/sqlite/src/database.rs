@@ -2,7 +2,8 @@
 //!
 //! One thread writes and some read, each with a connection of its own. A write is one transaction
 //! that takes the file's write lock at its beginning, so that whatever a rule looks at stays as it
-//! is until the change is written, also against other processes. A read is one snapshot.
+//! is until the change is written, also against other processes. A read is one snapshot. No call is
+//! answered from a file that is not the one that was opened.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
+use crate::file::{LOG_BYTES, Opened};
 use crate::schema;
-use crate::worker::Workers;
+use crate::worker::{Upkeep, Workers};
 
 /// Prepared statements that a connection keeps: more than there are.
 const CACHED_STATEMENTS: usize = 256;
@@ -98,7 +101,8 @@ pub struct Database {
 
 struct Inner {
     path: PathBuf,
-    /// Closed first, so that the writer is the last to close: it writes the log back.
+    opened: Arc<Opened>,
+    /// Closed first, so that the writer is the last to close: it empties the log.
     readers: Workers,
     writer: Workers,
 }
@@ -127,16 +131,34 @@ impl Database {
         };
         let mut connection = connect(path, options).map_err(engine)?;
         schema::prepare(&mut connection, path)?;
+        let opened = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
         let readers = (0..options.readers.max(1)).map(|_| {
             let reader = connect(path, options)?;
             reader.pragma_update(None, "query_only", true)?;
             Ok(reader)
         });
         let readers = readers.collect::<Result<Vec<_>, _>>().map_err(engine)?;
+        // Nobody has put other files there meanwhile, of which a part of the connections would be.
+        let after = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
+        if !opened.is_same(&after) {
+            return Err(OpenError::Replaced {
+                path: path.to_owned(),
+            });
+        }
+        let opened = Arc::new(opened);
+        let upkeep = Upkeep {
+            opened: Arc::clone(&opened),
+            after_call: Opened::shorten,
+            at_end: Opened::empty,
+        };
+        let start = |name, connections, upkeep| {
+            Workers::start(name, connections, upkeep).map_err(no_thread)
+        };
         let inner = Inner {
             path: path.to_owned(),
-            readers: Workers::start("countersign-read", readers).map_err(no_thread)?,
-            writer: Workers::start("countersign-write", vec![connection]).map_err(no_thread)?,
+            opened,
+            readers: start("countersign-read", readers, None)?,
+            writer: start("countersign-write", vec![connection], Some(&upkeep))?,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -197,12 +219,12 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = |connection: &mut Connection| {
+        let call = self.on_the_file(|connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Immediate)?;
             let result = step(&transaction)?;
             commit(&transaction)?;
             Ok(result)
-        };
+        });
         let result = self.inner.writer.call(call).await;
         result.map_err(Stop::into_error)
     }
@@ -216,12 +238,27 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = |connection: &mut Connection| {
+        let call = self.on_the_file(|connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Deferred)?;
             read(&transaction)
-        };
+        });
         let result = self.inner.readers.call(call).await;
         result.map_err(Stop::into_error)
+    }
+
+    /// A call whose answer, whatever it is, is given only if file and log are those that were opened:
+    /// a refusal or a conflict rests on what was read, too.
+    fn on_the_file<T, E>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static,
+    ) -> impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static {
+        let opened = Arc::clone(&self.inner.opened);
+        move |connection| {
+            opened.begin()?;
+            let result = call(connection);
+            opened.look()?;
+            result
+        }
     }
 }
 
@@ -251,6 +288,10 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    // Both are the writer's affair, after it has looked at the files. See `file.rs`.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     // The engine counts milliseconds in 31 bits.
     let most = Duration::from_millis(i32::MAX as u64);
     connection.busy_timeout(options.busy_timeout.min(most))?;

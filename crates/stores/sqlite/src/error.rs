@@ -81,6 +81,12 @@ pub enum OpenError {
         /// The oldest that is used.
         least: String,
     },
+    /// The file, or its log, was replaced while it was opened. Try again.
+    #[error("`{path}` was replaced while it was opened: try again", path = .path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// A thread that uses the file was not started. Look at the limits of the process.
     #[error("no thread was started for the database: {reason}")]
     NoThread {
@@ -98,6 +104,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The file, or its log, cannot be looked at though it was just opened.
+    pub(crate) fn unseen(path: &Path, error: &std::io::Error) -> Self {
+        Self::Engine {
+            path: path.to_owned(),
+            source: EngineError::Lost {
+                path: path.to_owned(),
+                problem: format!("or its log cannot be looked at ({error})"),
+            },
+        }
+    }
+
     /// What the engine said while it opened a file. Nothing that is asked then is wrong: if the
     /// engine finds it so, the file is.
     pub(crate) fn engine(path: &Path, source: rusqlite::Error) -> Self {
@@ -217,6 +234,19 @@ pub enum EngineError {
     /// What was called in the step (the clock, most likely) panicked. Nothing was changed.
     #[error("a call within the step panicked: look at the clock that the store was given")]
     Panicked,
+    /// The file or its log is not the one that was opened: it was deleted, moved or replaced, or
+    /// another program has removed the log. Nothing is read or written any more. Find out what
+    /// happened, open the file again, and look what is in it.
+    #[error(
+        "`{path}` {problem}: changes may be lost: find out what happened to it, open it again and \
+         look what is there", path = .path.display()
+    )]
+    Lost {
+        /// The file or its log.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The thread that uses the file has ended.
     #[error("the database is closed: open it again")]
     Closed,
@@ -240,6 +270,7 @@ impl EngineError {
             | EngineError::TooLarge { .. }
             | EngineError::Constraint(_)
             | EngineError::Panicked
+            | EngineError::Lost { .. }
             | EngineError::Closed
             | EngineError::Other(_) => false,
         }
