@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
-use crate::file::{LOG_BYTES, Opened};
+use crate::file::{self, LOG_BYTES, Opened};
 use crate::schema;
 use crate::worker::{Upkeep, Workers};
 
@@ -108,7 +108,7 @@ struct Inner {
 }
 
 impl Database {
-    /// Opens a file, and makes it if it is not there. Brings its schema up to that of this release.
+    /// Opens a file, and makes it if it is not there: its owner alone can read and write it then.
     ///
     /// Blocks while it reads, and while it changes the schema; [`Database::open_on_a_thread`] does
     /// not. Several processes can have one file open. The file must be on a local disk: its
@@ -129,6 +129,8 @@ impl Database {
         let no_thread = |error: std::io::Error| OpenError::NoThread {
             reason: error.to_string(),
         };
+        // If it cannot be made, the engine says why.
+        let _ = file::make(path);
         let mut connection = connect(path, options).map_err(engine)?;
         schema::prepare(&mut connection, path)?;
         let opened = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
@@ -284,9 +286,9 @@ fn check_engine(version: i32) -> Result<(), OpenError> {
 
 /// Opens a connection. Nothing is written.
 fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Without a right to create: it would be for everybody to read, and a file that was deleted would
+    // come back empty.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // Both are the writer's affair, after it has looked at the files. See `file.rs`.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -301,6 +303,10 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error
         Synchronous::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    // Where the system's `fsync` leaves data in the disk's own memory (Apple's), so that "on the disk"
+    // holds there too; elsewhere they change nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "cache_size", CACHED_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
@@ -337,6 +343,24 @@ fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use countersign_request::*;
+
+    #[tokio::test]
+    async fn every_connection_waits_for_the_disk_itself_where_that_takes_more_than_fsync() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.db");
+        let database = Database::open(&path, &Options::default()).unwrap();
+        let asked = |connection: &Connection| {
+            let of = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            Ok([
+                of("fullfsync")?,
+                of("checkpoint_fullfsync")?,
+                of("synchronous")?,
+            ])
+        };
+        let expected = [1, 1, 2];
+        assert_eq!(database.write::<_, Error>(asked).await.unwrap(), expected);
+        assert_eq!(database.read::<_, Error>(asked).await.unwrap(), expected);
+    }
 
     #[test]
     fn an_engine_that_can_lose_commits_is_refused_and_the_next_is_not() {

@@ -1,5 +1,7 @@
-//! The file and the log beside it: whether they are still those that were opened, and when the log
-//! is written back.
+//! The file and the log beside it: how they are made, whether they are still those that were opened,
+//! and when the log is written back.
+//!
+//! A file is made so that its owner alone can read it. What the engine puts beside it gets its rights.
 //!
 //! The locks of a process on a file end as soon as it closes the file by any other means than the
 //! engine (POSIX). The next process to close the file then takes itself for the last, writes the log
@@ -20,7 +22,7 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -175,6 +177,86 @@ fn checkpoint(connection: &Connection, how: &str) -> Option<i64> {
     let pages = |row: &rusqlite::Row<'_>| row.get(1);
     let asked = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"));
     asked.ok()?.query_row([], pages).ok()
+}
+
+/// How many links are followed to a file that is not there yet.
+const MOST_LINKS: usize = 40;
+
+/// Makes an empty file for its owner alone, unless there is one: that keeps its rights.
+///
+/// It is made under another name and then given this one: whoever opens it as soon as it is there
+/// has no lock that closing it here could end.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    if fs::symlink_metadata(&path).is_ok() {
+        return Ok(());
+    }
+    let made = Made::beside(&path)?;
+    match made.name(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+/// An empty file for its owner alone, which is gone again unless it is given a name.
+pub(crate) struct Made {
+    path: PathBuf,
+}
+
+impl Made {
+    /// Makes it in the folder in which the file of this name is to be.
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let ending = format!(".{}-{number}.new", std::process::id());
+            let made = beside(path, &ending);
+            match create_new(&made) {
+                // Of a process with the same number: in another container, or one that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map(|()| Self { path: made }),
+            }
+        }
+    }
+
+    /// Gives it a name, which nothing must have.
+    pub(crate) fn name(self, path: &Path) -> io::Result<()> {
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Some file systems have one name for each file.
+            Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(&self.path, path),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // It has another name by now, or is of no use.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(unix)]
+fn create_new(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path).map(drop)
+}
+
+#[cfg(not(unix))]
+fn create_new(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    options.open(path).map(drop)
 }
 
 /// The path of a file that the engine keeps beside the file.

@@ -62,6 +62,7 @@ fn in_a_process_of_its_own() {
     match role.as_str() {
         "write" => writer::write(&words, path),
         "fill" => room::fill(&words, path),
+        "rights" => permission::rights(&words, path),
         "refused" => permission::be_refused(&words, path),
         "go elsewhere" => lost::go_elsewhere(&words, path),
         "lose locks" => lock::lose_locks(&words, path),
