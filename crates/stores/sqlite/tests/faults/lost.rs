@@ -118,6 +118,8 @@ impl Subject {
 
     /// What every call of every store answers from now on.
     fn assert_nothing_is_answered(&self, what: &str) {
+        let begun: Deed = Box::new(|| panic!("a step is begun on a file that is lost"));
+        *self.hand.deed.lock().unwrap() = Some(begun);
         for id in [2, 1, 3] {
             assert_lost(self.create(id).unwrap_err(), what);
         }
@@ -148,6 +150,8 @@ impl Subject {
             (retryable, outcome),
             (false, policy::store::Outcome::Unknown)
         );
+        let begun = self.hand.deed.lock().unwrap().take();
+        assert!(begun.is_some(), "{what}: no step reads the clock");
     }
 }
 
@@ -237,24 +241,36 @@ fn losses(subject: &Subject) -> Vec<(&'static str, Deed)> {
     deeds
 }
 
+/// A call that comes upon the loss first.
+const FIRST: [fn(&Subject) -> request::Error; 4] = [
+    // It would have been made, refused, found, and not found.
+    |subject| subject.create(2).unwrap_err(),
+    |subject| subject.create(1).unwrap_err(),
+    |subject| block_on(subject.requests.get(RequestId::from_bits(1))).unwrap_err(),
+    |subject| block_on(subject.requests.get(RequestId::from_bits(9))).unwrap_err(),
+];
+
 #[test]
 fn nothing_is_answered_from_a_file_that_is_deleted_moved_or_replaced() {
     let count = losses(&Subject::new()).len();
     for place in 0..count {
-        // Between calls, and within the step that is answered next.
-        for within in [false, true] {
+        for first in FIRST {
             let subject = Subject::new();
             let (what, deed) = losses(&subject).swap_remove(place);
-            match within {
-                false => deed(),
-                true => *subject.hand.deed.lock().unwrap() = Some(deed),
-            }
+            deed();
+            assert_lost(first(&subject), what);
             subject.assert_nothing_is_answered(what);
-            assert!(
-                subject.hand.deed.lock().unwrap().is_none(),
-                "{what}: it was done"
-            );
         }
+        // Within the step that is answered next.
+        let subject = Subject::new();
+        let (what, deed) = losses(&subject).swap_remove(place);
+        *subject.hand.deed.lock().unwrap() = Some(deed);
+        assert_lost(subject.create(2).unwrap_err(), what);
+        assert!(
+            subject.hand.deed.lock().unwrap().is_none(),
+            "{what}: it was done"
+        );
+        subject.assert_nothing_is_answered(what);
     }
     println!(
         "faults lost: {count} ways of losing a file, between calls and within one: each call said so"
@@ -296,6 +312,7 @@ fn a_link_that_comes_to_lead_elsewhere_is_another_file() {
     fs::write(&other, "").unwrap();
     fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&other, &link).unwrap();
+    assert_lost(subject.create(2).unwrap_err(), "the link leads elsewhere");
     subject.assert_nothing_is_answered("the link leads elsewhere");
 }
 
