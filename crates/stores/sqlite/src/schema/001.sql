@@ -1,4 +1,4 @@
--- Migration 1: requests, events and policies, each with a ledger.
+-- Requests, events and policies, each with a ledger.
 --
 -- Times are nanoseconds since 1970 in UTC; the views at the end give them as text. Lengths are
 -- nanoseconds. Ids, operations and policy digests are lowercase hexadecimal text.
@@ -505,8 +505,21 @@ CREATE VIEW request_utc AS SELECT
     strftime('%Y-%m-%dT%H:%M:%S', decide_by / 1000000000 - (decide_by % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (decide_by % 1000000000 + 1000000000) % 1000000000) AS decide_by,
     status,
-    approved_by,
+    -- Everyone who did, the first first; none if it was not approved, or by a rule.
+    CASE WHEN access_until IS NOT NULL THEN (
+        SELECT nullif(json_group_array(actor), '[]') FROM (
+            SELECT actor FROM request_history
+            WHERE record = request.created_at AND actor_kind = 'person'
+                AND action IN ('approved_in_part', 'approved')
+            ORDER BY version
+        )
+    ) END AS approved_by,
     approved_by_rule,
+    (
+        SELECT strftime('%Y-%m-%dT%H:%M:%S', version / 1000000000 - (version % 1000000000 < 0), 'unixepoch')
+            || printf('.%09dZ', (version % 1000000000 + 1000000000) % 1000000000)
+        FROM request_history WHERE record = request.created_at AND action = 'approved'
+    ) AS access_from,
     strftime('%Y-%m-%dT%H:%M:%S', access_until / 1000000000 - (access_until % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (access_until % 1000000000 + 1000000000) % 1000000000) AS access_until,
     strftime('%Y-%m-%dT%H:%M:%S', ended_at / 1000000000 - (ended_at % 1000000000 < 0), 'unixepoch')
@@ -587,3 +600,99 @@ CREATE VIEW policy_utc AS SELECT
     kept.digest AS digest,
     kept.document AS document
 FROM policy_version AS kept JOIN policy ON policy.name = kept.name;
+
+-- One row for each approval that was given, also in part, also to what was denied in the end. The last
+-- of a request is the one with which access began.
+CREATE VIEW approval_utc AS SELECT
+    request.id AS id,
+    request.requester AS requester,
+    request.profile AS profile,
+    history.version AS version,
+    history.actor_kind AS approver_kind,
+    history.actor AS approver,
+    history.action = 'approved' AS is_last,
+    history.reason AS reason
+FROM request_history_utc AS history JOIN request ON request.id = history.id
+WHERE history.action IN ('approved_in_part', 'approved');
+
+-- Who has access now, by the clock of whoever asks. What ends with a policy is worth nothing under
+-- another one.
+CREATE VIEW access_utc AS
+WITH clock (now) AS (
+    SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000
+)
+SELECT
+    'request' AS kind,
+    shown.id AS id,
+    shown.requester AS person,
+    shown.profile AS profile,
+    shown.access_from AS access_from,
+    shown.access_until AS access_until,
+    CASE shown.ends_with_policy WHEN 1 THEN coalesce(shown.policy, 'nothing') END AS ends_with_policy,
+    shown.approved_by AS approved_by,
+    shown.approved_by_rule AS approved_by_rule,
+    shown.justification AS justification
+FROM clock, request JOIN request_utc AS shown ON shown.id = request.id
+WHERE request.status = 'approved' AND request.access_until > clock.now AND EXISTS (
+    SELECT 1 FROM request_history
+    WHERE record = request.created_at AND action = 'approved' AND version <= clock.now
+)
+UNION ALL SELECT
+    'event',
+    shown.id,
+    shown.invoker,
+    shown.profile,
+    shown.created_at,
+    shown.expires_at,
+    NULL,
+    NULL,
+    NULL,
+    shown.justification
+FROM clock, event JOIN event_utc AS shown ON shown.id = event.id
+WHERE event.status = 'active' AND event.expires_at > clock.now AND event.created_at <= clock.now;
+
+-- All that happened to requests and emergencies, in one shape. What was deleted has its last row here
+-- alone: its history went with it.
+CREATE VIEW audit_utc AS SELECT
+    'request' AS kind,
+    history.id AS id,
+    request.requester AS person,
+    request.profile AS profile,
+    history.version AS version,
+    history.action AS action,
+    NULL AS outcome,
+    history.actor_kind AS actor_kind,
+    history.actor AS actor,
+    history.reason AS reason,
+    history.operation AS operation
+FROM request_history_utc AS history JOIN request ON request.id = history.id
+UNION ALL SELECT
+    'event',
+    history.id,
+    event.invoker,
+    event.profile,
+    history.version,
+    history.action,
+    history.outcome,
+    history.actor_kind,
+    history.actor,
+    history.reason,
+    history.operation
+FROM event_history_utc AS history JOIN event ON event.id = history.id
+UNION ALL SELECT
+    ledger.kind,
+    ledger.id,
+    NULL,
+    NULL,
+    strftime('%Y-%m-%dT%H:%M:%S', version / 1000000000 - (version % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (version % 1000000000 + 1000000000) % 1000000000),
+    'deleted',
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM (
+    SELECT 'request' AS kind, id, version, action FROM request_ledger
+    UNION ALL SELECT 'event', id, version, action FROM event_ledger
+) AS ledger WHERE action = 'deleted';
