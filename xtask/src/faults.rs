@@ -7,6 +7,12 @@
 //!   twice. Records, rows, histories, ledgers, lists and the stream of changes tell the same, what
 //!   was there before is as it was, `verify` with the heads noted before finds nothing, and one
 //!   active event, quotas and terminal states hold.
+//! - **Lock**: a process reads its own file by other means, which ends its locks, while another comes
+//!   and goes: nothing acknowledged is lost, whether it is one of ours or another program, which
+//!   removes the log; the latter is said before anything is answered.
+//! - **Lost**: a file or log that is deleted, moved or replaced between calls or within one: that
+//!   call and every later one says so. **Trim**: the log is written back, and becomes small again
+//!   after a long read.
 //! - **Room**: on a small file system that something else fills, calls say that the disk is full
 //!   and change nothing; what was written stays readable, and writes go on when there is room.
 //! - **Permission**, **mount**: a file, folder or file system that cannot be written is refused in

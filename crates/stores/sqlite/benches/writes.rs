@@ -1,5 +1,5 @@
-//! What a change costs: with the disk waited for and without, and in memory; what the ledger adds;
-//! and what `verify` costs.
+//! What a change costs: with the disk waited for and without, and in memory; what the look at file and
+//! log, and the ledger, add; and what `verify` costs.
 //!
 //! One caller, one call at a time; contenders take turns. Calls a second are one over the mean,
 //! which has in it what the log costs when it is written back.
@@ -35,6 +35,7 @@ fn main() {
     let runtime = support::runtime();
     disk(&folder);
     durability(&folder, &runtime);
+    look(&folder);
     ledger(&folder, &runtime);
     verify(&folder, &runtime);
 }
@@ -182,6 +183,21 @@ fn durability(folder: &Folder, runtime: &Runtime) {
             times.tell(&format!("{what}, {name}"));
         }
     }
+}
+
+/// What every call does before it is answered: the metadata of two files.
+fn look(folder: &Folder) {
+    let files = [folder.file("full.db"), folder.file("full.db-wal")];
+    let times = (0..CALLS).map(|_| {
+        let look = || {
+            files
+                .each_ref()
+                .map(|file| std::fs::metadata(file).unwrap())
+        };
+        timed(look).0
+    });
+    let mut times = times.collect::<Vec<_>>();
+    println!("\na look at file and log: {:.1} µs\n", median(&mut times));
 }
 
 /// What a change writes, by statements of this benchmark's own: with its row of the ledger and

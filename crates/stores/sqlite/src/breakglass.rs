@@ -23,7 +23,7 @@ use countersign_core::version::{Conflict, Version};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Database;
-use crate::error::{EngineError, Stop};
+use crate::error::{EngineError, Failure, Stop};
 use crate::ledger::Head;
 use crate::report::Report;
 use crate::sql::{self, Time, bound, clamped};
@@ -151,14 +151,14 @@ impl EventStore {
 fn done_before(
     connection: &Connection,
     operation: Option<OperationId>,
-) -> Result<Option<Event>, EngineError> {
+) -> Result<Option<Event>, Failure> {
     match operation {
         Some(operation) => rows::of_operation(connection, &operation.to_string()),
         None => Ok(None),
     }
 }
 
-fn by_id(connection: &Connection, id: EventId) -> Result<Option<Event>, EngineError> {
+fn by_id(connection: &Connection, id: EventId) -> Result<Option<Event>, Failure> {
     rows::one(connection, rows::BY_ID, [id.to_string()])
 }
 
@@ -190,7 +190,7 @@ fn active(
     person: &Person,
     profile: &Profile,
     now: &Now,
-) -> Result<Option<Event>, EngineError> {
+) -> Result<Option<Event>, Failure> {
     let folded = person.case_folded();
     let parameters = params![folded.as_str(), profile.as_str(), clamped(now.at())];
     let found = rows::one(connection, rows::ACTIVE, parameters)?;
@@ -198,7 +198,7 @@ fn active(
 }
 
 /// What a step sees of an [`Observation`].
-fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, EngineError> {
+fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, Failure> {
     let now = &wanted.now;
     let (person, profile) = (wanted.person.as_str(), wanted.profile.as_str());
     let active = active(connection, &wanted.person, &wanted.profile, now)?;
@@ -236,7 +236,7 @@ fn observe(connection: &Connection, wanted: &Observation) -> Result<Observed, En
 }
 
 /// The event that a second factor was used for, deleted or not.
-fn used_by(connection: &Connection, proof: &ProofId) -> Result<Option<EventId>, EngineError> {
+fn used_by(connection: &Connection, proof: &ProofId) -> Result<Option<EventId>, Failure> {
     for sql in [rows::PROOF_USED, rows::PROOF_OUTLASTING] {
         let mut statement = sql::statement(connection, rows::STATEMENTS, sql)?;
         let id = statement.query_row([proof.as_str()], |row| {
@@ -256,7 +256,7 @@ fn last_moment(
     person: &str,
     profile: &str,
     now: &Now,
-) -> Result<Option<DateTime<Utc>>, EngineError> {
+) -> Result<Option<DateTime<Utc>>, Failure> {
     let mut statement = sql::statement(connection, rows::STATEMENTS, rows::LAST_CREATED)?;
     let mut found = statement.query([person, profile])?;
     let mut last = None;
@@ -301,7 +301,7 @@ fn count(
     wanted: Option<CountWanted>,
     counting: &Counting,
     now: &Now,
-) -> Result<Counted, EngineError> {
+) -> Result<Counted, Failure> {
     let Some(wanted) = wanted else {
         return Ok(Counted::default());
     };
@@ -558,7 +558,7 @@ fn changes_since(
     connection: &Connection,
     after: Option<Version>,
     limit: i64,
-) -> Result<Vec<Changed>, EngineError> {
+) -> Result<Vec<Changed>, Failure> {
     let (shipped, changes) = (rows::STATEMENTS, rows::CHANGES);
     let places = sql::changes_after(connection, shipped, changes, after, limit)?;
     let mut records: HashMap<i64, Arc<Event>> = HashMap::new();

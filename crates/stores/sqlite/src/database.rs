@@ -2,7 +2,8 @@
 //!
 //! One thread writes and some read, each with a connection of its own. A write is one transaction
 //! that takes the file's write lock at its beginning, so that whatever a rule looks at stays as it
-//! is until the change is written, also against other processes. A read is one snapshot.
+//! is until the change is written, also against other processes. A read is one snapshot. No call is
+//! answered from a file that is not the one that was opened.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,18 +13,24 @@ use std::time::Duration;
 
 use countersign_core::id::{OsRandom, RandomSource};
 use countersign_core::time::Writer;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
+use crate::file::{self, LOG_BYTES, Opened};
 use crate::schema;
-use crate::worker::Workers;
+use crate::worker::{Upkeep, Workers};
 
 /// Prepared statements that a connection keeps: more than there are.
 const CACHED_STATEMENTS: usize = 256;
 
 /// What a connection keeps of the file in memory, at most: 16 MiB, in the engine's unit.
 const CACHED_PAGES: i64 = -16 * 1024;
+
+/// The oldest SQLite that is used: those before it can lose commits when two connections commit and
+/// write the log back at once.
+const LEAST_ENGINE: i32 = 3_051_003;
 
 /// When a change is on the disk.
 ///
@@ -97,13 +104,14 @@ pub struct Database {
 struct Inner {
     path: PathBuf,
     writer_id: Writer,
-    /// Closed first, so that the writer is the last to close: it writes the log back.
+    opened: Arc<Opened>,
+    /// Closed first, so that the writer is the last to close: it empties the log.
     readers: Workers,
     writer: Workers,
 }
 
 impl Database {
-    /// Opens a file, and makes it if it is not there. Brings its schema up to that of this release.
+    /// Opens a file, and makes it if it is not there: its owner alone can read and write it then.
     ///
     /// Blocks while it reads, and while it changes the schema; [`Database::open_on_a_thread`] does
     /// not. Several processes can have one file open. The file must be on a local disk: its
@@ -119,12 +127,16 @@ impl Database {
                 path: path.to_owned(),
             });
         }
+        check_engine(rusqlite::version_number())?;
         let engine = |source: rusqlite::Error| OpenError::engine(path, source);
         let no_thread = |error: std::io::Error| OpenError::NoThread {
             reason: error.to_string(),
         };
+        // If it cannot be made, the engine says why.
+        let _ = file::make(path);
         let mut connection = connect(path, options).map_err(engine)?;
         schema::prepare(&mut connection, path)?;
+        let opened = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
         let readers = (0..options.readers.max(1)).map(|_| {
             let reader = connect(path, options)?;
             reader.pragma_update(None, "query_only", true)?;
@@ -132,11 +144,28 @@ impl Database {
         });
         let readers = readers.collect::<Result<Vec<_>, _>>().map_err(engine)?;
         let writer_id = OsRandom.next_u64().map_err(OpenError::Random)?;
+        // Nobody has put other files there meanwhile, of which a part of the connections would be.
+        let after = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
+        if !opened.is_same(&after) {
+            return Err(OpenError::Replaced {
+                path: path.to_owned(),
+            });
+        }
+        let opened = Arc::new(opened);
+        let upkeep = Upkeep {
+            opened: Arc::clone(&opened),
+            after_call: Opened::shorten,
+            at_end: Opened::empty,
+        };
+        let start = |name, connections, upkeep| {
+            Workers::start(name, connections, upkeep).map_err(no_thread)
+        };
         let inner = Inner {
             path: path.to_owned(),
             writer_id: Writer::from_bits(writer_id),
-            readers: Workers::start("countersign-read", readers).map_err(no_thread)?,
-            writer: Workers::start("countersign-write", vec![connection]).map_err(no_thread)?,
+            opened,
+            readers: start("countersign-read", readers, None)?,
+            writer: start("countersign-write", vec![connection], Some(&upkeep))?,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -202,12 +231,12 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = |connection: &mut Connection| {
+        let call = self.on_the_file(|connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Immediate)?;
             let result = step(&transaction)?;
             commit(&transaction)?;
             Ok(result)
-        };
+        });
         let result = self.inner.writer.call(call).await;
         result.map_err(Stop::into_error)
     }
@@ -221,12 +250,27 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = |connection: &mut Connection| {
+        let call = self.on_the_file(|connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Deferred)?;
             read(&transaction)
-        };
+        });
         let result = self.inner.readers.call(call).await;
         result.map_err(Stop::into_error)
+    }
+
+    /// A call whose answer, whatever it is, is given only if file and log are those that were opened:
+    /// a refusal or a conflict rests on what was read, too.
+    fn on_the_file<T, E>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static,
+    ) -> impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static {
+        let opened = Arc::clone(&self.inner.opened);
+        move |connection| {
+            opened.begin()?;
+            let result = call(connection);
+            opened.look()?;
+            result
+        }
     }
 }
 
@@ -238,12 +282,28 @@ impl fmt::Debug for Database {
     }
 }
 
+/// The engine is built in, unless whoever builds the program has it linked to the system's.
+fn check_engine(version: i32) -> Result<(), OpenError> {
+    if version < LEAST_ENGINE {
+        let text = |v: i32| format!("{}.{}.{}", v / 1_000_000, v / 1_000 % 1_000, v % 1_000);
+        return Err(OpenError::OldEngine {
+            found: text(version),
+            least: text(LEAST_ENGINE),
+        });
+    }
+    Ok(())
+}
+
 /// Opens a connection. Nothing is written.
 fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Without a right to create: it would be for everybody to read, and a file that was deleted would
+    // come back empty.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    // Both are the writer's affair, after it has looked at the files. See `file.rs`.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     // The engine counts milliseconds in 31 bits.
     let most = Duration::from_millis(i32::MAX as u64);
     connection.busy_timeout(options.busy_timeout.min(most))?;
@@ -253,6 +313,10 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error
         Synchronous::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    // Where the system's `fsync` leaves data in the disk's own memory (Apple's), so that "on the disk"
+    // holds there too; elsewhere they change nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "cache_size", CACHED_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
@@ -274,7 +338,7 @@ fn begin(
 /// Commits. A transaction that was not committed is rolled back when it is dropped.
 fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
     transaction.execute_batch("COMMIT").map_err(|error| {
-        let source = EngineError::from(error);
+        let Failure { source, .. } = error.into();
         // The mark that makes a transaction valid is on its last page in the log. Where the lock or
         // the room was missing it was not written; after any other failure it may have been.
         let unknown = !matches!(
@@ -289,6 +353,38 @@ fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use countersign_request::*;
+
+    #[tokio::test]
+    async fn every_connection_waits_for_the_disk_itself_where_that_takes_more_than_fsync() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("countersign.db");
+        let database = Database::open(&path, &Options::default()).unwrap();
+        let asked = |connection: &Connection| {
+            let of = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            Ok([
+                of("fullfsync")?,
+                of("checkpoint_fullfsync")?,
+                of("synchronous")?,
+            ])
+        };
+        let expected = [1, 1, 2];
+        assert_eq!(database.write::<_, Error>(asked).await.unwrap(), expected);
+        assert_eq!(database.read::<_, Error>(asked).await.unwrap(), expected);
+    }
+
+    #[test]
+    fn an_engine_that_can_lose_commits_is_refused_and_the_next_is_not() {
+        for old in [3_050_002, 3_051_002, LEAST_ENGINE - 1] {
+            let refused = check_engine(old).unwrap_err();
+            assert!(
+                refused.to_string().contains("SQLite 3.51.3 or newer"),
+                "{refused}"
+            );
+        }
+        for version in [LEAST_ENGINE, 3_052_000, rusqlite::version_number()] {
+            assert!(check_engine(version).is_ok());
+        }
+    }
 
     /// A full disk is a file that may not grow: to the engine both are the same.
     #[tokio::test]

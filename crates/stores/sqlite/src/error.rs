@@ -3,6 +3,9 @@
 //! An [`EngineError`] says in words what happened and what to do; the stores hand it on as the
 //! source of their `Error::Backend`, with whether a later try may succeed and whether the change
 //! was made.
+//!
+//! Invariant: no type of the engine's library is in the public interface, so that its version can
+//! change without anybody's code. Within the crate a [`Failure`] takes what the engine says.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +71,23 @@ pub enum OpenError {
         /// The kind of journal that it keeps instead.
         mode: String,
     },
+    /// The program was linked with an SQLite that can lose commits. Link the one that is built in,
+    /// or a newer one.
+    #[error(
+        "SQLite {found} can lose commits: link SQLite {least} or newer, such as the one that is built in"
+    )]
+    OldEngine {
+        /// The version that the program has.
+        found: String,
+        /// The oldest that is used.
+        least: String,
+    },
+    /// The file, or its log, was replaced while it was opened. Try again.
+    #[error("`{path}` was replaced while it was opened: try again", path = .path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// A thread that uses the file was not started. Look at the limits of the process.
     #[error("no thread was started for the database: {reason}")]
     NoThread {
@@ -89,20 +109,64 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The file, or its log, cannot be looked at though it was just opened.
+    pub(crate) fn unseen(path: &Path, error: &std::io::Error) -> Self {
+        Self::Engine {
+            path: path.to_owned(),
+            source: EngineError::Lost {
+                path: path.to_owned(),
+                problem: format!("or its log cannot be looked at ({error})"),
+            },
+        }
+    }
+
     /// What the engine said while it opened a file. Nothing that is asked then is wrong: if the
     /// engine finds it so, the file is.
     pub(crate) fn engine(path: &Path, source: rusqlite::Error) -> Self {
         Self::Engine {
             path: path.to_owned(),
-            source: match source.into() {
-                EngineError::Other(error)
-                    if error.sqlite_error_code() == Some(ErrorCode::Unknown) =>
-                {
-                    EngineError::Corrupt(error)
-                }
+            source: match Failure::from(source).source {
+                EngineError::Other(error) if error.is_unspecific() => EngineError::Corrupt(error),
                 error => error,
             },
         }
+    }
+}
+
+/// What SQLite itself said, as its number and its words.
+///
+/// ```
+/// use countersign_sqlite::{Database, EngineError, OpenError, Options};
+///
+/// let missing = Database::open("/no/such/folder/countersign.db", &Options::default());
+/// let Err(OpenError::Engine { source: EngineError::CannotOpen(said), .. }) = missing else {
+///     panic!("there is no such folder");
+/// };
+/// assert_eq!(said.extended_code().map(|code| code & 0xff), Some(14));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct SqliteError {
+    code: Option<i32>,
+    text: String,
+}
+
+impl SqliteError {
+    /// The [extended result code](https://www.sqlite.org/rescode.html), if SQLite gave one: what
+    /// it met, in numbers that its versions do not change. The last eight bits are the primary one.
+    pub fn extended_code(&self) -> Option<i32> {
+        self.code
+    }
+
+    fn of(error: &rusqlite::Error) -> Self {
+        Self {
+            code: error.sqlite_error().map(|error| error.extended_code),
+            text: error.to_string(),
+        }
+    }
+
+    fn is_unspecific(&self) -> bool {
+        self.code.map(|code| code & 0xff) == Some(rusqlite::ffi::SQLITE_ERROR)
     }
 }
 
@@ -118,10 +182,10 @@ impl OpenError {
 pub enum EngineError {
     /// Another connection kept the file locked for longer than the busy timeout. Try again.
     #[error("the file is locked by another connection: try again ({0})")]
-    Busy(#[source] Arc<rusqlite::Error>),
+    Busy(#[source] SqliteError),
     /// The disk is full. Make room, and try again.
     #[error("the disk is full: make room, and try again ({0})")]
-    Full(#[source] Arc<rusqlite::Error>),
+    Full(#[source] SqliteError),
     /// The file, one that the engine keeps beside it, or its folder cannot be written. Let the
     /// process write them: whoever opened the file when it could not be written has left files
     /// beside it with the same rights.
@@ -129,7 +193,7 @@ pub enum EngineError {
         "the file cannot be written: let this process write the file, those beside it (`-wal`, \
          `-shm`) and its folder ({0})"
     )]
-    ReadOnly(#[source] Arc<rusqlite::Error>),
+    ReadOnly(#[source] SqliteError),
     /// The file, or one that the engine keeps beside it, cannot be opened. Make its folder, and let
     /// the process write the file and its folder; if too many files are open, a later try may
     /// succeed.
@@ -137,13 +201,13 @@ pub enum EngineError {
         "the file, or one beside it, cannot be opened: see that its folder is there and that this \
          process may write the file and its folder ({0})"
     )]
-    CannotOpen(#[source] Arc<rusqlite::Error>),
+    CannotOpen(#[source] SqliteError),
     /// The system could not read or write the file. Look at the disk; a later try may succeed.
     #[error("the system could not read or write the file: look at the disk ({0})")]
-    InputOutput(#[source] Arc<rusqlite::Error>),
+    InputOutput(#[source] SqliteError),
     /// The file is damaged, or is no database. Restore a backup.
     #[error("the file is damaged or is no database: restore a backup ({0})")]
-    Corrupt(#[source] Arc<rusqlite::Error>),
+    Corrupt(#[source] SqliteError),
     /// A record is not what a store writes. Have `verify` look at the file, and restore a backup.
     #[error("{place} holds {found}: have the file verified, and restore a backup")]
     Record {
@@ -171,16 +235,29 @@ pub enum EngineError {
     /// A constraint of the schema refused what a store wrote: another program has changed the file
     /// since. Have `verify` look at the file.
     #[error("a constraint of the file refused the change: have the file verified ({0})")]
-    Constraint(#[source] Arc<rusqlite::Error>),
+    Constraint(#[source] SqliteError),
     /// What was called in the step (the clock, most likely) panicked. Nothing was changed.
     #[error("a call within the step panicked: look at the clock that the store was given")]
     Panicked,
+    /// The file or its log is not the one that was opened: it was deleted, moved or replaced, or
+    /// another program has removed the log. Nothing is read or written any more. Find out what
+    /// happened, open the file again, and look what is in it.
+    #[error(
+        "`{path}` {problem}: changes may be lost: find out what happened to it, open it again and \
+         look what is there", path = .path.display()
+    )]
+    Lost {
+        /// The file or its log.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The thread that uses the file has ended.
     #[error("the database is closed: open it again")]
     Closed,
     /// Anything else.
     #[error("the engine failed: {0}")]
-    Other(#[source] Arc<rusqlite::Error>),
+    Other(#[source] SqliteError),
 }
 
 impl EngineError {
@@ -198,49 +275,45 @@ impl EngineError {
             | EngineError::TooLarge { .. }
             | EngineError::Constraint(_)
             | EngineError::Panicked
+            | EngineError::Lost { .. }
             | EngineError::Closed
             | EngineError::Other(_) => false,
         }
     }
 }
 
-impl From<rusqlite::Error> for EngineError {
-    fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error_code();
-        // The statements are right, so the schema is not the one that they are for; their text would
-        // only hide what is wrong.
-        let error = match error {
-            rusqlite::Error::SqlInputError { error, msg, .. } => {
-                return EngineError::Corrupt(Arc::new(rusqlite::Error::SqliteFailure(
-                    error,
-                    Some(msg),
-                )));
-            }
-            error => error,
-        };
-        // The schema lets no such value in: something else has written it.
-        let unreadable = matches!(
-            error,
-            rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
-                | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::Utf8Error(..)
-                | rusqlite::Error::QueryReturnedNoRows
-        );
-        let error = Arc::new(error);
-        match code {
-            _ if unreadable => EngineError::Corrupt(error),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => EngineError::Busy(error),
-            Some(ErrorCode::DiskFull) => EngineError::Full(error),
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => EngineError::ReadOnly(error),
-            Some(ErrorCode::CannotOpen) => EngineError::CannotOpen(error),
-            Some(ErrorCode::SystemIoFailure) => EngineError::InputOutput(error),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                EngineError::Corrupt(error)
-            }
-            Some(ErrorCode::ConstraintViolation) => EngineError::Constraint(error),
-            _ => EngineError::Other(error),
+/// What the engine's library says, in our words.
+fn told(error: rusqlite::Error) -> EngineError {
+    let code = error.sqlite_error_code();
+    // The statements are right, so the schema is not the one that they are for; their text would
+    // only hide what is wrong.
+    let error = match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            let error = rusqlite::Error::SqliteFailure(error, Some(msg));
+            return EngineError::Corrupt(SqliteError::of(&error));
         }
+        error => error,
+    };
+    // The schema lets no such value in: something else has written it.
+    let unreadable = matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::QueryReturnedNoRows
+    );
+    let error = SqliteError::of(&error);
+    match code {
+        _ if unreadable => EngineError::Corrupt(error),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => EngineError::Busy(error),
+        Some(ErrorCode::DiskFull) => EngineError::Full(error),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => EngineError::ReadOnly(error),
+        Some(ErrorCode::CannotOpen) => EngineError::CannotOpen(error),
+        Some(ErrorCode::SystemIoFailure) => EngineError::InputOutput(error),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => EngineError::Corrupt(error),
+        Some(ErrorCode::ConstraintViolation) => EngineError::Constraint(error),
+        _ => EngineError::Other(error),
     }
 }
 
@@ -263,7 +336,7 @@ impl From<EngineError> for Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        EngineError::from(error).into()
+        told(error).into()
     }
 }
 
@@ -361,7 +434,10 @@ mod tests {
     use super::*;
 
     fn of_code(code: std::ffi::c_int) -> EngineError {
-        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None).into()
+        told(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(code),
+            None,
+        ))
     }
 
     #[test]
@@ -392,8 +468,12 @@ mod tests {
         let kind = rusqlite::types::Type::Text;
         for error in [
             of_code(rusqlite::ffi::SQLITE_CORRUPT),
-            rusqlite::Error::InvalidColumnType(6, "head".to_owned(), kind).into(),
-            rusqlite::Error::QueryReturnedNoRows.into(),
+            told(rusqlite::Error::InvalidColumnType(
+                6,
+                "head".to_owned(),
+                kind,
+            )),
+            told(rusqlite::Error::QueryReturnedNoRows),
         ] {
             let text = error.to_string();
             assert!(text.starts_with("the file is damaged"), "{text}");

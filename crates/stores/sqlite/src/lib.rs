@@ -2,7 +2,7 @@
 //!
 //! [`RequestStore`], [`EventStore`] and [`PolicyStore`] are the stores of `countersign-request`,
 //! `countersign-breakglass` and `countersign-policy`, each behind the feature `request`,
-//! `breakglass` or `policy`; no feature is on by default. They share a [`Database`]: a file and the
+//! `breakglass` or `policy`; all are on by default. They share a [`Database`]: a file and the
 //! threads that use it. SQLite is built in; nothing need be installed.
 //!
 //! What it guarantees:
@@ -23,6 +23,9 @@
 //!   elsewhere; `verify` of each store finds what was changed, dropped, added or reordered since.
 //! - No call blocks the async runtime, whichever it is. A call is made when its future is first
 //!   polled; one whose future is dropped after that may still be made.
+//! - No acknowledged change is lost unnoticed: before a call is answered, file and log are looked at,
+//!   and if they are not those that were opened (deleted, moved, replaced), it fails with
+//!   `outcome: Unknown`, as does every later one until the file is opened again.
 //! - A failure of the engine is an `Error::Backend` that says in words what to do, whether a later
 //!   try may succeed, and whether the change was made.
 //!
@@ -81,6 +84,7 @@
 mod breakglass;
 mod database;
 mod error;
+mod file;
 mod ledger;
 #[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
 mod plans;
@@ -98,7 +102,7 @@ mod worker;
 #[cfg(feature = "breakglass")]
 pub use breakglass::EventStore;
 pub use database::{Database, Options, Synchronous};
-pub use error::{EngineError, OpenError};
+pub use error::{EngineError, OpenError, SqliteError};
 pub use ledger::{Head, ParseHeadError};
 #[cfg(feature = "policy")]
 pub use policy::PolicyStore;

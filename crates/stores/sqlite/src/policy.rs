@@ -16,7 +16,7 @@ use countersign_policy::{Expected, LoadError, Loader, Policy, Store, Stored};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::database::Database;
-use crate::error::{EngineError, Stop};
+use crate::error::{EngineError, Failure, Stop};
 use crate::ledger::{Head, Ledger, Sum};
 use crate::report::Report;
 use crate::sql::{self, bound, of_record, parsed};
@@ -161,7 +161,7 @@ impl PolicyStore {
 }
 
 /// A version as it is stored: name, version, digest, document.
-fn stored(row: &Row<'_>) -> Result<Stored, EngineError> {
+fn stored(row: &Row<'_>) -> Result<Stored, Failure> {
     let place = || match (row.get::<_, String>("name"), row.get("version")) {
         (Ok(name), Ok(version)) => {
             let version = Version::from_nanos(version);
@@ -182,7 +182,7 @@ fn stored(row: &Row<'_>) -> Result<Stored, EngineError> {
     let policy: Policy = serde_json::from_str(document)
         .map_err(|error| broken(format!("a document that is no policy: {error}")))?;
     if policy.digest() != digest {
-        return Err(broken("a document that is not the digest's".to_owned()));
+        return Err(broken("a document that is not the digest's".to_owned()).into());
     }
     Ok(Stored {
         name: row.get("name").map_err(of_record(place))?,
@@ -195,7 +195,7 @@ fn many(
     connection: &Connection,
     sql: &'static str,
     parameters: impl Params,
-) -> Result<Vec<Arc<Stored>>, EngineError> {
+) -> Result<Vec<Arc<Stored>>, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, sql)?;
     let mut rows = statement.query(parameters)?;
     let mut found = Vec::new();
@@ -210,7 +210,7 @@ fn not_found(name: &str) -> Error {
 }
 
 /// The version that a policy is at.
-fn current(connection: &Connection, name: &str) -> Result<Option<Version>, EngineError> {
+fn current(connection: &Connection, name: &str) -> Result<Option<Version>, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, CURRENT)?;
     let version = statement.query_row([name], |row| row.get(0).map(Version::from_nanos));
     Ok(version.optional()?)
@@ -228,7 +228,7 @@ fn at_version(connection: &Connection, name: &str, expected: Version) -> Result<
 }
 
 /// The oldest version of a name, of the newest so many.
-fn kept_from(connection: &Connection, name: &str, most: usize) -> Result<i64, EngineError> {
+fn kept_from(connection: &Connection, name: &str, most: usize) -> Result<i64, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, NTH_NEWEST)?;
     let before = bound(most.saturating_sub(1));
     let version = statement.query_row(params![name, before], |row| row.get(0));

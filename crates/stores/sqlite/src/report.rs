@@ -4,7 +4,7 @@ use std::fmt;
 
 use countersign_core::version::Version;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, Failure};
 use crate::ledger::Head;
 
 /// The most findings that a report holds; others are counted.
@@ -117,10 +117,13 @@ impl Findings {
     }
 
     /// Damage is a finding; anything else ends the verification.
-    pub(crate) fn damage(&mut self, result: Result<(), EngineError>) -> Result<(), EngineError> {
+    pub(crate) fn damage(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
-            Err(error @ (EngineError::Corrupt(_) | EngineError::Record { .. })) => {
-                self.add(None, Place::File, error.to_string());
+            Err(Failure {
+                source: source @ (EngineError::Corrupt(_) | EngineError::Record { .. }),
+                ..
+            }) => {
+                self.add(None, Place::File, source.to_string());
                 Ok(())
             }
             result => result,

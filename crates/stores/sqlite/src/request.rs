@@ -21,7 +21,7 @@ use countersign_request::{
 use rusqlite::{Connection, params};
 
 use crate::database::Database;
-use crate::error::{EngineError, Stop};
+use crate::error::{EngineError, Failure, Stop};
 use crate::ledger::Head;
 use crate::report::Report;
 use crate::sql::{self, bound, clamped};
@@ -155,14 +155,14 @@ impl RequestStore {
 fn done_before(
     connection: &Connection,
     operation: Option<OperationId>,
-) -> Result<Option<Request>, EngineError> {
+) -> Result<Option<Request>, Failure> {
     match operation {
         Some(operation) => rows::of_operation(connection, &operation.to_string()),
         None => Ok(None),
     }
 }
 
-fn by_id(connection: &Connection, id: RequestId) -> Result<Option<Request>, EngineError> {
+fn by_id(connection: &Connection, id: RequestId) -> Result<Option<Request>, Failure> {
     rows::one(connection, rows::BY_ID, [id.to_string()])
 }
 
@@ -199,7 +199,7 @@ fn longest(
     profile: &Profile,
     policy: Option<PolicyDigest>,
     now: &Now,
-) -> Result<Option<Request>, EngineError> {
+) -> Result<Option<Request>, Failure> {
     let longest = |pinned_to: &str| {
         let at = clamped(now.at());
         let parameters = params![person.as_str(), profile.as_str(), pinned_to, at];
@@ -223,11 +223,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// When and which its next request is; reads on if it must.
-    fn head(
-        &mut self,
-        connection: &Connection,
-        ahead: usize,
-    ) -> Result<Option<Version>, EngineError> {
+    fn head(&mut self, connection: &Connection, ahead: usize) -> Result<Option<Version>, Failure> {
         if self.ready.is_empty() && !self.done {
             let (time, id) = &self.place;
             let parameters = params![self.profile.as_str(), time, id, bound(ahead)];
@@ -249,7 +245,7 @@ fn waiting_for(
     profiles: &BTreeSet<Profile>,
     after: Option<&Cursor>,
     limit: usize,
-) -> Result<Vec<Request>, EngineError> {
+) -> Result<Vec<Request>, Failure> {
     let ahead = match profiles.len() {
         1 => limit,
         _ => READ_AHEAD.min(limit),
@@ -518,7 +514,7 @@ fn changes_since(
     connection: &Connection,
     after: Option<Version>,
     limit: i64,
-) -> Result<Vec<Changed>, EngineError> {
+) -> Result<Vec<Changed>, Failure> {
     let (shipped, changes) = (rows::STATEMENTS, rows::CHANGES);
     let places = sql::changes_after(connection, shipped, changes, after, limit)?;
     let mut records: HashMap<i64, Arc<Request>> = HashMap::new();

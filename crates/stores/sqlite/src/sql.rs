@@ -11,7 +11,7 @@ use countersign_core::version::Version;
 use rusqlite::types::{FromSql, FromSqlError, Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, Row};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, Failure};
 
 /// Prepares a statement, once for each connection.
 ///
@@ -134,22 +134,19 @@ fn unreadable(column: &str, found: &str) -> rusqlite::Error {
 }
 
 /// Says which record it was that could not be read.
-pub(crate) fn of_record(
-    place: impl FnOnce() -> String,
-) -> impl FnOnce(rusqlite::Error) -> EngineError {
-    |error| match &error {
-        rusqlite::Error::FromSqlConversionFailure(_, _, message) => EngineError::Record {
-            place: place(),
-            found: message.to_string(),
-        },
-        rusqlite::Error::InvalidColumnType(_, column, kind) => EngineError::Record {
-            place: place(),
-            found: format!("a value of type {kind} in column `{column}`"),
-        },
-        rusqlite::Error::IntegralValueOutOfRange(column, value) => EngineError::Record {
-            place: place(),
-            found: format!("`{value}`, which is out of range, in column {column}"),
-        },
-        _ => error.into(),
+pub(crate) fn of_record(place: impl FnOnce() -> String) -> impl FnOnce(rusqlite::Error) -> Failure {
+    |error| {
+        let found = match &error {
+            rusqlite::Error::FromSqlConversionFailure(_, _, message) => message.to_string(),
+            rusqlite::Error::InvalidColumnType(_, column, kind) => {
+                format!("a value of type {kind} in column `{column}`")
+            }
+            rusqlite::Error::IntegralValueOutOfRange(column, value) => {
+                format!("`{value}`, which is out of range, in column {column}")
+            }
+            _ => return error.into(),
+        };
+        let place = place();
+        EngineError::Record { place, found }.into()
     }
 }

@@ -19,7 +19,7 @@ use countersign_core::version::Version;
 use rusqlite::{Connection, ToSql, params};
 
 use crate::database::Database;
-use crate::error::{EngineError, Stop, StoreError};
+use crate::error::{Failure, Stop, StoreError};
 use crate::ledger::{Head, Ledger, Line, Sum, Times, Tip, Written, correction_digest};
 use crate::sql::{self, clamped};
 
@@ -296,7 +296,7 @@ impl<'c> Step<'c> {
     }
 
     /// Writes down what a step that writes nothing else has found out about the clock.
-    fn notice(&mut self) -> Result<(), EngineError> {
+    fn notice(&mut self) -> Result<(), Failure> {
         if self.correction.is_some() {
             return self.append_correction();
         }
@@ -307,7 +307,7 @@ impl<'c> Step<'c> {
         }
     }
 
-    fn append_correction(&mut self) -> Result<(), EngineError> {
+    fn append_correction(&mut self) -> Result<(), Failure> {
         let Some((correction, again)) = self.correction.take() else {
             return Ok(());
         };
@@ -331,7 +331,7 @@ impl<'c> Step<'c> {
         action: &str,
         record: i64,
         (id, digest): (&str, &Sum),
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), Failure> {
         self.append_correction()?;
         let written = self.ledger.times.as_ref().map(|_| Written::of(&self.now));
         let line = Line {
@@ -345,7 +345,7 @@ impl<'c> Step<'c> {
         self.write(&line, None)
     }
 
-    fn write(&mut self, line: &Line<'_>, correction: Option<[i64; 3]>) -> Result<(), EngineError> {
+    fn write(&mut self, line: &Line<'_>, correction: Option<[i64; 3]>) -> Result<(), Failure> {
         let ledger = self.ledger;
         self.tip.advance(ledger.store, line);
         let mut statement = sql::statement(self.connection, ledger.statements, ledger.append)?;

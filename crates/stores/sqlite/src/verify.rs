@@ -16,7 +16,7 @@ use std::fmt;
 use countersign_core::version::Version;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::error::EngineError;
+use crate::error::Failure;
 use crate::ledger::{Head, Ledger, Line, Sum, Tip, Written, correction_digest};
 use crate::report::{Findings, Place, Report};
 use crate::schema;
@@ -29,7 +29,7 @@ pub(crate) struct Chained {
     /// The tables of ledger, records and histories.
     pub(crate) tables: [&'static str; 3],
     /// Looks at one row of the table of records and its history, and counts its entries.
-    pub(crate) check: fn(&Connection, &Row<'_>, &mut Findings) -> Result<u64, EngineError>,
+    pub(crate) check: fn(&Connection, &Row<'_>, &mut Findings) -> Result<u64, Failure>,
 }
 
 /// Verifies a store with records and histories.
@@ -37,7 +37,7 @@ pub(crate) fn verify(
     connection: &Connection,
     chained: &Chained,
     known: Option<&Head>,
-) -> Result<Report, EngineError> {
+) -> Result<Report, Failure> {
     let mut findings = Findings::default();
     let [ledger, records, histories] = chained.tables;
     let mut tip = Tip::START;
@@ -156,8 +156,8 @@ pub(crate) fn walk_ledger(
     columns: &str,
     known: Option<&Head>,
     findings: &mut Findings,
-    mut each: impl FnMut(LedgerRow, &mut Findings) -> Result<(), EngineError>,
-) -> Result<Tip, EngineError> {
+    mut each: impl FnMut(LedgerRow, &mut Findings) -> Result<(), Failure>,
+) -> Result<Tip, Failure> {
     let mut tip = Tip::START;
     let mut statement = connection.prepare(&format!("SELECT {columns} ORDER BY position"))?;
     let mut rows = statement.query([])?;
@@ -254,7 +254,7 @@ fn compare(known: Option<&Head>, ledger: &Ledger, tip: &Tip, findings: &mut Find
     same_place
 }
 
-fn exists(connection: &Connection, sql: &str, record: i64) -> Result<bool, EngineError> {
+fn exists(connection: &Connection, sql: &str, record: i64) -> Result<bool, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row([record], |row| row.get::<_, i64>(0));
     Ok(found.optional()?.is_some())
@@ -267,13 +267,13 @@ struct Merged<'s> {
 }
 
 impl<'s> Merged<'s> {
-    fn new(rows: rusqlite::Rows<'s>) -> Result<Self, EngineError> {
+    fn new(rows: rusqlite::Rows<'s>) -> Result<Self, Failure> {
         let mut merged = Self { rows, next: None };
         merged.advance()?;
         Ok(merged)
     }
 
-    fn advance(&mut self) -> Result<(), EngineError> {
+    fn advance(&mut self) -> Result<(), Failure> {
         self.next = match self.rows.next()? {
             None => None,
             Some(row) => Some((Version::from_nanos(row.get(0)?), row.get(1)?, row.get(2)?)),
@@ -282,28 +282,28 @@ impl<'s> Merged<'s> {
     }
 
     /// Passes what comes before a version: the ledger does not have it.
-    fn up_to(&mut self, version: Version, findings: &mut Findings) -> Result<(), EngineError> {
+    fn up_to(&mut self, version: Version, findings: &mut Findings) -> Result<(), Failure> {
         while let Some((found, ..)) = self.next.filter(|(found, ..)| *found < version) {
             self.added(found, findings)?;
         }
         Ok(())
     }
 
-    fn rest(&mut self, findings: &mut Findings) -> Result<(), EngineError> {
+    fn rest(&mut self, findings: &mut Findings) -> Result<(), Failure> {
         while let Some((found, ..)) = self.next {
             self.added(found, findings)?;
         }
         Ok(())
     }
 
-    fn added(&mut self, version: Version, findings: &mut Findings) -> Result<(), EngineError> {
+    fn added(&mut self, version: Version, findings: &mut Findings) -> Result<(), Failure> {
         let problem = "it was added: the ledger does not have it";
         findings.add(None, Place::Entry { version }, problem);
         self.advance()
     }
 
     /// Record and digest of the entry of this version, if it is the next.
-    fn take(&mut self, version: Version) -> Result<Option<(i64, Sum)>, EngineError> {
+    fn take(&mut self, version: Version) -> Result<Option<(i64, Sum)>, Failure> {
         match self.next {
             Some((found, record, digest)) if found == version => {
                 self.advance()?;
@@ -315,10 +315,7 @@ impl<'s> Merged<'s> {
 }
 
 /// The engine's own checks, and whether the schema is the one that the migrations make.
-pub(crate) fn check_file(
-    connection: &Connection,
-    findings: &mut Findings,
-) -> Result<(), EngineError> {
+pub(crate) fn check_file(connection: &Connection, findings: &mut Findings) -> Result<(), Failure> {
     let check = |findings: &mut Findings| {
         let mut statement = connection.prepare("PRAGMA integrity_check(100)")?;
         let mut rows = statement.query([])?;

@@ -4,6 +4,9 @@
 //! runtime can await. Nothing is sent before the returned future is polled. If the future is
 //! dropped after that, the call is made all the same and its answer is thrown away.
 //!
+//! After each call a thread does what else is to be done with its connection, and so it does before
+//! it ends; nobody waits for the former.
+//!
 //! Invariant: a panic within a call ends that call and not the thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +18,19 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::error::{EngineError, Failure, Stop};
+use crate::file::Opened;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// What a thread does beside its calls.
+#[derive(Clone)]
+pub(crate) struct Upkeep {
+    pub(crate) opened: Arc<Opened>,
+    /// After each call.
+    pub(crate) after_call: fn(&Opened, &Connection),
+    /// Before the connection is closed.
+    pub(crate) at_end: fn(&Opened, &Connection),
+}
 
 /// Threads that share one queue of calls.
 pub(crate) struct Workers {
@@ -26,7 +40,11 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// One thread for each connection.
-    pub(crate) fn start(name: &str, connections: Vec<Connection>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        connections: Vec<Connection>,
+        upkeep: Option<&Upkeep>,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = channel::<Job>();
         let jobs = Arc::new(Mutex::new(jobs));
         let mut workers = Self {
@@ -34,10 +52,10 @@ impl Workers {
             threads: Vec::with_capacity(connections.len()),
         };
         for connection in connections {
-            let jobs = Arc::clone(&jobs);
+            let (jobs, upkeep) = (Arc::clone(&jobs), upkeep.cloned());
             let thread = thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || serve(connection, &jobs))?;
+                .spawn(move || serve(connection, &jobs, upkeep))?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -72,13 +90,16 @@ impl Workers {
     }
 }
 
-fn serve(mut connection: Connection, jobs: &Mutex<Receiver<Job>>) {
-    loop {
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match next {
-            Ok(job) => job(&mut connection),
-            Err(_) => return,
+fn serve(mut connection: Connection, jobs: &Mutex<Receiver<Job>>, upkeep: Option<Upkeep>) {
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(job) = next() {
+        job(&mut connection);
+        if let Some(upkeep) = &upkeep {
+            (upkeep.after_call)(&upkeep.opened, &connection);
         }
+    }
+    if let Some(upkeep) = &upkeep {
+        (upkeep.at_end)(&upkeep.opened, &connection);
     }
 }
 

@@ -59,6 +59,30 @@ fn assert_verifies(path: &Path, heads: &[Head; 3], when: &str) {
     }
 }
 
+/// Access by the machine's clock, which is the one of whoever asks who has it now.
+fn somebody_has_access(database: &Database) {
+    use countersign_request::{ApprovalPolicy, Person, Profile, Workflow};
+    let rules: ApprovalPolicy =
+        r#"{"version": "1", "rules": [{"name": "all", "approvers": ["carol"]}]}"#
+            .parse()
+            .unwrap();
+    let clock = Arc::new(SystemClock);
+    let store = RequestStore::new(database, clock.clone());
+    let workflow = Workflow::new(Arc::new(store), Arc::new(rules), clock);
+    let [erin, carol] = ["erin", "carol"].map(|name| Person::new(name).unwrap());
+    let (dev, hour) = (
+        Profile::new("dev").unwrap(),
+        std::time::Duration::from_secs(3600),
+    );
+    let draft = workflow
+        .draft(&erin, &dev, hour, "look at the slow query")
+        .unwrap();
+    block_on(async {
+        let id = workflow.submit(&draft).await.unwrap().request.id;
+        workflow.approve(id, &carol, None).await.unwrap();
+    });
+}
+
 #[test]
 fn every_statement_of_the_document_does_what_it_says() {
     let Filled {
@@ -68,6 +92,7 @@ fn every_statement_of_the_document_does_what_it_says() {
     } = filled();
     // Whoever asks, the service goes on.
     let service = Database::open(&path, &quick()).unwrap();
+    somebody_has_access(&service);
     let (mut asked, mut done) = (0, 0);
     for sql in statements() {
         let connection = Connection::open(&path).unwrap();
@@ -94,5 +119,5 @@ fn every_statement_of_the_document_does_what_it_says() {
         }
     }
     drop(service);
-    assert_eq!((asked, done), (4, 2), "the statements of the document");
+    assert_eq!((asked, done), (7, 2), "the statements of the document");
 }

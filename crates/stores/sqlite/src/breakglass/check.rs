@@ -6,7 +6,7 @@ use countersign_breakglass::Event;
 use rusqlite::{Connection, Row};
 
 use super::rows::{self, State};
-use crate::error::EngineError;
+use crate::error::{EngineError, Failure};
 use crate::report::{Findings, Place};
 use crate::sql::of_record;
 use crate::verify::{Chained, check_column, check_entries};
@@ -18,23 +18,22 @@ pub(crate) const CHAINED: Chained = Chained {
     check,
 };
 
-fn check(
-    connection: &Connection,
-    row: &Row<'_>,
-    findings: &mut Findings,
-) -> Result<u64, EngineError> {
+fn check(connection: &Connection, row: &Row<'_>, findings: &mut Findings) -> Result<u64, Failure> {
     let name = format!("event `{}`", row.get::<_, String>("id")?);
     let event = match rows::identity(row).map_err(of_record(|| name.clone())) {
         Ok(event) => event,
-        Err(error) => {
-            findings.add(Some(&name), Place::Row, error.to_string());
+        Err(Failure { source, .. }) => {
+            findings.add(Some(&name), Place::Row, source.to_string());
             return Ok(0);
         }
     };
     let entries = match rows::history(connection, &event) {
         Ok(entries) => entries,
-        Err(error @ EngineError::Record { .. }) => {
-            findings.add(Some(&name), Place::Row, error.to_string());
+        Err(Failure {
+            source: source @ EngineError::Record { .. },
+            ..
+        }) => {
+            findings.add(Some(&name), Place::Row, source.to_string());
             return Ok(0);
         }
         Err(error) => return Err(error),

@@ -14,7 +14,7 @@ use countersign_breakglass::{
 use countersign_core::version::Version;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, Failure};
 use crate::ledger::{Canonical, Ledger, Sum, Times};
 use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
 use crate::step::Step;
@@ -312,7 +312,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(event: &Event) -> Result<Self, EngineError> {
+    fn of(event: &Event) -> Result<Self, Failure> {
         let escalation = event.escalation.as_ref();
         let count = escalation.map(|escalation| {
             i64::try_from(escalation.count).map_err(|_| EngineError::TooLarge {
@@ -335,7 +335,7 @@ impl Identity {
 }
 
 /// The digest before the first entry: over what identifies the record.
-pub(crate) fn identity_digest(event: &Event) -> Result<Sum, EngineError> {
+pub(crate) fn identity_digest(event: &Event) -> Result<Sum, Failure> {
     let identity = Identity::of(event)?;
     let mfa = event.mfa.as_ref();
     let mfa_event = mfa.map(|proof| proof.event.to_string());
@@ -406,7 +406,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn of(event: &Event) -> Result<Self, EngineError> {
+    pub(crate) fn of(event: &Event) -> Result<Self, Failure> {
         let review = event.review.as_ref();
         Ok(Self {
             status: status_text(event.status),
@@ -426,7 +426,7 @@ pub(crate) fn one(
     connection: &Connection,
     sql: &'static str,
     parameters: impl Params,
-) -> Result<Option<Event>, EngineError> {
+) -> Result<Option<Event>, Failure> {
     Ok(many(connection, sql, parameters)?.pop())
 }
 
@@ -435,7 +435,7 @@ pub(crate) fn many(
     connection: &Connection,
     sql: &'static str,
     parameters: impl Params,
-) -> Result<Vec<Event>, EngineError> {
+) -> Result<Vec<Event>, Failure> {
     some(connection, sql, parameters, usize::MAX, |_| true)
 }
 
@@ -446,7 +446,7 @@ pub(crate) fn some(
     parameters: impl Params,
     limit: usize,
     keep: impl Fn(&Event) -> bool,
-) -> Result<Vec<Event>, EngineError> {
+) -> Result<Vec<Event>, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, sql)?;
     let mut rows = statement.query(parameters)?;
     let mut found = Vec::new();
@@ -465,7 +465,7 @@ pub(crate) fn some(
 }
 
 /// The event that its identity and its stored history make.
-fn with_history(connection: &Connection, mut event: Event) -> Result<Event, EngineError> {
+fn with_history(connection: &Connection, mut event: Event) -> Result<Event, Failure> {
     let entries = history(connection, &event)?;
     event.history = entries
         .into_iter()
@@ -473,17 +473,18 @@ fn with_history(connection: &Connection, mut event: Event) -> Result<Event, Engi
         .collect();
     let last = event.history.last().map(|entry| entry.to);
     let replayed = last.and_then(|last| event.as_of(last));
-    replayed.ok_or_else(|| EngineError::Record {
+    let broken = || EngineError::Record {
         place: format!("the history of event `{}`", event.id),
         found: "no entry, or entries out of order".to_owned(),
-    })
+    };
+    replayed.ok_or_else(|| broken().into())
 }
 
 /// The stored entries of an event, each with its digest.
 pub(crate) fn history(
     connection: &Connection,
     event: &Event,
-) -> Result<Vec<(HistoryEntry, Sum)>, EngineError> {
+) -> Result<Vec<(HistoryEntry, Sum)>, Failure> {
     let place = || format!("the history of event `{}`", event.id);
     let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
     let mut rows = statement.query([event.created.as_nanos()])?;
@@ -498,7 +499,7 @@ pub(crate) fn history(
 pub(crate) fn of_operation(
     connection: &Connection,
     operation: &str,
-) -> Result<Option<Event>, EngineError> {
+) -> Result<Option<Event>, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, OPERATION)?;
     let record = statement.query_row([operation], |row| row.get::<_, i64>(0));
     match record.optional()? {
@@ -512,7 +513,7 @@ pub(crate) fn insert(
     step: &mut Step<'_>,
     event: &Event,
     replaced: &[Event],
-) -> Result<(), EngineError> {
+) -> Result<(), Failure> {
     // First, so that no two are active at any time.
     for event in replaced {
         update_row(step.connection, event)?;
@@ -570,12 +571,12 @@ pub(crate) fn insert(
 }
 
 /// Writes the last change of an event.
-pub(crate) fn update(step: &mut Step<'_>, event: &Event) -> Result<(), EngineError> {
+pub(crate) fn update(step: &mut Step<'_>, event: &Event) -> Result<(), Failure> {
     update_row(step.connection, event)?;
     append_last(step, event)
 }
 
-fn update_row(connection: &Connection, event: &Event) -> Result<(), EngineError> {
+fn update_row(connection: &Connection, event: &Event) -> Result<(), Failure> {
     let state = State::of(event)?;
     sql::statement(connection, STATEMENTS, UPDATE)?.execute(params![
         event.created.as_nanos(),
@@ -591,7 +592,7 @@ fn update_row(connection: &Connection, event: &Event) -> Result<(), EngineError>
     Ok(())
 }
 
-fn append_last(step: &mut Step<'_>, event: &Event) -> Result<(), EngineError> {
+fn append_last(step: &mut Step<'_>, event: &Event) -> Result<(), Failure> {
     let key = event.created.as_nanos();
     let Some(entry) = event.history.last() else {
         return Ok(());
@@ -606,7 +607,7 @@ fn digest_at(
     connection: &Connection,
     record: i64,
     version: Option<Version>,
-) -> Result<Sum, EngineError> {
+) -> Result<Sum, Failure> {
     let version = version.map(Version::as_nanos);
     let mut statement = sql::statement(connection, STATEMENTS, DIGEST)?;
     Ok(statement.query_row(params![record, version], |row| row.get(0))?)
@@ -619,7 +620,7 @@ fn append(
     id: EventId,
     entry: &HistoryEntry,
     before: &Sum,
-) -> Result<Sum, EngineError> {
+) -> Result<Sum, Failure> {
     let digest = entry_digest(entry, before);
     let (action, outcome) = action_columns(entry.action);
     let (kind, actor) = actor_columns(&entry.actor);
@@ -642,7 +643,7 @@ fn append(
 }
 
 /// Deletes an event with its history; the ledger says so, at version `at`.
-pub(crate) fn delete(step: &mut Step<'_>, event: &Event, at: Version) -> Result<(), EngineError> {
+pub(crate) fn delete(step: &mut Step<'_>, event: &Event, at: Version) -> Result<(), Failure> {
     let key = event.created.as_nanos();
     let last = digest_at(step.connection, key, Some(event.updated_at))?;
     let id = event.id.to_string();

@@ -7,13 +7,13 @@ use countersign_core::version::Version;
 use rusqlite::Connection;
 
 use super::{LEDGER, stored};
-use crate::error::EngineError;
+use crate::error::{EngineError, Failure};
 use crate::ledger::{Head, Sum, Tip};
 use crate::report::{Findings, Place, Report};
 use crate::verify::{check_file, walk_ledger};
 
 /// Verifies the store of policies.
-pub(crate) fn verify(connection: &Connection, known: Option<&Head>) -> Result<Report, EngineError> {
+pub(crate) fn verify(connection: &Connection, known: Option<&Head>) -> Result<Report, Failure> {
     let mut findings = Findings::default();
     let mut tip = Tip::START;
     let mut count = 0;
@@ -71,7 +71,10 @@ pub(crate) fn verify(connection: &Connection, known: Option<&Head>) -> Result<Re
             count += 1;
             let stored = match stored(row) {
                 Ok(stored) => stored,
-                Err(EngineError::Record { place, found }) => {
+                Err(Failure {
+                    source: EngineError::Record { place, found },
+                    ..
+                }) => {
                     findings.add(Some(&place), Place::Row, format!("it holds {found}"));
                     if let Some(versions) = kept.get_mut(&row.get::<_, String>(0)?) {
                         versions.remove(&Version::from_nanos(row.get(1)?));

@@ -14,7 +14,7 @@ use countersign_request::{
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, Failure};
 use crate::ledger::{Canonical, Ledger, Sum, Times};
 use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
 use crate::step::Step;
@@ -256,7 +256,7 @@ pub(crate) fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Erro
 }
 
 /// The digest before the first entry: over what identifies the record.
-pub(crate) fn identity_digest(request: &Request) -> Result<Sum, EngineError> {
+pub(crate) fn identity_digest(request: &Request) -> Result<Sum, Failure> {
     let policy = request.policy.map(|policy| policy.to_string());
     Ok(Canonical::of("countersign request 1")
         .text(&request.id.to_string())
@@ -304,7 +304,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn of(request: &Request) -> Result<Self, EngineError> {
+    pub(crate) fn of(request: &Request) -> Result<Self, Failure> {
         let time = |time: Option<DateTime<Utc>>| time.map(nanos).transpose();
         let (approved_by, approved_by_rule) = match &request.approval {
             None => (None, None),
@@ -331,7 +331,7 @@ pub(crate) fn one(
     connection: &Connection,
     sql: &'static str,
     parameters: impl Params,
-) -> Result<Option<Request>, EngineError> {
+) -> Result<Option<Request>, Failure> {
     Ok(many(connection, sql, parameters)?.pop())
 }
 
@@ -340,7 +340,7 @@ pub(crate) fn many(
     connection: &Connection,
     sql: &'static str,
     parameters: impl Params,
-) -> Result<Vec<Request>, EngineError> {
+) -> Result<Vec<Request>, Failure> {
     some(connection, sql, parameters, usize::MAX, |_| true)
 }
 
@@ -351,7 +351,7 @@ pub(crate) fn some(
     parameters: impl Params,
     limit: usize,
     keep: impl Fn(&Request) -> bool,
-) -> Result<Vec<Request>, EngineError> {
+) -> Result<Vec<Request>, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, sql)?;
     let mut rows = statement.query(parameters)?;
     let mut found = Vec::new();
@@ -370,7 +370,7 @@ pub(crate) fn some(
 }
 
 /// The request that its identity and its stored history make.
-fn with_history(connection: &Connection, mut request: Request) -> Result<Request, EngineError> {
+fn with_history(connection: &Connection, mut request: Request) -> Result<Request, Failure> {
     let entries = history(connection, &request)?;
     request.history = entries
         .into_iter()
@@ -378,17 +378,18 @@ fn with_history(connection: &Connection, mut request: Request) -> Result<Request
         .collect();
     let last = request.history.last().map(|entry| entry.to);
     let replayed = last.and_then(|last| request.as_of(last));
-    replayed.ok_or_else(|| EngineError::Record {
+    let broken = || EngineError::Record {
         place: format!("the history of request `{}`", request.id),
         found: "no entry, or entries out of order".to_owned(),
-    })
+    };
+    replayed.ok_or_else(|| broken().into())
 }
 
 /// The stored entries of a request, each with its digest.
 pub(crate) fn history(
     connection: &Connection,
     request: &Request,
-) -> Result<Vec<(HistoryEntry, Sum)>, EngineError> {
+) -> Result<Vec<(HistoryEntry, Sum)>, Failure> {
     let place = || format!("the history of request `{}`", request.id);
     let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
     let mut rows = statement.query([request.created.as_nanos()])?;
@@ -403,7 +404,7 @@ pub(crate) fn history(
 pub(crate) fn of_operation(
     connection: &Connection,
     operation: &str,
-) -> Result<Option<Request>, EngineError> {
+) -> Result<Option<Request>, Failure> {
     let mut statement = sql::statement(connection, STATEMENTS, OPERATION)?;
     let record = statement.query_row([operation], |row| row.get::<_, i64>(0));
     match record.optional()? {
@@ -413,7 +414,7 @@ pub(crate) fn of_operation(
 }
 
 /// Writes a new request.
-pub(crate) fn insert(step: &mut Step<'_>, request: &Request) -> Result<(), EngineError> {
+pub(crate) fn insert(step: &mut Step<'_>, request: &Request) -> Result<(), Failure> {
     let state = State::of(request)?;
     let key = request.created.as_nanos();
     sql::statement(step.connection, STATEMENTS, INSERT)?.execute(params![
@@ -445,7 +446,7 @@ pub(crate) fn insert(step: &mut Step<'_>, request: &Request) -> Result<(), Engin
 }
 
 /// Writes the last change of a request.
-pub(crate) fn update(step: &mut Step<'_>, request: &Request) -> Result<(), EngineError> {
+pub(crate) fn update(step: &mut Step<'_>, request: &Request) -> Result<(), Failure> {
     let state = State::of(request)?;
     let key = request.created.as_nanos();
     sql::statement(step.connection, STATEMENTS, UPDATE)?.execute(params![
@@ -472,7 +473,7 @@ fn digest_at(
     connection: &Connection,
     record: i64,
     version: Option<Version>,
-) -> Result<Sum, EngineError> {
+) -> Result<Sum, Failure> {
     let version = version.map(Version::as_nanos);
     let mut statement = sql::statement(connection, STATEMENTS, DIGEST)?;
     Ok(statement.query_row(params![record, version], |row| row.get(0))?)
@@ -485,7 +486,7 @@ fn append(
     id: RequestId,
     entry: &HistoryEntry,
     before: &Sum,
-) -> Result<Sum, EngineError> {
+) -> Result<Sum, Failure> {
     let digest = entry_digest(entry, before);
     let (kind, actor) = actor_columns(&entry.actor);
     sql::statement(step.connection, STATEMENTS, INSERT_ENTRY)?.execute(params![
@@ -506,11 +507,7 @@ fn append(
 }
 
 /// Deletes a request with its history; the ledger says so, at version `at`.
-pub(crate) fn delete(
-    step: &mut Step<'_>,
-    request: &Request,
-    at: Version,
-) -> Result<(), EngineError> {
+pub(crate) fn delete(step: &mut Step<'_>, request: &Request, at: Version) -> Result<(), Failure> {
     let key = request.created.as_nanos();
     let last = digest_at(step.connection, key, Some(request.updated_at))?;
     let id = request.id.to_string();

@@ -1,8 +1,9 @@
--- Migration 1: requests, events and policies, each with a ledger.
+-- Requests, events and policies, each with a ledger.
 --
 -- Times are nanoseconds since 1970 in UTC; the views at the end give them as text. Lengths are
 -- nanoseconds. Versions (`created`, `updated_at`, `version`, `previous`) order and are no times;
--- `at` and the other columns that end so are. Ids, operations and policy digests are lowercase hexadecimal text.
+-- `at` and the other columns that end so are. Ids, operations and policy digests are lowercase
+-- hexadecimal text.
 --
 -- Invariants that hold for every writer, by triggers: what identifies a record never changes, nor
 -- does a status that nothing leads out of; versions grow; histories and ledgers are appended to;
@@ -36,6 +37,13 @@ CREATE TABLE request_ledger (
 
 CREATE INDEX request_ledger_deleted ON request_ledger (record) WHERE action = 'deleted';
 CREATE INDEX request_ledger_corrected ON request_ledger (version) WHERE action = 'corrected';
+
+-- When a correction has stood for an hour, and the time at which the next was made, if there is one.
+CREATE VIEW request_correction AS SELECT
+    version,
+    at + 3600000000000 AS settled_at,
+    lead(record) OVER (ORDER BY version) AS until
+FROM request_ledger WHERE action = 'corrected';
 
 CREATE TABLE request (
     -- The version that it was created with.
@@ -119,18 +127,13 @@ WHEN NEW.action = 'deleted' AND NOT EXISTS (
         AND (status <> 'approved' OR access_until <= NEW.at OR EXISTS (
             -- Granted while the clock was ahead, by more than an hour, and the correction of that
             -- has stood for an hour, until the next or until now.
-            SELECT 1 FROM request_ledger AS corrected
-            WHERE corrected.action = 'corrected'
-                AND access_from > corrected.at + 3600000000000
+            SELECT 1 FROM request_correction AS corrected
+            WHERE access_from > corrected.settled_at
+                AND corrected.settled_at <= coalesce(corrected.until, NEW.at)
                 AND corrected.version > (
                     SELECT version FROM request_history
                     WHERE record = NEW.record AND action = 'approved'
                 )
-                AND corrected.at + 3600000000000 <= coalesce((
-                    SELECT next.record FROM request_ledger AS next
-                    WHERE next.action = 'corrected' AND next.version > corrected.version
-                    ORDER BY next.version LIMIT 1
-                ), NEW.at)
         ))
 )
 BEGIN
@@ -258,6 +261,13 @@ CREATE TABLE event_ledger (
 
 CREATE INDEX event_ledger_deleted ON event_ledger (record) WHERE action = 'deleted';
 CREATE INDEX event_ledger_corrected ON event_ledger (version) WHERE action = 'corrected';
+
+-- When a correction has stood for an hour, and the time at which the next was made, if there is one.
+CREATE VIEW event_correction AS SELECT
+    version,
+    at + 3600000000000 AS settled_at,
+    lead(record) OVER (ORDER BY version) AS until
+FROM event_ledger WHERE action = 'corrected';
 
 CREATE TABLE event (
     -- The version that it was created with.
@@ -602,7 +612,15 @@ CREATE VIEW request_utc AS SELECT
     strftime('%Y-%m-%dT%H:%M:%S', decide_by / 1000000000 - (decide_by % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (decide_by % 1000000000 + 1000000000) % 1000000000) AS decide_by,
     status,
-    approved_by,
+    -- Everyone who did, the first first; none if it was not approved, or by a rule.
+    CASE WHEN access_until IS NOT NULL THEN (
+        SELECT nullif(json_group_array(actor), '[]') FROM (
+            SELECT actor FROM request_history
+            WHERE record = request.created AND actor_kind = 'person'
+                AND action IN ('approved_in_part', 'approved')
+            ORDER BY version
+        )
+    ) END AS approved_by,
     approved_by_rule,
     strftime('%Y-%m-%dT%H:%M:%S', access_from / 1000000000 - (access_from % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (access_from % 1000000000 + 1000000000) % 1000000000) AS access_from,
@@ -690,3 +708,117 @@ CREATE VIEW policy_utc AS SELECT
     kept.digest AS digest,
     kept.document AS document
 FROM policy_version AS kept JOIN policy ON policy.name = kept.name;
+
+-- One row for each approval that was given, also in part, also to what was denied in the end. The last
+-- of a request is the one with which access began.
+CREATE VIEW approval_utc AS SELECT
+    request.id AS id,
+    request.requester AS requester,
+    request.profile AS profile,
+    history.at AS at,
+    history.version AS version,
+    history.actor_kind AS approver_kind,
+    history.actor AS approver,
+    history.action = 'approved' AS is_last,
+    history.reason AS reason
+FROM request_history_utc AS history JOIN request ON request.id = history.id
+WHERE history.action IN ('approved_in_part', 'approved');
+
+-- Who has access now, by the clock of whoever asks. What ends with a policy is worth nothing under
+-- another one.
+CREATE VIEW access_utc AS
+WITH clock (now) AS (
+    SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000
+)
+SELECT
+    'request' AS kind,
+    shown.id AS id,
+    shown.requester AS person,
+    shown.profile AS profile,
+    shown.access_from AS access_from,
+    shown.access_until AS access_until,
+    CASE shown.ends_with_policy WHEN 1 THEN coalesce(shown.policy, 'nothing') END AS ends_with_policy,
+    shown.approved_by AS approved_by,
+    shown.approved_by_rule AS approved_by_rule,
+    shown.justification AS justification
+FROM clock, request JOIN request_utc AS shown ON shown.id = request.id
+WHERE request.status = 'approved' AND request.access_until > clock.now
+    AND request.access_from <= clock.now
+    AND NOT EXISTS (
+        SELECT 1 FROM request_correction AS corrected
+        WHERE request.access_from > corrected.settled_at
+            AND corrected.settled_at <= coalesce(corrected.until, clock.now)
+            AND corrected.version > (
+                SELECT version FROM request_history
+                WHERE record = request.created AND action = 'approved'
+            )
+    )
+UNION ALL SELECT
+    'event',
+    shown.id,
+    shown.invoker,
+    shown.profile,
+    shown.created_at,
+    shown.expires_at,
+    NULL,
+    NULL,
+    NULL,
+    shown.justification
+FROM clock, event JOIN event_utc AS shown ON shown.id = event.id
+WHERE event.status = 'active' AND event.expires_at > clock.now AND event.created_at <= clock.now
+    AND NOT EXISTS (
+        SELECT 1 FROM event_correction AS corrected
+        WHERE event.created_at > corrected.settled_at
+            AND corrected.settled_at <= coalesce(corrected.until, clock.now)
+            AND corrected.version > event.created
+    );
+
+-- All that happened to requests and emergencies, in one shape. What was deleted has its last row here
+-- alone: its history went with it.
+CREATE VIEW audit_utc AS SELECT
+    'request' AS kind,
+    history.id AS id,
+    request.requester AS person,
+    request.profile AS profile,
+    history.at AS at,
+    history.version AS version,
+    history.action AS action,
+    NULL AS outcome,
+    history.actor_kind AS actor_kind,
+    history.actor AS actor,
+    history.reason AS reason,
+    history.operation AS operation
+FROM request_history_utc AS history JOIN request ON request.id = history.id
+UNION ALL SELECT
+    'event',
+    history.id,
+    event.invoker,
+    event.profile,
+    history.at,
+    history.version,
+    history.action,
+    history.outcome,
+    history.actor_kind,
+    history.actor,
+    history.reason,
+    history.operation
+FROM event_history_utc AS history JOIN event ON event.id = history.id
+UNION ALL SELECT
+    ledger.kind,
+    ledger.id,
+    NULL,
+    NULL,
+    strftime('%Y-%m-%dT%H:%M:%S', at / 1000000000 - (at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (at % 1000000000 + 1000000000) % 1000000000),
+    strftime('%Y-%m-%dT%H:%M:%S', version / 1000000000 - (version % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (version % 1000000000 + 1000000000) % 1000000000),
+    'deleted',
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM (
+    SELECT 'request' AS kind, id, at, version, action FROM request_ledger
+    UNION ALL SELECT 'event', id, at, version, action FROM event_ledger
+) AS ledger WHERE action = 'deleted';

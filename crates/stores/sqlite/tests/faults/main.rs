@@ -1,5 +1,6 @@
 //! What is left of a file when something goes wrong while it is written or after: processes that
-//! are killed, a full disk, what cannot be written, damaged pages. `cargo xtask faults` runs the
+//! are killed or lose their locks, files that are deleted or replaced, a log that is kept from being
+//! cut, a full disk, what cannot be written, damaged pages. `cargo xtask faults` runs the
 //! long form.
 //!
 //! Killing a process leaves what it gave to the system: the loss of power is not among these.
@@ -27,6 +28,9 @@ mod common;
 mod audit;
 mod damage;
 mod kill;
+mod lock;
+mod log;
+mod lost;
 mod operations;
 mod permission;
 mod process;
@@ -58,7 +62,11 @@ fn in_a_process_of_its_own() {
     match role.as_str() {
         "write" => writer::write(&words, path),
         "fill" => room::fill(&words, path),
+        "rights" => permission::rights(&words, path),
         "refused" => permission::be_refused(&words, path),
+        "go elsewhere" => lost::go_elsewhere(&words, path),
+        "lose locks" => lock::lose_locks(&words, path),
+        "come and go" => lock::come_and_go(&words, path),
         _ => panic!("there is no role `{role}`"),
     }
 }

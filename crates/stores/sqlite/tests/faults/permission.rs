@@ -10,7 +10,7 @@ use countersign_sqlite::Synchronous;
 use tempfile::TempDir;
 
 use crate::audit::{self, Known};
-use crate::common::block_on;
+use crate::common::{block_on, file};
 use crate::operations::{Answer, Of, Operation, Stores, Verb};
 use crate::process::{Process, program};
 use crate::records::Contents;
@@ -150,6 +150,87 @@ fn clear(text: &str) -> bool {
     ]
     .iter()
     .any(|words| text.contains(words))
+}
+
+/// A process for which files are made with these bits taken away.
+fn with_umask(umask: &str, words: &str, path: &Path) -> Vec<String> {
+    let mut command = Command::new("sh");
+    let script = format!("umask {umask} && exec \"$@\"");
+    command.args(["-c", &script, "sh"]).arg(program());
+    let mut process = Process::started(command, "rights", words, path);
+    let mut said = Vec::new();
+    while let Some(line) = process.line() {
+        said.extend(line.strip_prefix("file ").map(str::to_owned));
+    }
+    assert!(process.child.wait().unwrap().success());
+    said
+}
+
+/// The role of the process that makes files: says what is in the folder while they are in use, with
+/// the rights of each.
+pub fn rights(words: &str, path: &Path) {
+    let several = if words == "several at once" { 4 } else { 1 };
+    let barrier = std::sync::Barrier::new(several);
+    let stores: Vec<Stores> = std::thread::scope(|scope| {
+        let open = || {
+            barrier.wait();
+            Stores::open(path, Synchronous::Full, 0).unwrap()
+        };
+        let threads: Vec<_> = (0..several).map(|_| scope.spawn(open)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    for (id, stores) in (1..).zip(&stores) {
+        let answer = block_on(stores.perform(&operation(id)));
+        assert!(matches!(answer, Answer::Done { .. }), "{answer}");
+    }
+    let folder = fs::read_dir(path.parent().unwrap()).unwrap();
+    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let metadata = fs::symlink_metadata(&file).unwrap();
+        if metadata.is_file() {
+            let name = file.file_name().unwrap().to_string_lossy();
+            line(format_args!("\nfile {name} {:o}", metadata.mode() & 0o7777));
+        }
+    }
+}
+
+fn all_three(name: &str, rights: u32) -> Vec<String> {
+    let file = |ending| format!("{name}{ending} {rights:o}");
+    ["", "-shm", "-wal"].map(file).into()
+}
+
+#[test]
+fn files_are_made_for_their_owner_alone_whatever_the_process_takes_away() {
+    for umask in ["000", "022", "002", "077"] {
+        for words in ["one", "several at once"] {
+            let (_folder, path) = file();
+            let said = with_umask(umask, words, &path);
+            assert_eq!(said, all_three("countersign.db", 0o600), "{umask}, {words}");
+        }
+    }
+    // A link that leads to no file yet: the file is made where it leads.
+    let (_folder, path) = file();
+    std::os::unix::fs::symlink("real.db", &path).unwrap();
+    assert_eq!(with_umask("000", "one", &path), all_three("real.db", 0o600));
+    println!("faults rights: files are made with 600 by 4 umasks, alone and by several at once");
+}
+
+/// The twin: rights that somebody has chosen stay.
+#[test]
+fn a_file_that_is_there_keeps_its_rights() {
+    for rights in [0o640, 0o644, 0o660, 0o600] {
+        for umask in ["000", "077"] {
+            let (_folder, path) = file();
+            fs::write(&path, "").unwrap();
+            allow(&path, rights);
+            let said = with_umask(umask, "one", &path);
+            assert_eq!(said, all_three("countersign.db", rights), "{umask}");
+        }
+    }
 }
 
 #[test]

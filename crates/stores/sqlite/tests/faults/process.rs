@@ -1,6 +1,6 @@
 //! This program, started again as a process that can be killed, limited or given less rights.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -52,6 +52,12 @@ impl Process {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.strip_suffix('\n').map(str::to_owned)
+    }
+
+    /// Gives it a line of input.
+    pub fn say(&mut self) {
+        let input = self.child.stdin.as_mut().unwrap();
+        input.write_all(b"go on\n").unwrap();
     }
 
     /// Ends its input, upon which it ends.

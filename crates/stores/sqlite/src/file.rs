@@ -1,0 +1,267 @@
+//! The file and the log beside it: how they are made, whether they are still those that were opened,
+//! and when the log is written back.
+//!
+//! A file is made so that its owner alone can read it. What the engine puts beside it gets its rights.
+//!
+//! The locks of a process on a file end as soon as it closes the file by any other means than the
+//! engine (POSIX). The next process to close the file then takes itself for the last, writes the log
+//! back and removes it, and what the first goes on writing is lost. So no connection of ours does
+//! that when it closes: processes of ours cannot take the log away from each other. The writer writes
+//! it back, by itself and between calls.
+//!
+//! Other programs can still remove the log, and anybody can delete, move or replace a file. That is
+//! looked for before a call is answered; after it was seen, no call is.
+//!
+//! Invariant: nothing here opens a file that is there. Files are looked at by their metadata alone,
+//! which leaves the locks as they are.
+//!
+//! Invariant: the log is written back only after a look at both files: what is in a log that was
+//! removed must not get into a file to which others write.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::error::{EngineError, Failure};
+
+/// Pages in the log from which on it is written back: some 4 MiB.
+const LOG_PAGES: i64 = 1_000;
+
+/// What is left of a log that had grown larger, once it is written from its beginning again. Larger
+/// than it is in ordinary use, where cutting it would only cost.
+pub(crate) const LOG_BYTES: i64 = 8 * 1024 * 1024;
+
+/// A file, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    number: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            device: metadata.dev(),
+            number: metadata.ino(),
+        }
+    }
+
+    /// Where an open file can neither be removed nor replaced, that it is there is all.
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Self {
+        Self {
+            device: 0,
+            number: 0,
+        }
+    }
+}
+
+/// One of the two files: where it is looked for, and what was there when it was opened.
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Watched {
+    fn at(path: PathBuf) -> io::Result<Self> {
+        let identity = Identity::of(&fs::metadata(&path)?);
+        Ok(Self { path, identity })
+    }
+
+    /// What is wrong with it.
+    fn problem(&self) -> Option<String> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if Identity::of(&metadata) == self.identity => None,
+            Ok(_) => Some("is another file than the one that was opened".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some("is gone".to_owned()),
+            Err(error) => Some(format!("cannot be looked at ({error})")),
+        }
+    }
+}
+
+/// The file and the log that were opened.
+///
+/// Invariant: while it is used, connections have both open, so that no other file gets their number.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    file: Watched,
+    log: Watched,
+    /// Set for good once one of them was not the one that was opened.
+    lost: AtomicBool,
+}
+
+impl Opened {
+    /// Takes what is at the path for what a connection has just opened.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        // As it was named: a link that comes to lead elsewhere is another file for whoever follows.
+        let file = Watched::at(std::path::absolute(path)?)?;
+        // The engine puts the log beside the file itself.
+        let log = Watched::at(beside(&fs::canonicalize(&file.path)?, "-wal"))?;
+        Ok(Self {
+            file,
+            log,
+            lost: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether it is the same file and log.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.file.identity == other.file.identity && self.log.identity == other.log.identity
+    }
+
+    /// Whether a call can be begun: none can once anything was lost.
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
+        match self.lost.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => self.look(),
+        }
+    }
+
+    /// Whether what was read and written was read from and written to the files that others see.
+    pub(crate) fn look(&self) -> Result<(), Failure> {
+        for watched in [&self.file, &self.log] {
+            let Some(problem) = watched.problem() else {
+                continue;
+            };
+            self.lost.store(true, Ordering::Release);
+            return Err(lost(&watched.path, problem));
+        }
+        match self.lost.load(Ordering::Acquire) {
+            false => Ok(()),
+            // It was put back; what was written in between is not in it.
+            true => Err(lost(
+                &self.file.path,
+                "or its log was gone for a time, or another".to_owned(),
+            )),
+        }
+    }
+
+    /// Writes the log back when it has become long; what a commit of the engine does itself unless
+    /// it is told not to.
+    pub(crate) fn shorten(&self, connection: &Connection) {
+        let long = checkpoint(connection, "NOOP").is_some_and(|pages| pages >= LOG_PAGES);
+        if long && self.look().is_ok() {
+            // If it fails, the log stays, and the next call tries again.
+            checkpoint(connection, "PASSIVE");
+        }
+    }
+
+    /// Writes the log back and empties it, unless somebody else uses it: they will.
+    pub(crate) fn empty(&self, connection: &Connection) {
+        if self.look().is_ok() && connection.busy_timeout(Duration::ZERO).is_ok() {
+            checkpoint(connection, "TRUNCATE");
+        }
+    }
+}
+
+fn lost(path: &Path, problem: String) -> Failure {
+    Failure {
+        source: EngineError::Lost {
+            path: path.to_owned(),
+            problem,
+        },
+        unknown: true,
+    }
+}
+
+/// Does so much with the log; how many pages were in it.
+fn checkpoint(connection: &Connection, how: &str) -> Option<i64> {
+    let pages = |row: &rusqlite::Row<'_>| row.get(1);
+    let asked = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({how})"));
+    asked.ok()?.query_row([], pages).ok()
+}
+
+/// How many links are followed to a file that is not there yet.
+const MOST_LINKS: usize = 40;
+
+/// Makes an empty file for its owner alone, unless there is one: that keeps its rights.
+///
+/// It is made under another name and then given this one: whoever opens it as soon as it is there
+/// has no lock that closing it here could end.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    if fs::symlink_metadata(&path).is_ok() {
+        return Ok(());
+    }
+    let made = Made::beside(&path)?;
+    match made.name(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+/// An empty file for its owner alone, which is gone again unless it is given a name.
+pub(crate) struct Made {
+    path: PathBuf,
+}
+
+impl Made {
+    /// Makes it in the folder in which the file of this name is to be.
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let ending = format!(".{}-{number}.new", std::process::id());
+            let made = beside(path, &ending);
+            match create_new(&made) {
+                // Of a process with the same number: in another container, or one that was killed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map(|()| Self { path: made }),
+            }
+        }
+    }
+
+    /// Gives it a name, which nothing must have.
+    pub(crate) fn name(self, path: &Path) -> io::Result<()> {
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Some file systems have one name for each file.
+            Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(&self.path, path),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // It has another name by now, or is of no use.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(unix)]
+fn create_new(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path).map(drop)
+}
+
+#[cfg(not(unix))]
+fn create_new(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    options.open(path).map(drop)
+}
+
+/// The path of a file that the engine keeps beside the file.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,260 @@
+//! What auditors read: who approved what, who has access now, and all that happened, each by the
+//! views of the file and a plain connection.
+
+#![cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use countersign_breakglass as breakglass;
+use countersign_request as request;
+use countersign_sqlite::{Database, EventStore, RequestStore};
+use request::{ApprovalPolicy, Clock, ManualClock, Person, Profile, RequestId, SystemClock};
+use rusqlite::Connection;
+
+mod common;
+
+use common::filled::{Filled, filled, person, profile};
+use common::{START, at, block_on, quick};
+
+const RULES: &str = r#"{"version": "1", "rules": [
+    {"name": "two of a group", "profiles": ["prod"], "groups": [
+        {"name": "operators", "approvers": ["bob", "carol", "dave"], "threshold": 2}]},
+    {"name": "one of each group", "profiles": ["billing"], "groups": [
+        {"name": "operators", "approvers": ["bob", "carol"]},
+        {"name": "owners", "approvers": ["o'neil, \"the first\""]}]},
+    {"name": "itself", "profiles": ["dev"], "approvers": ["bob"], "auto_approve": {"users": ["alice"]}},
+    {"name": "one", "approvers": ["bob"]}]}"#;
+
+struct Subject {
+    workflow: request::Workflow,
+    clock: Arc<ManualClock>,
+}
+
+impl Subject {
+    fn new(database: &Database, now: DateTime<Utc>) -> Self {
+        let clock = Arc::new(ManualClock::at(now));
+        let store = Arc::new(RequestStore::new(database, clock.clone()));
+        let rules: ApprovalPolicy = RULES.parse().unwrap();
+        let workflow = request::Workflow::new(store, Arc::new(rules), clock.clone());
+        Self { workflow, clock }
+    }
+
+    fn submit(&self, who: &str, what: &str) -> RequestId {
+        let (who, what): (Person, Profile) = (person(who), profile(what));
+        let hour = Duration::from_secs(3600);
+        let why = "look at the slow query";
+        let draft = self.workflow.draft(&who, &what, hour, why).unwrap();
+        self.clock.advance(Duration::from_secs(1));
+        block_on(self.workflow.submit(&draft)).unwrap().request.id
+    }
+
+    fn approve(&self, id: RequestId, who: &str) {
+        self.clock.advance(Duration::from_secs(1));
+        block_on(self.workflow.approve(id, &person(who), Some("go ahead"))).unwrap();
+    }
+}
+
+/// The rows of a question, each as its columns' texts.
+fn rows(path: &Path, sql: &str) -> Vec<Vec<String>> {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let row = |row: &rusqlite::Row<'_>| {
+        let text = |column| {
+            Ok(match row.get::<_, rusqlite::types::Value>(column)? {
+                rusqlite::types::Value::Null => "none".to_owned(),
+                rusqlite::types::Value::Text(text) => text,
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                other => panic!("{other:?}"),
+            })
+        };
+        (0..columns).map(text).collect()
+    };
+    let rows = statement.query_map([], row).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn who_approved_this_names_everyone_who_did() {
+    let (_folder, path) = common::file();
+    let database = Database::open(&path, &quick()).unwrap();
+    let subject = Subject::new(&database, at(START));
+    let two = subject.submit("alice", "prod");
+    subject.approve(two, "carol");
+    subject.approve(two, "bob");
+    let each = subject.submit("alice", "billing");
+    subject.approve(each, "o'neil, \"the first\"");
+    subject.approve(each, "bob");
+    let one = subject.submit("alice", "staging");
+    subject.approve(one, "bob");
+    let itself = subject.submit("alice", "dev");
+    let part = subject.submit("erin", "prod");
+    subject.approve(part, "dave");
+    let denied = subject.submit("erin", "prod");
+    subject.approve(denied, "bob");
+    block_on(subject.workflow.deny(denied, &person("carol"), None)).unwrap();
+    let revoked = subject.submit("frank", "prod");
+    subject.approve(revoked, "bob");
+    subject.approve(revoked, "dave");
+    block_on(subject.workflow.revoke(revoked, &person("bob"), None)).unwrap();
+
+    let by = |id: RequestId| {
+        let sql = format!(
+            "SELECT approved_by, approved_by_rule, access_from IS NOT NULL FROM request_utc WHERE id = '{id}'"
+        );
+        rows(&path, &sql).remove(0)
+    };
+    assert_eq!(by(two), [r#"["carol","bob"]"#, "none", "1"]);
+    assert_eq!(
+        by(each),
+        [r#"["o'neil, \"the first\"","bob"]"#, "none", "1"]
+    );
+    assert_eq!(by(one), [r#"["bob"]"#, "none", "1"]);
+    assert_eq!(by(itself), ["none", "itself", "1"]);
+    for id in [part, denied] {
+        assert_eq!(by(id), ["none", "none", "0"], "nobody has access by it");
+    }
+    assert_eq!(by(revoked), [r#"["bob","dave"]"#, "none", "1"]);
+
+    let approvals = |id: RequestId| {
+        let sql = format!(
+            "SELECT approver_kind, approver, is_last, reason FROM approval_utc
+             WHERE id = '{id}' ORDER BY version"
+        );
+        rows(&path, &sql)
+    };
+    let row =
+        |kind: &str, who: &str, last: &str, why: &str| [kind, who, last, why].map(str::to_owned);
+    assert_eq!(
+        approvals(two),
+        [
+            row("person", "carol", "0", "go ahead"),
+            row("person", "bob", "1", "go ahead")
+        ]
+    );
+    assert_eq!(approvals(itself), [row("rule", "itself", "1", "none")]);
+    assert_eq!(approvals(part), [row("person", "dave", "0", "go ahead")]);
+    assert_eq!(approvals(denied), [row("person", "bob", "0", "go ahead")]);
+    assert_eq!(approvals(revoked).len(), 2);
+    let whole = rows(
+        &path,
+        "SELECT count(*), count(DISTINCT version) FROM approval_utc",
+    );
+    assert_eq!(whole, [["10", "10"]], "one row each, and no other");
+}
+
+/// Who had access, and who has it now, to the second around now: the view's clock is the machine's.
+#[test]
+fn who_has_access_now_are_those_and_no_others() {
+    let (_folder, path) = common::file();
+    let database = Database::open(&path, &quick()).unwrap();
+    let now = SystemClock.now();
+    let ago = |minutes: u64| now - Duration::from_secs(60 * minutes);
+    let subject = Subject::new(&database, ago(90));
+    // Over, by time.
+    subject.approve(subject.submit("over", "staging"), "bob");
+    subject.clock.set(ago(30));
+    subject.approve(subject.submit("alice", "staging"), "bob");
+    let revoked = subject.submit("revoked", "staging");
+    subject.approve(revoked, "bob");
+    block_on(subject.workflow.revoke(revoked, &person("bob"), None)).unwrap();
+    subject.submit("pending", "staging");
+    let part = subject.submit("part", "prod");
+    subject.approve(part, "bob");
+    subject.submit("alice", "dev");
+
+    let clock = Arc::new(ManualClock::at(ago(300)));
+    let store = Arc::new(EventStore::new(&database, clock.clone()));
+    let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
+        {"name": "anyone", "profiles": ["prod"], "responders": ["dave"]}]}"#
+        .parse()
+        .unwrap();
+    let often = breakglass::RateLimitPolicy::unlimited();
+    let workflow = breakglass::Workflow::new(store, Arc::new(who), Arc::new(often), clock.clone());
+    let invoke = |name: &str| {
+        let hour = Duration::from_secs(3600);
+        let code = breakglass::ReasonCode::Incident;
+        let why = "the orders cannot be written";
+        let draft = workflow.draft(&person(name), &profile("prod"), hour, code, why);
+        block_on(workflow.invoke(&draft.unwrap())).unwrap().id
+    };
+    // Over and not marked as such.
+    invoke("unmarked");
+    clock.set(ago(10));
+    invoke("erin");
+    let closed = invoke("closed");
+    block_on(workflow.close(closed, &person("dave"), "it is back")).unwrap();
+
+    // By clocks that are ahead, and which nobody has corrected yet.
+    subject.clock.set(now + Duration::from_secs(3600));
+    subject.approve(subject.submit("ahead", "staging"), "bob");
+    clock.set(now + Duration::from_secs(3600));
+    invoke("ahead");
+
+    let sql = "SELECT kind, person, profile, coalesce(approved_by, approved_by_rule, 'nobody')
+        FROM access_utc ORDER BY kind, profile";
+    assert_eq!(
+        rows(&path, sql),
+        [
+            ["event", "erin", "prod", "nobody"],
+            ["request", "alice", "dev", "itself"],
+            ["request", "alice", "staging", r#"["bob"]"#],
+        ]
+    );
+    let times =
+        "SELECT count(*) FROM access_utc WHERE access_from < strftime('%Y-%m-%dT%H:%M:%SZ', 'now')
+        AND access_until > strftime('%Y-%m-%dT%H:%M:%SZ', 'now')";
+    assert_eq!(rows(&path, times), [["3"]]);
+}
+
+#[test]
+fn the_whole_audit_has_all_that_happened_once_in_order_and_deletions_too() {
+    let Filled { _folder, path, .. } = filled();
+    let kinds = |kind: &str| {
+        let sql = format!(
+            "SELECT person, profile, action, actor_kind, actor FROM audit_utc
+             WHERE kind = '{kind}' AND id = '000000000000000{}' ORDER BY version",
+            if kind == "request" { 1 } else { 2 }
+        );
+        rows(&path, &sql)
+    };
+    let row = |of: [&str; 5]| of.map(str::to_owned);
+    assert_eq!(
+        kinds("request"),
+        [
+            row(["alice", "prod", "created", "person", "alice"]),
+            row(["alice", "prod", "approved", "person", "bob"]),
+            row(["alice", "prod", "noted", "person", "alice"]),
+            row(["alice", "prod", "noted", "person", "alice"]),
+        ]
+    );
+    assert_eq!(
+        kinds("event"),
+        [
+            row(["bob", "prod", "created", "person", "bob"]),
+            row(["bob", "prod", "expired", "time", "none"]),
+        ]
+    );
+    let reviews = "SELECT outcome, actor FROM audit_utc WHERE action = 'reviewed'";
+    assert_eq!(rows(&path, reviews), [["justified", "carol"]]);
+    let gone = "SELECT kind, id, person FROM audit_utc WHERE action = 'deleted' ORDER BY kind";
+    assert_eq!(
+        rows(&path, gone),
+        [
+            ["event", "0000000000000004", "none"],
+            ["request", "0000000000000004", "none"]
+        ]
+    );
+    let all = "SELECT (SELECT count(*) FROM audit_utc) = (SELECT count(*) FROM request_history)
+        + (SELECT count(*) FROM event_history) + 2";
+    assert_eq!(rows(&path, all), [["1"]]);
+}
