@@ -202,7 +202,7 @@ impl Database {
         result.map_err(Stop::into_error)
     }
 
-    /// Reads several things that agree with each other.
+    /// Reads several things that agree with each other. However it fails, nothing was changed.
     pub(crate) async fn read<T, E>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
@@ -216,7 +216,10 @@ impl Database {
             read(&transaction)
         };
         let result = self.inner.readers.call(call).await;
-        result.map_err(Stop::into_error)
+        result.map_err(|stop| match stop {
+            Stop::Failed(Failure { source, .. }) => E::backend(source.into()),
+            answer => answer.into_error(),
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 //! What is left of a file when something goes wrong while it is written or after: processes that
-//! are killed, a full disk, what cannot be written, damaged pages. `cargo xtask faults` runs the
+//! are killed, a full disk, commits that the system fails, what cannot be written, damaged pages. `cargo xtask faults` runs the
 //! long form.
 //!
 //! Killing a process leaves what it gave to the system: the loss of power is not among these.
@@ -28,6 +28,7 @@ mod audit;
 mod damage;
 mod kill;
 mod operations;
+mod outgrown;
 mod permission;
 mod process;
 mod records;
@@ -58,6 +59,7 @@ fn in_a_process_of_its_own() {
     match role.as_str() {
         "write" => writer::write(&words, path),
         "fill" => room::fill(&words, path),
+        "outgrow" => outgrown::outgrow(&words, path),
         "refused" => permission::be_refused(&words, path),
         _ => panic!("there is no role `{role}`"),
     }
