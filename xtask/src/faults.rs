@@ -15,6 +15,8 @@
 //!   after a long read.
 //! - **Room**: on a small file system that something else fills, calls say that the disk is full
 //!   and change nothing; what was written stays readable, and writes go on when there is room.
+//! - **Outgrown**: commits of a process whose files may not grow further fail as on a broken disk and
+//!   say that the change may have been made; repeating it does nothing twice.
 //! - **Permission**, **mount**: a file, folder or file system that cannot be written is refused in
 //!   words, and nothing is lost.
 //! - **Damage**, **log**: flipped, zeroed and missing bytes are noticed when the file is opened,

@@ -315,6 +315,8 @@ macro_rules! __conformance_cases {
             }
             pages {
                 pages_hold_everything_once
+                lists_over_two_profiles_hold_all_of_both
+                lists_over_twenty_profiles_hold_all_of_each
                 a_page_continues_where_the_last_one_ended
                 a_page_of_a_status_continues_through_changes
                 a_cursor_is_a_place

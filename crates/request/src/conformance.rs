@@ -232,6 +232,8 @@ macro_rules! __conformance_cases {
                 limits_are_exact
                 limits_of_what_ended_are_exact
                 a_limit_counts_what_is_listed
+                lists_over_two_profiles_hold_all_of_both
+                lists_over_twenty_profiles_hold_all_of_each
             }
             queues {
                 what_waits_is_merged_oldest_first

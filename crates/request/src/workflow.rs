@@ -4,6 +4,7 @@
 //! A [`Workflow`] holds a store, the approval rules in force and a clock, and adds no rule of its
 //! own: what it refuses early, the store's step would refuse too.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use countersign_core::retry::Retry;
 use crate::approval_policy::ApprovalPolicy;
 use crate::change::Change;
 use crate::error::Error;
+use crate::history::{Action, Actor, HistoryEntry};
 use crate::record::{Draft, Request, RequestId};
 use crate::refusal::Refusal;
 use crate::store::{Store, StoreExt};
@@ -157,47 +159,42 @@ impl Workflow {
 
     /// Submits a request, and lets its rule approve it if the rule's conditions hold.
     ///
-    /// A lost answer can be found again with the draft's id, or by submitting the same draft again
-    /// if it has an operation: that gives the request as it was created, or approved by its rule if
-    /// it is by now. If the rule's window closes after the creation and before the approval, the
-    /// request stays pending, and [`Submitted::approvers`] may be empty: then it can only be
-    /// cancelled or expire.
+    /// A lost answer can be found again with the draft's id. With an operation, the draft can be
+    /// submitted again instead: that gives the request as its rule approved it, whatever came since
+    /// and whether or not the rule still would; else as it was created; and it makes up for an
+    /// automatic approval that was not made. The operation is the creation's: the approval carries
+    /// none.
+    ///
+    /// If the rule's window closes after the creation and before the approval, the request stays
+    /// pending, and [`Submitted::approvers`] may be empty: then it can only be cancelled or expire.
     ///
     /// # Errors
     /// Those of [`Store::create`], and nothing is stored then; those of [`Store::update`] if the
     /// automatic approval cannot be written: the request is pending then.
     pub async fn submit(&self, draft: &Draft) -> Result<Submitted, Error> {
         let terms = Terms::of(&self.policy, &draft.profile);
-        let mut request = match (draft.operation, self.operation) {
-            (None, Some(_)) => {
-                let operation = self.operation;
-                let draft = Draft {
-                    operation,
-                    ..draft.clone()
-                };
-                self.store.create(&draft, &terms).await?
-            }
-            _ => self.store.create(draft, &terms).await?,
+        let draft = match (draft.operation, self.operation) {
+            (None, Some(_)) => Cow::Owned(Draft {
+                operation: self.operation,
+                ..draft.clone()
+            }),
+            _ => Cow::Borrowed(draft),
         };
+        let created = self.store.create(&draft, &terms).await?;
         let rule = terms.rule();
         let automatic = rule
             .and_then(|rule| rule.auto_approval())
             .is_some_and(|auto| auto.holds(&draft.requester, draft.duration, self.clock.now()));
-        if automatic {
-            let change = Change::approve_by_rule(&self.policy, &draft.profile);
-            let id = request.id;
-            request = match self
-                .store
-                .update_with(id, &self.retry, |_| Ok(change.clone()))
-                .await
-            {
-                // Somebody decided first, or the rule's window closed in between.
-                Err(Error::InvalidTransition { .. } | Error::Refused(_)) => {
-                    self.store.get(id).await?
-                }
-                result => result?,
-            };
-        }
+        let approved = match automatic {
+            true => self.approve_by_rule(&created).await?,
+            false => None,
+        };
+        let request = match approved {
+            Some(approved) => approved,
+            None if draft.operation.is_some() => self.as_submitted(created).await?,
+            None if automatic => self.store.get(created.id).await?,
+            None => created,
+        };
         let requester = &draft.requester;
         let approvers = rule
             .filter(|rule| rule.is_met_by(requester, rule.approvers()))
@@ -206,6 +203,34 @@ impl Workflow {
             request,
             approvers: approvers.unwrap_or_default(),
         })
+    }
+
+    /// Lets the rule approve; none if somebody decided first, or its window closed in between.
+    async fn approve_by_rule(&self, request: &Request) -> Result<Option<Arc<Request>>, Error> {
+        let change = Change::approve_by_rule(&self.policy, &request.profile);
+        let approving = self
+            .store
+            .update_with(request.id, &self.retry, |_| Ok(change.clone()));
+        match approving.await {
+            Ok(approved) => Ok(Some(approved)),
+            Err(Error::InvalidTransition { .. } | Error::Refused(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What submitting a request first answered: as its rule approved it, else as it was created.
+    async fn as_submitted(&self, created: Arc<Request>) -> Result<Arc<Request>, Error> {
+        let now = match self.store.get(created.id).await {
+            // Deleted since: its creation is what is left to tell.
+            Err(Error::NotFound { .. }) => return Ok(created),
+            result => result?,
+        };
+        let by_rule = |entry: &&Arc<HistoryEntry>| {
+            entry.action == Action::Approved && matches!(entry.actor, Actor::Rule(_))
+        };
+        let approved = now.history.iter().find(by_rule);
+        let approved = approved.and_then(|entry| now.as_of(entry.to));
+        Ok(approved.map_or(created, Arc::new))
     }
 
     /// Approves a request. Access begins when this meets the last group of its rule; until then

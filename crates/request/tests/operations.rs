@@ -224,6 +224,100 @@ async fn a_repeated_submit_makes_up_for_a_lost_automatic_approval() {
     assert_eq!(world.get(1).history.len(), 2);
 }
 
+/// Alice's draft for `dev`, which its rule approves.
+fn automatic() -> Draft {
+    Draft {
+        profile: profile("dev"),
+        ..draft(1)
+    }
+}
+
+/// The creation is what the operation names; the approval that comes with it is no second use.
+#[tokio::test]
+async fn an_automatic_approval_within_an_operation_is_not_told_that_it_was_used() {
+    let world = World::new();
+    let workflow = world.workflow().with_operation(operation(1));
+    let made = workflow.draft(&person("alice"), &profile("dev"), HOUR, support::WHY);
+    let made = made.unwrap();
+    let first = workflow.submit(&made).await.unwrap();
+    assert_eq!(first.request.status, Status::Approved);
+    let named: Vec<_> = first.request.history.iter().map(|e| e.operation).collect();
+    assert_eq!(named, [Some(operation(1)), None]);
+    assert_eq!(workflow.submit(&made).await.unwrap(), first);
+    let kept = world.store.sync().get(made.id).unwrap();
+    assert_eq!(kept, first.request, "a repeat changes nothing");
+    world.sound();
+}
+
+/// The same where the draft has no operation, and gets the workflow's.
+#[tokio::test]
+async fn an_automatic_approval_of_a_draft_that_gets_its_operation_is_repeated() {
+    let world = World::new();
+    let workflow = world.workflow().with_operation(operation(1));
+    let first = workflow.submit(&automatic()).await.unwrap();
+    assert_eq!(first.request.status, Status::Approved);
+    assert_eq!(workflow.submit(&automatic()).await.unwrap(), first);
+    assert_eq!(world.get(1).history.len(), 2);
+}
+
+#[tokio::test]
+async fn a_repeated_submit_gives_the_automatic_approval_whatever_came_since() {
+    let world = World::new();
+    let workflow = world.workflow().with_operation(operation(1));
+    let first = workflow.submit(&automatic()).await.unwrap();
+    let later = [
+        Change::note(&person("bob"), "seen"),
+        Change::release(&person("alice"), None),
+        Change::note(&person("bob"), "done"),
+    ];
+    for change in later {
+        world.change(1, &change).unwrap();
+        let now = world.get(1);
+        assert_eq!(workflow.submit(&automatic()).await.unwrap(), first);
+        assert_eq!(world.get(1), now, "a repeat changes nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_submit_gives_the_automatic_approval_after_its_window_has_closed() {
+    let world = World::new();
+    let window = r#"{"version": "1", "rules": [{"name": "own", "approvers": ["bob"],
+        "auto_approve": {"time": {"hours": {"start": "09:00", "end": "10:00"}}}}]}"#;
+    let workflow = world.workflow().with_operation(operation(1));
+    let workflow = workflow.with_policy(Arc::new(rules(window)));
+    let first = workflow.submit(&draft(1)).await.unwrap();
+    assert_eq!(first.request.status, Status::Approved);
+    world.clock.advance(HOUR);
+    assert_eq!(workflow.submit(&draft(1)).await.unwrap(), first);
+    // Nor does it matter that the rule is another by now.
+    let plain = r#"{"version": "1", "rules": [{"name": "own", "approvers": ["bob"]}]}"#;
+    let workflow = workflow.with_policy(Arc::new(rules(plain)));
+    assert_eq!(workflow.submit(&draft(1)).await.unwrap(), first);
+    assert_eq!(world.get(1).history.len(), 2);
+}
+
+/// What a person decided is no part of the first result, before and after the rule would.
+#[tokio::test]
+async fn a_repeated_submit_gives_the_creation_where_a_person_decided() {
+    let world = World::new();
+    let window = r#"{"version": "1", "rules": [{"name": "own", "approvers": ["bob"],
+        "auto_approve": {"time": {"hours": {"start": "12:00", "end": "13:00"}}}}]}"#;
+    let policy = Arc::new(rules(window));
+    let workflow = world.workflow().with_policy(policy);
+    let named = workflow.with_operation(operation(1));
+    let first = named.submit(&draft(1)).await.unwrap();
+    assert_eq!(first.request.status, Status::Pending);
+    let approved = workflow.approve(id(1), &person("bob"), None).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(named.submit(&draft(1)).await.unwrap(), first);
+        world.clock.advance(HOUR + HOUR);
+    }
+    assert_eq!(world.get(1), approved);
+    // Without an operation it is told what is there now: the id is taken.
+    let again = workflow.submit(&draft(1)).await;
+    assert!(matches!(again, Err(Error::AlreadyExists { .. })));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn calls_of_one_operation_at_once_make_one_change_and_get_one_result() {
     let world = Arc::new(World::new());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use countersign_core::version::Version;
 
 use super::bench::*;
@@ -99,6 +100,101 @@ pub(super) async fn pages_hold_everything_once(bench: Bench) {
     );
 }
 
+/// Of two profiles with twenty events each a list holds all forty, in order, by whatever pages.
+pub(super) async fn lists_over_two_profiles_hold_all_of_both(bench: Bench) {
+    // Ten of the one, ten of each in turn, ten of the other: ids do not grow with time.
+    let created: Vec<u64> = (0..40).map(|number| 100 - number).collect();
+    for (number, &bits) in created.iter().enumerate() {
+        let one = number < 10 || (10..30).contains(&number) && number % 2 == 0;
+        let wanted = if one { "prod" } else { "stage" };
+        bench.clock.advance(NANO);
+        bench.begin(bits, &format!("person-{bits}"), wanted).await;
+    }
+    let both = [
+        Filter::from(profile("prod")),
+        Filter::from(profile("stage")),
+    ];
+    for limit in [100, 7] {
+        let mut of_each = Vec::new();
+        for filter in &both {
+            let listed = bench.pages(filter, limit).await.concat();
+            assert_eq!(listed.len(), 20, "{filter:?} by {limit}: all of it");
+            of_each.extend(listed);
+        }
+        of_each.sort_unstable_by_key(|bits| 100 - bits);
+        assert_eq!(of_each, created, "by {limit}: each in one of the two");
+    }
+    pages_hold_all_of(&bench, &created).await;
+}
+
+/// Of twenty profiles with an event each a list holds all twenty, in order, by whatever pages.
+pub(super) async fn lists_over_twenty_profiles_hold_all_of_each(bench: Bench) {
+    let created: Vec<u64> = (1..=20).map(|number| number * 7 % 23).collect();
+    for &bits in &created {
+        bench.clock.advance(NANO);
+        bench.begin(bits, "alice", &format!("many-{bits}")).await;
+    }
+    let of_alice = Filter::from(person("alice"));
+    for limit in [100, 7] {
+        let listed = bench.pages(&of_alice, limit).await.concat();
+        let newest_first: Vec<u64> = created.iter().rev().copied().collect();
+        assert_eq!(listed, newest_first, "by {limit}: all of every profile");
+    }
+    pages_hold_all_of(&bench, &created).await;
+}
+
+/// Each list over all profiles holds what was created, by a hundred and by seven.
+async fn pages_hold_all_of(bench: &Bench, created: &[u64]) {
+    let far = start() + 9 * HOUR;
+    let newest_first: Vec<u64> = created.iter().rev().copied().collect();
+    for limit in [100, 7] {
+        let active = bench.pages(&Filter::from(Status::Active), limit).await;
+        assert_eq!(
+            active.concat(),
+            newest_first,
+            "active by {limit}: all of every profile, each once, in order"
+        );
+        let awaiting = awaiting_by(bench, far, limit).await;
+        assert_eq!(
+            awaiting, created,
+            "awaiting review by {limit}: all of every profile, each once, in order"
+        );
+    }
+    assert_eq!(bench.due(far).await, created, "due: all of every profile");
+    for &bits in created {
+        let event = bench.get(bits).await;
+        let wanted = event.profile.as_str();
+        bench.made(bits, &Change::expire()).await;
+        bench.made(bits, &review("carol", wanted)).await;
+    }
+    assert_eq!(
+        bench.ended(far).await,
+        created,
+        "ended: all of every profile"
+    );
+}
+
+/// What awaits review once the clock shows a time, page by page.
+async fn awaiting_by(bench: &Bench, at: DateTime<Utc>, limit: usize) -> Vec<u64> {
+    bench.clock.set(at);
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = Page { limit, after };
+        let listing = bench.store.awaiting_review(page).await;
+        let listing = listing.expect("a list is given");
+        assert!(
+            listing.items.len() <= limit,
+            "a page holds no more than its limit"
+        );
+        all.extend(bits(&listing.items));
+        after = listing.next;
+        if after.is_none() {
+            return all;
+        }
+        assert!(all.len() < 1_000, "the pages never end");
+    }
+}
+
 /// A page continues after the last event of the one before, whatever was created, changed or
 /// deleted since, that event included.
 pub(super) async fn a_page_continues_where_the_last_one_ended(bench: Bench) {
@@ -189,21 +285,7 @@ pub(super) async fn pages_pass_over_no_tie(bench: Bench) {
     }
     bench.clock.set(start() + HOUR);
     for limit in 1..=5 {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = Page { limit, after };
-            let listing = bench.store.awaiting_review(page).await.unwrap();
-            assert!(
-                listing.items.len() <= limit,
-                "a page holds no more than its limit"
-            );
-            all.extend(bits(&listing.items));
-            after = listing.next;
-            if after.is_none() {
-                break;
-            }
-            assert!(all.len() < 10, "the pages never end");
-        }
+        let all = awaiting_by(&bench, start() + HOUR, limit).await;
         assert_eq!(all, [2, 4, 7, 9, u64::MAX], "by id, in pages of {limit}");
     }
     let due = bench.due(start() + HOUR).await;

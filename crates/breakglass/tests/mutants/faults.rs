@@ -105,6 +105,10 @@ faults! {
     ListByChange,
     /// A page whose last event is gone begins anew.
     CursorNeedsItsEvent,
+    /// Of several profiles the first 16 of each await review.
+    AwaitingReadsAhead,
+    /// A list shows the events of 16 profiles.
+    ListOf16Profiles,
     /// A full page always says that there is another.
     FullPageIsNotLast,
     /// A page of what awaits review begins after all that were over at the cursor's time.

@@ -1,5 +1,6 @@
 //! Lists, pages and changes of the naive store, with a place for each fault.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -42,6 +43,11 @@ impl Naive {
         }
         if self.has(Fault::LimitBeforeFilter) {
             events.truncate(limit);
+        }
+        if self.has(Fault::ListOf16Profiles) {
+            let profiles: BTreeSet<_> = events.iter().map(|event| event.profile.clone()).collect();
+            let first: BTreeSet<_> = profiles.into_iter().take(16).collect();
+            events.retain(|event| first.contains(&event.profile));
         }
         let mut items: Vec<Arc<Event>> = events.iter().filter(wanted).cloned().collect();
         if let Some(cursor) = page.after {
@@ -126,6 +132,14 @@ impl Naive {
             items.retain(|event| {
                 let ended = event.ended_at();
                 ended > cursor.time || ties && ended == cursor.time && event.id > cursor.id
+            });
+        }
+        if self.has(Fault::AwaitingReadsAhead) {
+            let mut seen: BTreeMap<Profile, usize> = BTreeMap::new();
+            items.retain(|event| {
+                let seen = seen.entry(event.profile.clone()).or_default();
+                *seen += 1;
+                *seen <= 16
             });
         }
         self.page(items, self.limit(page.limit), Event::ended_at)

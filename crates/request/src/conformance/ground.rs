@@ -110,10 +110,11 @@ pub fn draft_in(bits: u64, name: u64) -> Draft {
     }
 }
 
-/// The rules that all cases use. `approver-0` to `approver-49` decide on `many`; nobody on what is
-/// not named.
+/// The rules that all cases use. `approver-0` to `approver-49` decide on `many`, bob on `many-0` to
+/// `many-22`; nobody on what is not named.
 static RULES: LazyLock<ApprovalPolicy> = LazyLock::new(|| {
     let many: Vec<_> = (0..50).map(|n| format!(r#""approver-{n}""#)).collect();
+    let numbered: Vec<_> = (0..23).map(|n| format!(r#""many-{n}""#)).collect();
     let document = r#"{"version": "1", "rules": [
         {"name": "production", "profiles": ["prod", "PROD", "stage"], "approvers": ["bob", "carol"]},
         {"name": "automatic", "profiles": ["dev"], "approvers": ["bob"],
@@ -128,8 +129,11 @@ static RULES: LazyLock<ApprovalPolicy> = LazyLock::new(|| {
         {"name": "two hours", "profiles": ["2h"], "approvers": ["bob"], "decide_within": "2h"},
         {"name": "one hour", "profiles": ["1h"], "approvers": ["bob"], "decide_within": "1h"},
         {"name": "two days", "profiles": ["48h"], "approvers": ["bob"], "decide_within": "48h"},
+        {"name": "numbered", "profiles": [NUMBERED], "approvers": ["bob"]},
         {"name": "many", "profiles": ["many"], "approvers": [MANY]}]}"#;
-    document.replace("MANY", &many.join(", ")).parse().unwrap()
+    let document = document.replace("MANY", &many.join(", "));
+    let document = document.replace("NUMBERED", &numbered.join(", "));
+    document.parse().unwrap()
 });
 
 /// The rules for the profile of a draft.

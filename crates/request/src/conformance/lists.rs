@@ -1,5 +1,6 @@
 //! Lists and their pages: which, in which order, how many, and where the next page begins.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ground::*;
@@ -7,6 +8,7 @@ use crate::record::RequestId;
 use crate::store::Filter;
 use crate::transition::Status;
 use crate::{Cursor, Page};
+use countersign_core::names::Profile;
 
 /// A list of one requester, profile or status holds all of it and nothing else.
 pub async fn a_list_holds_what_it_is_of(ground: Ground) {
@@ -308,4 +310,66 @@ pub async fn a_limit_counts_what_is_listed(ground: Ground) {
             "{pages:?}: all"
         );
     }
+}
+
+/// Of two profiles with twenty requests each a list holds all forty, in order, by whatever pages.
+pub async fn lists_over_two_profiles_hold_all_of_both(ground: Ground) {
+    // Ten of the one, ten of each in turn, ten of the other: ids do not grow with time.
+    for number in 0..40 {
+        let one = number < 10 || (10..30).contains(&number) && number % 2 == 0;
+        let name = if one { "prod" } else { "stage" };
+        ground.create(&draft_for(100 - number, name)).await;
+    }
+    let created: Vec<u64> = (0..40).map(|number| 100 - number).collect();
+    let both = ["prod", "stage"].map(profile).into();
+    pages_hold_all_of(&ground, both, created).await;
+}
+
+/// Of twenty profiles with a request each a list holds all twenty, in order, by whatever pages.
+pub async fn lists_over_twenty_profiles_hold_all_of_each(ground: Ground) {
+    let named = |number: u64| format!("many-{number}");
+    let created: Vec<u64> = (1..=20).map(|number| number * 7 % 23).collect();
+    for &bits in &created {
+        ground.create(&draft_for(bits, &named(bits))).await;
+    }
+    let all = created.iter().map(|bits| profile(&named(*bits))).collect();
+    pages_hold_all_of(&ground, all, created).await;
+}
+
+/// Each list over these profiles holds what was created, by a hundred and by seven.
+async fn pages_hold_all_of(ground: &Ground, profiles: BTreeSet<Profile>, created: Vec<u64>) {
+    let lists = [
+        Pages::Waiting(Some(profiles)),
+        Pages::Waiting(None),
+        Pages::List(person("alice").into()),
+        Pages::List(Status::Pending.into()),
+        Pages::Open(person("alice"), start()),
+    ];
+    for pages in lists {
+        for limit in [100, 7] {
+            assert_eq!(
+                bits(&ground.all(&pages, limit).await),
+                pages.ordered(created.clone()),
+                "{pages:?} by {limit}: all of every profile, each once, in order"
+            );
+        }
+    }
+    assert_eq!(
+        ground.due(far(), 100).await,
+        created,
+        "due: all of every profile"
+    );
+    for limit in [100, 7] {
+        let changes = ground.all_changes(None, limit).await;
+        let told: Vec<_> = changes.iter().map(|c| c.request.id.to_bits()).collect();
+        assert_eq!(told, created, "changes by {limit}: all of every profile");
+    }
+    for &bits in &created {
+        ground.change(bits, &cancel()).await;
+    }
+    assert_eq!(
+        ground.ended(far(), 100).await,
+        created,
+        "ended: all of every profile"
+    );
 }

@@ -135,6 +135,8 @@ faults! {
     WaitingByProfile: "what waits is by profile",
     WaitingHidesOverdue: "what is past its deadline does not wait",
     NoProfileIsAny: "an empty set of profiles is all of them",
+    WaitingReadsAhead: "of several profiles the first 16 of each wait",
+    WaitingOf16Profiles: "what waits is looked for under 16 profiles",
     OpenToItsEnd: "what is open is open at its end",
     OpenByCreation: "what is open is by creation",
     EndedAtItsTime: "what ended at a time ended before it",

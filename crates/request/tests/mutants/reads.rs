@@ -15,6 +15,25 @@ fn ends_at(request: &Request) -> DateTime<Utc> {
     request.access_until.unwrap_or(request.decide_by)
 }
 
+/// What a store leaves out that reads 16 of each profile and does not go on reading.
+fn beyond_16_of_a_profile(
+    mut requests: Vec<Arc<Request>>,
+    profiles: Option<&BTreeSet<Profile>>,
+    after: Option<Cursor>,
+) -> BTreeSet<RequestId> {
+    let after = after.map(|after| (after.time, after.id));
+    requests.retain(|request| Some((request.created_at, request.id)) > after);
+    requests.sort_by_key(|request| (request.created_at, request.id));
+    let mut beyond = BTreeSet::new();
+    for profile in profiles.into_iter().filter(|set| set.len() > 1).flatten() {
+        let of_it = requests
+            .iter()
+            .filter(|request| request.profile == *profile);
+        beyond.extend(of_it.skip(16).map(|request| request.id));
+    }
+    beyond
+}
+
 impl Naive {
     pub(super) fn get(&self, id: RequestId) -> Made {
         let state = self.lock();
@@ -206,12 +225,20 @@ impl Naive {
             time: request.created_at,
             id: request.id,
         };
+        let few = profiles.filter(|_| self.is(Fault::WaitingOf16Profiles));
+        let few: Option<BTreeSet<_>> = few.map(|set| set.iter().take(16).cloned().collect());
+        let profiles = few.as_ref().or(profiles);
         let any = |set: &BTreeSet<Profile>| self.is(Fault::NoProfileIsAny) && set.is_empty();
         let wanted = |request: &Request| {
             request.status == Status::Pending
                 && profiles.is_none_or(|set| any(set) || set.contains(&request.profile))
                 && !(self.is(Fault::WaitingHidesOverdue) && request.decide_by <= self.clock.now())
         };
+        let beyond = match self.fault {
+            Fault::WaitingReadsAhead => beyond_16_of_a_profile(self.all(), profiles, page.after),
+            _ => BTreeSet::new(),
+        };
+        let wanted = |request: &Request| wanted(request) && !beyond.contains(&request.id);
         let mut listing = self.page(page, self.is(Fault::WaitingNewestFirst), place, wanted);
         if self.is(Fault::WaitingByProfile) {
             listing.items.sort_by_key(|request| request.profile.clone());

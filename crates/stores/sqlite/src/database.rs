@@ -241,7 +241,7 @@ impl Database {
         result.map_err(Stop::into_error)
     }
 
-    /// Reads several things that agree with each other.
+    /// Reads several things that agree with each other. However it fails, nothing was changed.
     pub(crate) async fn read<T, E>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
@@ -255,7 +255,10 @@ impl Database {
             read(&transaction)
         });
         let result = self.inner.readers.call(call).await;
-        result.map_err(Stop::into_error)
+        result.map_err(|stop| match stop {
+            Stop::Failed(Failure { source, .. }) => E::backend(source.into()),
+            answer => answer.into_error(),
+        })
     }
 
     /// A call whose answer, whatever it is, is given only if file and log are those that were opened:

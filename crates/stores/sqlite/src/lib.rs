@@ -94,6 +94,8 @@ mod report;
 #[cfg(feature = "request")]
 mod request;
 mod schema;
+#[cfg(all(test, feature = "request"))]
+mod settings;
 mod sql;
 mod step;
 mod verify;

@@ -8,8 +8,12 @@
 //! it ends; nobody waits for the former.
 //!
 //! Invariant: a panic within a call ends that call and not the thread.
+//!
+//! Invariant: a call whose thread has ended says so. Unless it had begun, it was not made, and says
+//! that too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -71,7 +75,10 @@ impl Workers {
         E: Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
         let job: Job = Box::new(move |connection| {
+            begins.store(true, Ordering::Release);
             let result = catch_unwind(AssertUnwindSafe(|| call(connection)));
             let panicked = |_| Err(EngineError::Panicked.into());
             // Nobody waits for an answer whose future was dropped.
@@ -84,7 +91,7 @@ impl Workers {
         answered.await.unwrap_or_else(|_| {
             Err(Stop::Failed(Failure {
                 source: EngineError::Closed,
-                unknown: true,
+                unknown: begun.load(Ordering::Acquire),
             }))
         })
     }
@@ -117,3 +124,6 @@ impl Drop for Workers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

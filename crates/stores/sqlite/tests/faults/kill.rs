@@ -23,16 +23,16 @@ const KILLS_PER_FILE: u64 = 10;
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
+pub struct Tally {
     kills: u64,
     of_two: u64,
-    acknowledged: u64,
+    pub acknowledged: u64,
     refused: u64,
     by_quota: u64,
     /// Kills after which it was open of some call whether it was made.
     within: u64,
-    there: u64,
-    not_there: u64,
+    pub there: u64,
+    pub not_there: u64,
     /// Kills that left a part of a transaction in the log.
     torn: u64,
     looked: Looked,
@@ -40,14 +40,14 @@ struct Tally {
 
 /// What a process has said.
 #[derive(Debug, Default)]
-struct Said {
+pub struct Said {
     tried: BTreeMap<u64, Operation>,
     answers: BTreeMap<u64, Answer>,
     acknowledged: u64,
 }
 
 impl Said {
-    fn take(&mut self, line: &str) {
+    pub fn take(&mut self, line: &str) {
         // What the test's harness prints comes in between.
         if let Some((number, operation)) = after(line, "try ") {
             self.tried.insert(number, operation.parse().unwrap());
@@ -94,7 +94,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (_folder, path) = file();
         Self {
             _folder,
@@ -180,7 +180,7 @@ impl Subject {
         self.told(said, tally);
     }
 
-    fn told(&mut self, said: Said, tally: &mut Tally) {
+    pub fn told(&mut self, said: Said, tally: &mut Tally) {
         for (number, operation) in said.tried {
             match said.answers.get(&number) {
                 Some(answer) => {
@@ -199,7 +199,7 @@ impl Subject {
     }
 
     /// Looks at everything; then does again what nobody knows to be done.
-    fn check(&mut self, minutes: u64, tally: &mut Tally) -> Vec<String> {
+    pub fn check(&mut self, minutes: u64, tally: &mut Tally) -> Vec<String> {
         let contents = match Contents::read(&self.path, self.known.heads.as_ref()) {
             Ok(contents) => contents,
             Err(error) => return vec![format!("the file cannot be read: {error}")],

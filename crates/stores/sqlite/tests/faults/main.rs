@@ -1,6 +1,7 @@
 //! What is left of a file when something goes wrong while it is written or after: processes that
 //! are killed or lose their locks, files that are deleted or replaced, a log that is kept from being
-//! cut, a full disk, what cannot be written, damaged pages. `cargo xtask faults` runs the
+//! cut, a full disk, commits that the system fails, what cannot be written,
+//! damaged pages. `cargo xtask faults` runs the
 //! long form.
 //!
 //! Killing a process leaves what it gave to the system: the loss of power is not among these.
@@ -32,6 +33,7 @@ mod lock;
 mod log;
 mod lost;
 mod operations;
+mod outgrown;
 mod permission;
 mod process;
 mod records;
@@ -63,6 +65,7 @@ fn in_a_process_of_its_own() {
         "write" => writer::write(&words, path),
         "fill" => room::fill(&words, path),
         "rights" => permission::rights(&words, path),
+        "outgrow" => outgrown::outgrow(&words, path),
         "refused" => permission::be_refused(&words, path),
         "go elsewhere" => lost::go_elsewhere(&words, path),
         "lose locks" => lock::lose_locks(&words, path),

@@ -157,7 +157,7 @@ fn look(path: &Path, known: &Known, when: &str) -> Contents {
 }
 
 /// A call that is not refused but for quotas: a new record, or a note on the last one of its kind.
-fn next(draws: &mut Draws, known: &Known) -> Operation {
+pub fn next(draws: &mut Draws, known: &Known) -> Operation {
     let of = draws.pick(&Of::ALL);
     let create = Operation {
         of,

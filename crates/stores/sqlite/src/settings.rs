@@ -1,0 +1,169 @@
+//! The settings of every connection that the crate opens, as the engine has them: read back, with
+//! each option, by the thread that owns the connection. What they make of a loss of power, or of a
+//! file that somebody else has changed, no other test sees.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Barrier};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use countersign_request::Error;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use crate::{Database, Options, Synchronous};
+
+/// What is read back.
+const READ: [&str; 9] = [
+    "busy_timeout",
+    "cache_size",
+    "cell_size_check",
+    "foreign_keys",
+    "journal_mode",
+    "locking_mode",
+    "query_only",
+    "synchronous",
+    "trusted_schema",
+];
+
+/// What is no setting but says whose file it is, and of which schema: the tests of the schema look.
+const MARKS: [&str; 2] = ["application_id", "user_version"];
+
+/// What a connection answers for each setting.
+type Settings = Vec<(&'static str, Value)>;
+
+fn read(connection: &Connection) -> Settings {
+    let value = |name: &&'static str| {
+        let of = |row: &rusqlite::Row<'_>| row.get(0);
+        (
+            *name,
+            connection.pragma_query_value(None, name, of).unwrap(),
+        )
+    };
+    READ.iter().map(value).collect()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+/// Of the connection that writes.
+fn of_the_writer(database: &Database) -> Settings {
+    let settings = wait(database.write::<_, Error>(|connection| Ok(read(connection))));
+    settings.unwrap()
+}
+
+/// Of each connection that reads: all of them are kept busy at once.
+fn of_the_readers(database: &Database, readers: usize) -> Vec<Settings> {
+    let meeting = Arc::new(Barrier::new(readers));
+    let read_one = || {
+        let meeting = Arc::clone(&meeting);
+        wait(
+            database.read::<(ThreadId, Settings), Error>(move |connection| {
+                meeting.wait();
+                Ok((std::thread::current().id(), read(connection)))
+            }),
+        )
+        .unwrap()
+    };
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..readers).map(|_| scope.spawn(read_one)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let threads: Vec<_> = found
+        .iter()
+        .map(|(thread, _)| format!("{thread:?}"))
+        .collect();
+    let distinct: BTreeSet<_> = threads.iter().collect();
+    assert_eq!(distinct.len(), readers, "each has a thread of its own");
+    found.into_iter().map(|(_, settings)| settings).collect()
+}
+
+/// What they must be.
+fn expected(options: &Options, writes: bool) -> Settings {
+    let synchronous = match options.synchronous {
+        Synchronous::Full => 2,
+        Synchronous::Normal => 1,
+    };
+    // The engine counts them in 31 bits.
+    let milliseconds = options.busy_timeout.as_millis().min(i32::MAX as u128) as i64;
+    READ.into_iter()
+        .map(|name| {
+            let value = match name {
+                "busy_timeout" => Value::Integer(milliseconds),
+                "cache_size" => Value::Integer(-16 * 1024),
+                "cell_size_check" | "foreign_keys" => Value::Integer(1),
+                "journal_mode" => Value::Text("wal".into()),
+                "locking_mode" => Value::Text("normal".into()),
+                "query_only" => Value::Integer((!writes).into()),
+                "synchronous" => Value::Integer(synchronous),
+                "trusted_schema" => Value::Integer(0),
+                _ => panic!("nobody has said what `{name}` must be"),
+            };
+            (name, value)
+        })
+        .collect()
+}
+
+fn assert_settings(path: &Path, options: &Options) {
+    let database = Database::open(path, options).unwrap();
+    let writer = of_the_writer(&database);
+    assert_eq!(writer, expected(options, true), "{options:?}: the writer");
+    let readers = options.readers.max(1);
+    for reader in of_the_readers(&database, readers) {
+        assert_eq!(reader, expected(options, false), "{options:?}: a reader");
+    }
+}
+
+#[test]
+fn every_connection_has_the_settings_that_its_options_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("countersign.db");
+    // The first makes the file; the others find it.
+    for synchronous in [Synchronous::Full, Synchronous::Normal] {
+        for readers in [0, 1, 2, 5] {
+            for busy_timeout in [Duration::ZERO, Duration::from_millis(1_234), Duration::MAX] {
+                let options = Options {
+                    synchronous,
+                    busy_timeout,
+                    readers,
+                };
+                assert_settings(&path, &options);
+            }
+        }
+    }
+    let new = folder.path().join("new.db");
+    assert_settings(&new, &Options::default());
+    let durable = of_the_writer(&Database::open(&new, &Options::default()).unwrap());
+    assert!(
+        durable.contains(&("synchronous", Value::Integer(2))),
+        "unless asked otherwise, a change is on the disk before its call returns"
+    );
+}
+
+/// A setting that is made here and read back nowhere could be any.
+#[test]
+fn every_setting_that_is_made_is_read_back() {
+    let sources = [include_str!("database.rs"), include_str!("schema.rs")];
+    let mut made = BTreeSet::new();
+    for source in sources {
+        let source = source.split("mod tests").next().unwrap();
+        assert!(!source.contains("PRAGMA "), "settings are made by name");
+        for call in source.split(".pragma_update").skip(1) {
+            let name = call.split('"').nth(1).unwrap();
+            made.insert(name);
+        }
+    }
+    assert!(made.len() >= 8, "the calls are found: {made:?}");
+    for name in made {
+        let known = READ.contains(&name) || MARKS.contains(&name);
+        assert!(known, "`{name}` is set and never read back");
+    }
+}
