@@ -285,6 +285,7 @@ mod tests {
         assert_eq!("0c495841982c3107".parse(), Ok(id));
         assert_eq!(id.to_bits(), 0x0c49_5841_982c_3107);
         assert_eq!("0000000000000000".parse(), Ok(TestId::MIN));
+        assert_eq!("ffffffffffffffff".parse(), Ok(TestId::MAX));
         for bad in [
             "",
             "abc",

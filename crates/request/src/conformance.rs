@@ -44,6 +44,7 @@
 )]
 
 mod changing;
+mod corrections;
 mod creation;
 mod deciding;
 mod deletion;
@@ -57,6 +58,7 @@ mod reading;
 mod refusals;
 mod reopening;
 mod stream;
+mod time;
 mod together;
 mod versions;
 
@@ -194,9 +196,33 @@ macro_rules! __conformance_cases {
                 versions_grow_with_a_clock_that_stands_still
                 versions_grow_with_a_clock_that_steps_back
                 versions_follow_a_clock_that_goes_on
-                rules_see_the_time_of_the_version
                 versions_of_what_is_deleted_are_not_issued_again
-                a_clock_at_its_end_is_an_error
+            }
+            time {
+                entries_keep_the_time_of_their_step
+                now_is_the_time_of_the_next_step
+                a_step_back_within_the_tolerance_reopens_nothing
+                a_call_that_fails_corrects_nothing
+                a_clock_that_can_be_no_time_grants_nothing
+                a_clock_that_can_be_no_time_ends_access
+                the_clock_is_told_in_its_order
+                deletion_waits_for_an_hour_after_a_jump
+                a_corrected_jump_waits_from_the_correction
+            }
+            corrections {
+                what_is_approved_lasts_what_was_asked_for
+                what_was_granted_in_the_wrong_time_is_not_in_force
+                what_the_clock_reaches_within_the_hour_is_in_force
+                what_a_correction_has_ended_is_marked
+                what_is_void_is_over_and_can_be_taken_back
+                another_correction_brings_nothing_back
+                what_is_granted_can_be_taken_back_at_any_clock
+                what_was_asked_for_in_the_wrong_time_is_due
+                what_is_void_comes_after_what_is_due
+                what_was_over_by_the_wrong_time_alone_is_not
+                what_ended_in_the_wrong_time_ended_at_the_correction
+                an_approval_in_part_in_the_wrong_time_counts
+                lists_keep_their_order_over_a_correction
             }
             deletion {
                 what_is_deleted_is_gone
@@ -291,6 +317,9 @@ macro_rules! __conformance_cases {
                 access_is_found_after_a_restart
                 versions_grow_across_a_restart
                 versions_of_what_is_deleted_outlive_a_restart
+                the_time_outlives_a_restart
+                corrections_outlive_a_restart
+                a_jump_outlives_a_restart
                 operations_are_known_after_a_restart
                 the_lock_outlives_a_restart
                 changes_go_on_across_a_restart

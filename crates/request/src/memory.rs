@@ -338,16 +338,16 @@ impl InMemorySync<'_> {
     pub fn due(&self, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
         let limit = Page::first(limit).effective_limit();
         Ok(self.store.table.read_now(|view, now| {
+            let is_passed = |request: &Request| request.decide_by <= now.at();
             let passed = view
                 .scan(Key::Deadline)
-                .take_while(|request| request.decide_by <= now.at());
-            // What is dated ahead has its deadline, or the end of its access, still to come.
-            let rest = Rank::earliest_first(now.at());
+                .take_while(|request| is_passed(request));
             let ahead = [Key::Deadline, Key::Ended]
                 .into_iter()
-                .filter(|_| now.correction().is_some())
-                .flat_map(|key| view.scan_after(key, rest, RequestId::MAX))
-                .filter(|request| request.is_due(now) || request.is_void(now));
+                .flat_map(|key| to_come(view, key, now.at(), now))
+                .filter(|request| {
+                    request.is_void(now) || request.is_due(now) && !is_passed(request)
+                });
             passed.chain(ahead).take(limit).cloned().collect()
         }))
     }
@@ -414,11 +414,7 @@ impl InMemorySync<'_> {
         Ok(self.store.table.read_now(|view, now| {
             let before = |request: &&Arc<Request>| request.ended_before(time, now);
             let ended = view.scan_above(Key::Ended, floor).filter(before);
-            // What is dated ahead ended at the correction.
-            let ahead = view
-                .scan_from(Key::Ended, floor)
-                .take_while(|_| now.some_is_ahead())
-                .filter(before);
+            let ahead = to_come(view, Key::Ended, time.max(now.at()), now).filter(before);
             ended.chain(ahead).take(limit).cloned().collect()
         }))
     }
@@ -471,6 +467,19 @@ fn longest<'a>(
     let pinned = policy.and_then(|policy| longest(Some(policy)));
     let both = longest(None).into_iter().chain(pinned);
     both.max_by_key(|request| request.access_until)
+}
+
+/// Those whose deadline or end is at `time` or later, as far as a correction may have made them
+/// due or over all the same: none if the clock has never been corrected.
+fn to_come<'a>(
+    view: &'a View<Request>,
+    key: Key,
+    time: DateTime<Utc>,
+    now: &Now,
+) -> impl Iterator<Item = &'a Arc<Request>> {
+    let corrected = now.correction().is_some();
+    let rest = view.scan_from(key, Rank::earliest_first(time));
+    rest.take_while(move |_| corrected)
 }
 
 /// When what is open is over, unless it is decided or ended before.

@@ -38,9 +38,10 @@ countersign_core::define_id! {
 /// One person's request for one profile.
 ///
 /// Invariants that every store keeps: `id`, `requester`, `profile`, `duration`, `justification`,
-/// `ticket`, `policy`, `ends_with_policy`, `created`, `created_at` and `decide_by` never change; the status of a terminal request never
-/// changes; `updated_at` grows with every change; `history` begins with the creation and gains one
-/// entry a change.
+/// `ticket`, `policy`, `ends_with_policy`, `created`, `created_at` and `decide_by` never change;
+/// `updated_at` grows with every change; `history` begins with the creation and gains one entry a
+/// change. The status of a request that is over never changes, but for access that is over by time
+/// alone: it is in force again if the clock turns out to have been ahead, and can be taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// What identifies it.
@@ -187,9 +188,9 @@ impl Request {
             })
     }
 
-    /// Whether nothing can change the status any more: it is denied, expired, cancelled, revoked
-    /// released or ended, or approved with its access over `now`. Only such a request can be
-    /// deleted.
+    /// Whether nothing can change the status any more: it is denied, expired, cancelled, revoked,
+    /// released or ended, or approved with its access over `now` ([`Request::is_void`] included).
+    /// Only such a request can be deleted.
     pub fn is_terminal(&self, now: impl Into<Now>) -> bool {
         match self.status {
             Status::Pending => false,
@@ -216,12 +217,15 @@ impl Request {
         }
     }
 
-    /// Whether its access was granted while the clock was ahead, and has ended for good by that,
-    /// marked or not.
+    /// Whether its access was granted while the clock was ahead and has ended for good by the
+    /// correction, although its time is not over and nobody has marked it.
     pub fn is_void(&self, now: &Now) -> bool {
-        let granted = self.approval.as_ref();
-        self.status == Status::Approved
-            && granted.is_some_and(|approval| now.is_void(approval.at, approval.version))
+        match (self.status, &self.approval, self.access_until) {
+            (Status::Approved, Some(approval), Some(until)) => {
+                now.at() < until && now.is_void(approval.at, approval.version)
+            }
+            _ => false,
+        }
     }
 
     /// Whether nobody can approve it any more although it is pending: its deadline has passed, or
@@ -239,7 +243,8 @@ impl Request {
         }
     }
 
-    /// Whether it counts as ended before `time`: while it is dated ahead, from the correction on.
+    /// Whether it ended before `time`, or will if nobody ends it before. What is over and dated
+    /// ahead counts as ended at the correction.
     pub fn ended_before(&self, time: DateTime<Utc>, now: &Now) -> bool {
         let ended = |ended_at| match self.is_terminal(*now) {
             true => now.moment(ended_at),
@@ -271,7 +276,7 @@ impl Request {
             return Err(Error::ClockJumped { until });
         }
         match (ended_before, self.ended_at()) {
-            (Some(before), Some(ended_at)) if now.moment(ended_at) >= before => {
+            (Some(before), Some(ended_at)) if !self.ended_before(before, now) => {
                 Err(Error::Retained { id, ended_at })
             }
             _ => Ok(()),

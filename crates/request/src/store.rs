@@ -131,9 +131,9 @@ pub trait Store: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>>;
 
     /// Requests that time or a correction of the clock has ended and nobody has marked
-    /// ([`Request::is_due`], [`Request::is_void`]), by the store's time: those whose deadline has
-    /// passed, earliest first, then smallest id first, and then what is dated ahead; at most
-    /// `limit`, as in [`Store::list`].
+    /// ([`Request::is_due`], [`Request::is_void`]), by the store's time; at most `limit`, as in
+    /// [`Store::list`]. First what is due, earliest deadline first, then what is void, earliest
+    /// end first; among equals smallest id first.
     fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
 
     /// Pending requests for any of `profiles`, or for all profiles if there is no such set, oldest
@@ -156,8 +156,9 @@ pub trait Store: Send + Sync {
     ///   `access_until`; a request that is approved between two pages changes its place.
     fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// Requests that ended before `time` ([`Request::ended_before`]), earliest first, then smallest id
-    /// first; at most `limit`, as in [`Store::list`].
+    /// Requests that ended before `time` by the store's time ([`Request::ended_before`]), those
+    /// with the earliest [`Request::ended_at`] first, then smallest id first; at most `limit`, as
+    /// in [`Store::list`].
     fn ended(
         &self,
         time: DateTime<Utc>,

@@ -79,7 +79,7 @@ fn one_person_approving_for_two_groups() {
         Status::Pending,
         "he is in both and counts once"
     );
-    assert_eq!(half.grant(half.updated_at.time()), None);
+    assert_eq!(half.grant(half.changed_at()), None);
     let approved = world.change(1, &world.approve("dave")).unwrap();
     assert_eq!(approved.status, Status::Approved);
     // Where the rule says so, he is enough.
@@ -145,7 +145,7 @@ async fn an_approval_and_a_revocation_at_once() {
             }
             Err(error) => panic!("{error}"),
         }
-        let now = after.updated_at.time();
+        let now = after.changed_at();
         assert_eq!(after.grant(now).is_some(), after.status == Status::Approved);
     }
 }
@@ -267,7 +267,7 @@ fn leaving_a_terminal_state() {
         assert_eq!(world.get(1), request);
         let noted = world.change(1, &Change::note(&alice, "please")).unwrap();
         assert_eq!(noted.status, status, "a note is no way out");
-        assert_eq!(noted.grant(noted.updated_at.time()), None);
+        assert_eq!(noted.grant(noted.changed_at()), None);
     }
 }
 
@@ -335,22 +335,15 @@ fn a_replayed_operation() {
     let told = world.change_again(1, &approve);
     assert_eq!(told.status, Status::Approved, "as it was then");
     assert_eq!(world.get(1).status, Status::Revoked);
-    let now = world.get(1).updated_at.time();
-    let found = world.store.sync();
-    let found = found.find_grant(&person("alice"), &profile("prod"), None, now);
-    assert_eq!(found.unwrap(), None);
+    let now = world.get(1).changed_at();
+    assert_eq!(world.access("alice", "prod", now), None);
 }
 
 #[test]
 fn a_grant_of_another_person_another_profile_or_spent() {
     let (world, request) = World::approved();
     let until = request.access_until.unwrap();
-    let find = |who: &str, what: &str, at| {
-        let found = world.store.sync();
-        found
-            .find_grant(&person(who), &profile(what), None, at)
-            .unwrap()
-    };
+    let find = |who: &str, what: &str, at| world.access(who, what, at);
     let before = until - NANOSECOND;
     assert!(find("alice", "prod", before).is_some());
     for (who, what, at) in [
@@ -404,10 +397,8 @@ fn ending_one_of_several_overlapping_grants() {
             world.change(bits, &end(&world)).unwrap();
             assert_eq!(others(&remaining), before, "ending {bits} changed another");
             remaining.retain(|other| *other != bits);
-            let now = world.get(bits).updated_at.time();
-            let found = world.store.sync();
-            let found = found.find_grant(&alice, &profile("prod"), None, now);
-            let found = found.unwrap().map(|request| request.id);
+            let now = world.get(bits).changed_at();
+            let found = world.access("alice", "prod", now).map(|request| request.id);
             assert_eq!(found, remaining.last().map(|bits| id(*bits)));
         }
     }
@@ -438,7 +429,7 @@ async fn a_pinned_grant_after_the_policy_changed() {
     // A record that was pinned to nothing, however it came to be, gives nothing.
     let mut forged = (*world.get(1)).clone();
     forged.policy = None;
-    let grant = forged.grant(forged.updated_at.time()).unwrap();
+    let grant = forged.grant(forged.changed_at()).unwrap();
     assert!(!grant.holds_under(before) && !grant.holds_under(after));
 }
 

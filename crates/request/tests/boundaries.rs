@@ -57,6 +57,10 @@ fn create_starts_pending_and_derives_every_time() {
     assert_eq!(request.status, Status::Pending);
     assert_eq!(request.created_at, start());
     assert_eq!(request.updated_at.time(), start());
+    assert_eq!(
+        (request.created, request.changed_at()),
+        (request.updated_at, start())
+    );
     assert_eq!(request.decide_by, start() + 24 * HOUR);
     assert_eq!(
         (&request.approval, request.access_until, &request.note),
@@ -201,17 +205,25 @@ fn limits_of_a_store_are_its_own() {
 
 #[test]
 fn a_clock_outside_what_a_version_holds_is_an_error_that_changes_nothing() {
-    let world = World::new();
-    world.clock.set(DateTime::<Utc>::MAX_UTC);
-    let request = world.create(&draft(1));
-    let error = world.try_create(&draft(2)).unwrap_err();
-    assert!(matches!(error, Error::Clock(_)), "{error}");
-    let error = world
-        .change(1, &Change::note(&person("bob"), "late"))
-        .unwrap_err();
-    assert!(matches!(error, Error::Clock(_)), "{error}");
-    assert!(matches!(world.delete(1), Err(Error::Clock(_))));
-    assert_eq!(world.get(1), request);
+    for end in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+        let (world, request) = World::pending();
+        world.create(&draft(3));
+        let denied = world.change(3, &world.deny("bob")).unwrap();
+        world.clock.set(end);
+        let error = world.try_create(&draft(2)).unwrap_err();
+        assert!(matches!(error, Error::Clock(_)), "{error}");
+        assert!(error.to_string().contains("set the clock"), "{error}");
+        let error = world.change(1, &world.approve("bob")).unwrap_err();
+        assert!(matches!(error, Error::Clock(_)), "{error}");
+        assert!(matches!(world.delete(3), Err(Error::Clock(_))));
+        assert_eq!((world.get(1), world.get(3)), (request, denied.clone()));
+        // A version is always left for what grants nothing.
+        let note = Change::note(&person("bob"), "the clock has run to its end");
+        let noted = world.change(1, &note).unwrap();
+        let next = denied.updated_at.as_nanos() + 1;
+        assert_eq!(noted.updated_at.as_nanos(), next);
+        assert_eq!(noted.changed_at(), denied.changed_at());
+    }
 }
 
 // Reading and the order of errors
@@ -307,6 +319,15 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
             if to == Status::Expired {
                 world.clock.set(request.decide_by);
             }
+            if (from, to) == (Status::Approved, Status::Ended) {
+                // It was approved an hour ahead and a little, and that has been corrected.
+                let note = Change::note(&person("bob"), "the clock was ahead");
+                world
+                    .clock
+                    .step_back(HOUR + 2 * support::NANOSECOND.to_std().unwrap());
+                world.change(1, &note).unwrap();
+                world.clock.advance(HOUR);
+            }
             let change = match to {
                 Status::Pending => continue, // no change leads there
                 Status::Approved => world.approve("carol"),
@@ -315,6 +336,7 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
                 Status::Cancelled => Change::cancel(&person("alice"), None),
                 Status::Revoked => world.revoke("carol"),
                 Status::Released => Change::release(&person("alice"), None),
+                Status::Ended => Change::end_void(),
             };
             assert_eq!(change.target(), Some(to));
             match world.change(1, &change) {
@@ -336,7 +358,8 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
             pending(Status::Expired),
             pending(Status::Cancelled),
             (Status::Approved, Status::Revoked),
-            (Status::Approved, Status::Released)
+            (Status::Approved, Status::Released),
+            (Status::Approved, Status::Ended)
         ]
     );
     let note = Change::note(&person("dave"), "seen");
@@ -494,7 +517,7 @@ fn due_begins_at_the_deadline_earliest_first_and_counts_only_the_pending() {
         world.clock.advance(Duration::from_secs(1));
     }
     let due = |at, limit| -> Vec<u64> {
-        let due = world.store.sync().due(at, limit).unwrap();
+        let due = world.at(at, |store| store.due(limit)).unwrap();
         due.iter().map(|request| request.id.to_bits()).collect()
     };
     let last = world.get(2).decide_by;

@@ -24,15 +24,9 @@ fn a_grant_holds_from_the_approval_until_the_last_nanosecond() {
     let (world, request) = World::approved();
     let (alice, prod) = (person("alice"), profile("prod"));
     let until = request.access_until.unwrap();
-    assert_eq!(until, request.updated_at.time() + HOUR);
-    let find = |at| {
-        world
-            .store
-            .sync()
-            .find_grant(&alice, &prod, None, at)
-            .unwrap()
-    };
-    for at in [request.updated_at.time(), until - NANOSECOND] {
+    assert_eq!(until, request.changed_at() + HOUR);
+    let find = |at| world.access("alice", "prod", at);
+    for at in [request.changed_at(), until - NANOSECOND] {
         assert_eq!(find(at), Some(request.clone()));
         let grant = request.grant(at).unwrap();
         assert_eq!(grant.kind, GrantKind::Approval);
@@ -44,7 +38,7 @@ fn a_grant_holds_from_the_approval_until_the_last_nanosecond() {
         assert_eq!((find(at), request.grant(at)), (None, None));
     }
     let revoked = world.change(1, &world.revoke("bob")).unwrap();
-    let now = revoked.updated_at.time();
+    let now = revoked.changed_at();
     assert_eq!((find(now), revoked.grant(now)), (None, None));
 }
 
@@ -60,11 +54,8 @@ fn of_several_grants_the_one_that_lasts_longest_is_found() {
         world.change(bits, &world.approve("bob")).unwrap();
     }
     let find = |at| {
-        let found = world
-            .store
-            .sync()
-            .find_grant(&person("alice"), &profile("prod"), None, at);
-        found.unwrap().map(|request| request.id.to_bits())
+        let found = world.access("alice", "prod", at);
+        found.map(|request| request.id.to_bits())
     };
     assert_eq!(find(start()), Some(2));
     world.change(2, &world.revoke("carol")).unwrap();
@@ -77,12 +68,9 @@ fn of_several_grants_the_one_that_lasts_longest_is_found() {
 fn nothing_but_an_approved_request_is_a_grant() {
     for status in Status::ALL {
         let (world, request) = World::with_status(status);
-        let at = request.updated_at.time();
-        let found = world
-            .store
-            .sync()
-            .find_grant(&person("alice"), &profile("prod"), None, at);
-        assert_eq!(found.unwrap().is_some(), status == Status::Approved);
+        let at = request.changed_at();
+        let found = world.access("alice", "prod", at);
+        assert_eq!(found.is_some(), status == Status::Approved);
         assert_eq!(request.grant(at).is_some(), status == Status::Approved);
     }
 }
@@ -187,6 +175,7 @@ fn history_says_who_when_why_and_between_which_versions() {
     assert_eq!(entry.from, Some(created.updated_at));
     assert_eq!(entry.to, approved.updated_at);
     assert_eq!(entry.to.time(), start() + HOUR);
+    assert_eq!(entry.at, start() + HOUR);
     assert_eq!(approved.history[0], created.history[0]);
     assert_eq!(
         created.status,
@@ -209,7 +198,7 @@ fn delete_takes_what_is_over_and_does_not_mind_what_is_absent() {
         Status::Released,
     ] {
         let (world, request) = World::with_status(status);
-        assert!(request.is_terminal(request.updated_at.time()));
+        assert!(request.is_terminal(request.changed_at()));
         assert!(world.delete(1).is_ok(), "{status}");
         assert!(world.delete(1).is_ok(), "a second time");
         let listed = world.store.sync().list(&status.into(), Page::default());
@@ -301,7 +290,7 @@ fn lists_hold_100_by_default_and_1000_at_most() {
     }
     let at = world.get(1_001).decide_by;
     for (limit, holds) in [(0, 100), (1_000, 1_000), (1_001, 1_000)] {
-        let due = world.store.sync().due(at, limit).unwrap();
+        let due = world.at(at, |store| store.due(limit)).unwrap();
         assert_eq!(due.len(), holds, "due, limit {limit}");
     }
 }

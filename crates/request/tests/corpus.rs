@@ -19,7 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_request::{
     ApprovalPolicy, Change, DocumentError, Draft, InMemory, Limits, ManualClock, Person, Problem,
-    Profile, Rejection, Request, RequestId, Status, Terms, ValidationError, Version,
+    Profile, Rejection, Request, RequestId, Stamp, Status, Terms, ValidationError, Version,
 };
 use serde_json::Value;
 
@@ -119,7 +119,7 @@ fn pending(
     };
     let anybody = r#"{"version": "1", "rules": [{"name": "any", "approvers": ["one", "two"]}]}"#;
     let terms = Terms::of(&anybody.parse().unwrap(), profile);
-    Request::create(&draft, &limits, &terms, Version::of(at).unwrap()).unwrap()
+    Request::create(&draft, &limits, &terms, Stamp::at(at)).unwrap()
 }
 
 /// Whether the document is refused for what the corpus lets pass and Countersign does not.
@@ -180,15 +180,15 @@ fn approval_case(tally: &mut Tally, policy: &ApprovalPolicy, case: &Value, place
         .is_some_and(|auto| auto.holds(&requester, duration, at));
     assert_eq!(holds, automatic, "{place}: automatic approval");
     let request = pending(&requester, &profile, duration, at);
-    let version = Version::of(at).unwrap();
-    let by_rule = request.apply(&Change::approve_by_rule(policy, &profile), version);
+    let stamp = Stamp::at(at);
+    let by_rule = request.apply(&Change::approve_by_rule(policy, &profile), stamp);
     assert_eq!(by_rule.is_ok(), automatic, "{place}: approved by the rule");
 
     let named = truth(case, "can_approve");
     let names_approver = rule.is_some_and(|rule| rule.names_approver(&approver));
     assert_eq!(names_approver, named, "{place}: named as an approver");
     let approved = request
-        .apply(&Change::approve(policy, &profile, &approver, None), version)
+        .apply(&Change::approve(policy, &profile, &approver, None), stamp)
         .is_ok();
     if named && approver.same_person(&requester) {
         tally.differs("the approver is the requester");
@@ -243,6 +243,7 @@ fn read(record: &Value) -> Result<Request, &'static str> {
         duration,
         justification: text(record, "justification").into(),
         ticket: record["ticket"].as_str().map(Arc::from),
+        created: text(record, "created_at").parse().map_err(|_| "created")?,
         created_at: text(record, "created_at").parse().map_err(|_| "created")?,
         decide_by: text(record, "expires_at").parse().map_err(|_| "expires")?,
         status: serde_json::from_value(record["status"].clone()).map_err(|_| "status")?,
@@ -335,6 +336,7 @@ fn change_to(status: Status, policy: &ApprovalPolicy) -> Option<Change> {
         Status::Cancelled => Change::cancel(&alice, None),
         Status::Revoked => Change::revoke(policy, &prod, &bob, None),
         Status::Released => Change::release(&alice, None),
+        Status::Ended => Change::end_void(),
     })
 }
 
@@ -352,8 +354,7 @@ fn corpus_request_transitions() {
         let updated = match change_to(to, &policy) {
             None => false,
             Some(change) => {
-                let version = Version::from_nanos(request.updated_at.as_nanos() + 1);
-                let pure = request.apply(&change, version);
+                let pure = request.apply(&change, Stamp::at(request.changed_at()));
                 let refused = matches!(pure, Err(Rejection::InvalidTransition { .. }));
                 assert_ne!(refused, allowed, "{place}: {pure:?}");
                 store

@@ -279,13 +279,14 @@ fn approvals_in_part_are_part_of_the_record_until_the_last_group_is_met() {
     assert_eq!((first.access_until, first.approvals.len()), (None, 1));
     let approval = &first.approvals[0];
     assert_eq!(approval.by, GrantedBy::Person(person("bob")));
-    assert_eq!(approval.at, first.updated_at.time());
+    assert_eq!(approval.at, first.changed_at());
+    assert_eq!(approval.version, first.updated_at);
     assert_eq!(approval.reason.as_deref(), Some("ok"));
     assert!(first.updated_at > created.updated_at, "another version");
     let entry = first.history.last().unwrap();
     assert_eq!(entry.action, Action::ApprovedInPart);
     assert_eq!(entry.actor, Actor::Person(person("bob")));
-    assert_eq!(first.grant(first.updated_at.time()), None);
+    assert_eq!(first.grant(first.changed_at()), None);
 
     // Carol would be enough for security, but operations then lack one.
     let second = world.change(1, &world.approve("carol")).unwrap();
@@ -295,7 +296,7 @@ fn approvals_in_part_are_part_of_the_record_until_the_last_group_is_met() {
     assert_eq!(third.status, Status::Approved);
     assert_eq!(third.approvals.len(), 3);
     assert_eq!(third.approval.as_ref(), third.approvals.last());
-    let now = third.updated_at.time();
+    let now = third.changed_at();
     assert_eq!(
         third.access_until,
         Some(now + HOUR),

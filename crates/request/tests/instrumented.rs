@@ -155,17 +155,26 @@ impl Store for Slow {
         person: &'a Person,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
-        at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.0.find_grant(person, profile, policy, at)
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        self.0.find_grant(person, profile, policy)
     }
 
-    fn due(
-        &self,
+    fn access_at<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.0.due(at, limit)
+    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
+        self.0.access_at(person, profile, policy, at)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.0.now()
+    }
+
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.0.due(limit)
     }
 
     fn waiting<'a>(
@@ -176,13 +185,8 @@ impl Store for Slow {
         self.0.waiting(profiles, page)
     }
 
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.0.open(person, at, page)
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.0.open(person, page)
     }
 
     fn ended(

@@ -19,6 +19,8 @@
 mod faults;
 #[path = "mutants/naive.rs"]
 mod naive;
+#[path = "support/time.rs"]
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{self, catch_unwind};

@@ -347,16 +347,19 @@ async fn calls_of_one_operation_at_once_make_one_change_and_get_one_result() {
 // Records as they were
 
 #[test]
-fn a_record_written_before_these_fields_were_kept_still_reads() {
+fn a_record_without_what_is_optional_is_read() {
     let stored = r#"{"id":"0000000000000001","requester":"alice","profile":"prod",
         "duration":"1h","justification":"migrate the orders table",
-        "created_at":"2026-03-02T09:00:00Z","decide_by":"2026-03-03T09:00:00Z",
-        "status":"approved","approval":{"by":{"person":"bob"},"at":"2026-03-02T09:01:00Z"},
+        "created":"2026-03-02T09:00:00Z","created_at":"2026-03-02T09:00:00Z",
+        "decide_by":"2026-03-03T09:00:00Z",
+        "status":"approved","approval":{"by":{"person":"bob"},"at":"2026-03-02T09:01:00Z",
+            "version":"2026-03-02T09:01:00Z"},
         "access_until":"2026-03-02T10:01:00Z","updated_at":"2026-03-02T09:01:00Z",
         "history":[
-            {"action":"created","actor":{"person":"alice"},"to":"2026-03-02T09:00:00Z"},
+            {"action":"created","actor":{"person":"alice"},"to":"2026-03-02T09:00:00Z",
+             "at":"2026-03-02T09:00:00Z"},
             {"action":"approved","actor":{"person":"bob"},"from":"2026-03-02T09:00:00Z",
-             "to":"2026-03-02T09:01:00Z"}]}"#;
+             "to":"2026-03-02T09:01:00Z","at":"2026-03-02T09:01:00Z"}]}"#;
     let request: Request = serde_json::from_str(stored).unwrap();
     assert_eq!((request.policy, request.ends_with_policy), (None, false));
     assert!(request.approvals.is_empty());
@@ -372,7 +375,7 @@ fn a_record_written_before_these_fields_were_kept_still_reads() {
     let today = request.as_of(request.updated_at).unwrap();
     assert_eq!(today.approval, request.approval);
     assert_eq!(today.access_until, request.access_until);
-    // What has none of the new fields is written as it was.
+    // What is not there is not written.
     let written = serde_json::to_value(&request).unwrap();
     for field in ["policy", "ends_with_policy", "approvals"] {
         assert!(written.get(field).is_none(), "{field}");
@@ -403,6 +406,9 @@ fn changes_come_in_order_each_once_and_go_on_from_any_version() {
     for bits in 1..=3 {
         results.push(world.create(&draft(bits)));
     }
+    world.clock.advance(2 * HOUR);
+    let noted = world.change(3, &Change::note(&person("bob"), "ahead"));
+    results.push(noted.unwrap());
     world.clock.step_back(HOUR);
     for bits in [2, 1] {
         results.push(world.change(bits, &world.approve("bob")).unwrap());
@@ -438,7 +444,7 @@ fn changes_come_in_order_each_once_and_go_on_from_any_version() {
     world.delete(1).unwrap();
     assert_eq!(
         changes(&world, None, 0).len(),
-        4,
+        5,
         "a deleted request takes them with it"
     );
 }
@@ -464,7 +470,7 @@ fn requests_end_when_their_status_or_their_time_ends_them() {
             Status::Pending => None,
             Status::Approved => request.access_until,
             Status::Expired => Some(request.decide_by),
-            _ => Some(request.updated_at.time()),
+            _ => Some(request.changed_at()),
         };
         assert_eq!(request.ended_at(), ended, "{status}");
         world.clock.advance(HOUR);
@@ -539,6 +545,7 @@ async fn what_a_person_has_open_is_pending_in_time_or_access_that_is_not_over() 
     let world = World::new();
     for bits in 1..=6 {
         world.create(&draft(bits));
+        world.clock.advance(std::time::Duration::from_nanos(1));
     }
     let bob = Draft {
         requester: person("bob"),

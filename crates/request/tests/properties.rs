@@ -1,5 +1,5 @@
-//! Random changes at random times against a naive model that knows nothing of tables, indexes or
-//! pure rules; and a crowd that decides one request at once.
+//! Random changes at random times, by clocks that go back and ahead, against a naive model that knows
+//! nothing of tables, indexes or pure rules; and a crowd that decides one request at once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +8,8 @@
 )]
 
 mod support;
+#[path = "support/time.rs"]
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use countersign_request::{
 };
 use proptest::prelude::*;
 use support::{World, draft, id, person, profile, start};
+use time::Time;
 
 const NAMES: [&str; 4] = ["alice", "ALICE", "bob", "carol"];
 const PROFILES: [&str; 4] = ["prod", "dev", "solo", "pair"];
@@ -36,6 +39,7 @@ enum Call {
     Revoke(u64, usize),
     Release(u64, usize),
     Expire(u64),
+    EndVoid(u64),
     Note(u64, usize),
     Delete(u64),
     Forward(u64),
@@ -58,11 +62,12 @@ fn calls() -> impl Strategy<Value = Vec<Made>> {
         2 => on().prop_map(|(id, name)| Call::Revoke(id, name)),
         1 => on().prop_map(|(id, name)| Call::Release(id, name)),
         2 => id.clone().prop_map(Call::Expire),
+        1 => id.clone().prop_map(Call::EndVoid),
         1 => on().prop_map(|(id, name)| Call::Note(id, name)),
         2 => id.clone().prop_map(Call::Delete),
         4 => prop_oneof![Just(1), Just(1800), Just(3600), Just(86_400), 1_u64..100_000]
             .prop_map(Call::Forward),
-        1 => (1_u64..100_000).prop_map(Call::Back),
+        2 => prop_oneof![1_u64..100, Just(3600), 1_u64..100_000].prop_map(Call::Back),
     ];
     // One call in eight is made with a version that is no longer the record's; one in three is an
     // operation, of which some are the same and some are not.
@@ -90,10 +95,14 @@ struct Remembered {
     requester: &'static str,
     profile: &'static str,
     hours: u64,
+    /// Its first version, and when that was.
     created: i64,
+    created_at: i64,
     decide_by: i64,
     status: Status,
     approvals: Vec<&'static str>,
+    /// When access was granted, and the version of that.
+    granted: Option<(i64, i64)>,
     until: Option<i64>,
     ended: Option<i64>,
     /// Every version it had, with the operation that made it.
@@ -104,7 +113,7 @@ struct Remembered {
 #[derive(Debug, Default)]
 struct Model {
     requests: BTreeMap<u64, Remembered>,
-    last: i64,
+    time: Time,
 }
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -142,6 +151,11 @@ fn is_automatic(requester: &str, profile: &str, hours: u64) -> bool {
 type Answer = Option<i64>;
 
 impl Model {
+    /// What time it is while the clock shows this, and would be after a step.
+    fn step(&self, clock: i64) -> Time {
+        self.time.step(DateTime::from_timestamp_nanos(clock))
+    }
+
     /// Makes the call at the clock's time.
     fn call(&mut self, (call, fresh, operation): Made, clock: i64) -> Answer {
         if let Some(operation) = operation.filter(|_| call.is_of_an_operation()) {
@@ -155,7 +169,8 @@ impl Model {
                 }
             }
         }
-        let at = clock.max(self.last + 1);
+        let step = self.step(clock);
+        let (at, version) = (nanos(step.at()), step.version.unwrap());
         let made_by = operation.map(|operation| (operation, call));
         let done = match call {
             Call::Create(id, name, profile, hours) => {
@@ -165,14 +180,16 @@ impl Model {
                 let possible =
                     are_enough(profile, &others) || is_automatic(requester, profile, hours);
                 let too_long = profile == "pair" && hours > 2;
-                if self.requests.contains_key(&id) || !possible || too_long {
+                let taken = self.requests.contains_key(&id);
+                if taken || !possible || too_long || step.granting().is_err() {
                     return None;
                 }
                 let request = Remembered {
                     requester,
                     profile,
                     hours,
-                    created: at,
+                    created: version,
+                    created_at: at,
                     decide_by: at
                         + if profile == "pair" {
                             2 * HOUR
@@ -181,9 +198,10 @@ impl Model {
                         },
                     status: Status::Pending,
                     approvals: Vec::new(),
+                    granted: None,
                     until: None,
                     ended: None,
-                    versions: vec![(at, made_by)],
+                    versions: vec![(version, made_by)],
                 };
                 self.requests.insert(id, request);
                 true
@@ -192,11 +210,12 @@ impl Model {
                 let Some(request) = self.requests.get(&id) else {
                     return Some(0); // nothing was written, so no version is used up
                 };
-                if request.status == Status::Pending || request.ended.unwrap() > at {
+                let waits = step.granting().is_err() || step.deletes_from().is_some();
+                if !request.is_over(&step) || waits {
                     return None;
                 }
                 self.requests.remove(&id);
-                self.last = at;
+                self.time = step;
                 return Some(0);
             }
             Call::Approve(id, _)
@@ -206,19 +225,20 @@ impl Model {
             | Call::Revoke(id, _)
             | Call::Release(id, _)
             | Call::Expire(id)
+            | Call::EndVoid(id)
             | Call::Note(id, _) => self.requests.get_mut(&id).is_some_and(|request| {
-                let done = fresh && request.change(call, at);
+                let done = fresh && request.change(call, &step);
                 if done {
-                    request.versions.push((at, made_by));
+                    request.versions.push((version, made_by));
                 }
                 done
             }),
             Call::Forward(_) | Call::Back(_) => return Some(0),
         };
         if done {
-            self.last = at;
+            self.time = step;
         }
-        done.then_some(at)
+        done.then_some(version)
     }
 }
 
@@ -229,9 +249,44 @@ impl Call {
 }
 
 impl Remembered {
-    fn change(&mut self, call: Call, at: i64) -> bool {
+    /// Whether a correction has ended its access for good.
+    fn is_void(&self, now: &Time) -> bool {
+        let at = nanos(now.at());
+        self.status == Status::Approved
+            && self.granted.is_some_and(|(from, version)| {
+                let from = DateTime::from_timestamp_nanos(from);
+                now.has_ended(from, Version::from_nanos(version))
+            })
+            && self.until > Some(at)
+    }
+
+    fn is_over(&self, now: &Time) -> bool {
+        let by_time = self.ended.is_some_and(|ended| ended <= nanos(now.at()));
+        match self.status {
+            Status::Pending => false,
+            Status::Approved => by_time || self.is_void(now),
+            _ => true,
+        }
+    }
+
+    fn gives_access(&self, now: &Time) -> bool {
+        let at = nanos(now.at());
+        self.status == Status::Approved
+            && self.granted.is_some_and(|(from, _)| from <= at)
+            && self.until > Some(at)
+            && !self.is_void(now)
+    }
+
+    fn is_due(&self, now: &Time) -> bool {
+        let at = nanos(now.at());
+        self.status == Status::Pending && (self.decide_by <= at || self.created_at > at)
+    }
+
+    fn change(&mut self, call: Call, now: &Time) -> bool {
+        let at = nanos(now.at());
         let pending = self.status == Status::Pending;
         let in_time = at < self.decide_by;
+        let grantable = in_time && self.created_at <= at && now.granting().is_ok();
         let access = self.status == Status::Approved && at < self.until.unwrap();
         let names = |name: usize| approvers(self.profile).contains(&NAMES[name]);
         let (done, status) = match call {
@@ -239,7 +294,7 @@ impl Remembered {
                 let by_name = NAMES[by];
                 let another = !same_person(by_name, self.requester);
                 let again = self.approvals.iter().any(|name| same_person(name, by_name));
-                let done = pending && in_time && another && names(by) && !again;
+                let done = pending && grantable && another && names(by) && !again;
                 if done {
                     self.approvals.push(by_name);
                 }
@@ -255,7 +310,7 @@ impl Remembered {
             }
             Call::ApproveByRule(_) => {
                 let rule = is_automatic(self.requester, self.profile, self.hours);
-                let done = pending && in_time && rule;
+                let done = pending && grantable && rule;
                 if done {
                     self.approvals.push("development");
                 }
@@ -272,7 +327,8 @@ impl Remembered {
                 (access && may, Status::Revoked)
             }
             Call::Release(_, by) => (access && NAMES[by] == self.requester, Status::Released),
-            Call::Expire(_) => (pending && !in_time, Status::Expired),
+            Call::Expire(_) => (self.is_due(now), Status::Expired),
+            Call::EndVoid(_) => (self.is_void(now), Status::Ended),
             _ => (true, self.status),
         };
         if done && status != self.status {
@@ -280,9 +336,10 @@ impl Remembered {
                 Status::Approved => {
                     let until = at + i64::try_from(self.hours).unwrap() * HOUR;
                     self.until = Some(until);
+                    self.granted = Some((at, now.version.unwrap()));
                     until
                 }
-                Status::Expired => self.decide_by,
+                Status::Expired => self.decide_by.min(at),
                 _ => at,
             });
             self.status = status;
@@ -296,7 +353,8 @@ impl Remembered {
         assert_eq!(request.profile.as_str(), self.profile);
         assert_eq!(request.duration, Duration::from_secs(self.hours * 3600));
         assert_eq!(&*request.justification, support::WHY);
-        assert_eq!(nanos(request.created_at), self.created);
+        assert_eq!(request.created.as_nanos(), self.created);
+        assert_eq!(nanos(request.created_at), self.created_at);
         assert_eq!(nanos(request.decide_by), self.decide_by);
         assert_eq!(request.status, self.status);
         assert_eq!(request.access_until.map(nanos), self.until);
@@ -307,6 +365,9 @@ impl Remembered {
         };
         let approvals: Vec<_> = request.approvals.iter().map(by).collect();
         assert_eq!(approvals, self.approvals);
+        let granted = request.approval.as_ref();
+        let granted = granted.map(|given| (nanos(given.at), given.version.as_nanos()));
+        assert_eq!(granted, self.granted);
         let complete = self.until.and(request.approvals.last());
         assert_eq!(request.approval.as_ref(), complete);
         let mut last = None;
@@ -336,6 +397,7 @@ fn make(world: &World, call: Call, profile_name: &str) -> Change {
         Call::Revoke(_, by) => Change::revoke(policy, &profile, &person(NAMES[by]), None),
         Call::Release(_, by) => Change::release(&person(NAMES[by]), None),
         Call::Note(_, by) => Change::note(&person(NAMES[by]), "seen"),
+        Call::EndVoid(_) => Change::end_void(),
         _ => Change::expire(),
     }
 }
@@ -371,6 +433,7 @@ fn call(world: &World, (call, fresh, operation): Made) -> Option<Option<Arc<Requ
         | Call::Revoke(bits, _)
         | Call::Release(bits, _)
         | Call::Expire(bits)
+        | Call::EndVoid(bits)
         | Call::Note(bits, _) => {
             let current = world.store.sync().get(id(bits)).ok();
             let what = current
@@ -396,19 +459,20 @@ fn call(world: &World, (call, fresh, operation): Made) -> Option<Option<Arc<Requ
 }
 
 /// Lists and grants are what a walk over all remembered requests gives.
-fn lookups_agree(world: &World, model: &Model) {
+fn lookups_agree(world: &World, model: &Model, clock: i64) {
     let sync = world.store.sync();
     let bits = |items: Vec<Arc<Request>>| -> Vec<u64> {
         items.iter().map(|request| request.id.to_bits()).collect()
     };
     let listed = |filter: Filter| bits(sync.list(&filter, Page::default()).unwrap().items);
-    let walked = |order: &dyn Fn(&Remembered) -> i64, keep: &dyn Fn(&Remembered) -> bool| {
+    let walked = |order: &dyn Fn(&Remembered) -> (bool, i64),
+                  keep: &dyn Fn(&Remembered) -> bool| {
         let mut kept: Vec<_> = model.requests.iter().filter(|(_, r)| keep(r)).collect();
         kept.sort_by_key(|(id, request)| (order(request), **id));
         kept.into_iter().map(|(id, _)| *id).collect::<Vec<u64>>()
     };
-    let newest_first = |r: &Remembered| -r.created;
-    let now = DateTime::from_timestamp_nanos(model.last);
+    let newest_first = |r: &Remembered| (false, -r.created);
+    let now = model.step(clock);
     for status in Status::ALL {
         assert_eq!(
             listed(status.into()),
@@ -421,24 +485,24 @@ fn lookups_agree(world: &World, model: &Model) {
             walked(&newest_first, &|r| r.requester == who)
         );
         for what in PROFILES {
-            let found = sync
-                .find_grant(&person(who), &profile(what), None, now)
-                .unwrap();
-            let gives = |r: &&Remembered| {
-                (r.requester, r.profile, r.status) == (who, what, Status::Approved)
-                    && r.until > Some(model.last)
-            };
+            let found = sync.find_grant(&person(who), &profile(what), None);
+            let gives =
+                |r: &&Remembered| (r.requester, r.profile) == (who, what) && r.gives_access(&now);
             let longest = model.requests.values().filter(gives).map(|r| r.until).max();
-            assert_eq!(found.map(|r| r.access_until.map(nanos)), longest);
+            match now.granting() {
+                Ok(()) => assert_eq!(found.unwrap().map(|r| Some(nanos(r.until))), longest),
+                Err(doubt) => assert!(matches!(found, Err(Error::Clock(told)) if told == doubt)),
+            }
         }
         let ends = |r: &Remembered| match r.status {
             Status::Pending => Some(r.decide_by),
             Status::Approved => r.until,
             _ => None,
         };
-        let open = sync.open(&person(who), now, Page::default()).unwrap().items;
-        let expected = walked(&|r| -ends(r).unwrap_or(0), &|r| {
-            r.requester == who && ends(r) > Some(model.last)
+        let open = sync.open(&person(who), Page::default()).unwrap().items;
+        let waits = |r: &Remembered| r.status == Status::Pending && !r.is_due(&now);
+        let expected = walked(&|r| (false, -ends(r).unwrap_or(0)), &|r| {
+            r.requester == who && (waits(r) || r.gives_access(&now))
         });
         assert_eq!(bits(open), expected, "open for {who}");
     }
@@ -449,25 +513,34 @@ fn lookups_agree(world: &World, model: &Model) {
         );
     }
     let pending = |r: &Remembered| r.status == Status::Pending;
-    let due = sync.due(now, 0).unwrap();
-    let expected = walked(&|r| r.decide_by, &|r| {
-        pending(r) && r.decide_by <= model.last
-    });
+    let due = sync.due(0).unwrap();
+    let expected = walked(
+        &|r| (r.until.is_some(), r.until.unwrap_or(r.decide_by)),
+        &|r| r.is_due(&now) || r.is_void(&now),
+    );
     assert_eq!(bits(due), expected);
     let waiting = |profiles: Option<&BTreeSet<_>>| {
         bits(sync.waiting(profiles, Page::default()).unwrap().items)
     };
-    assert_eq!(waiting(None), walked(&|r| r.created, &pending));
+    assert_eq!(waiting(None), walked(&|r| (false, r.created), &pending));
     let two = ["pair", "dev"].map(profile).into();
-    let expected = walked(&|r| r.created, &|r| {
+    let expected = walked(&|r| (false, r.created), &|r| {
         pending(r) && matches!(r.profile, "pair" | "dev")
     });
     assert_eq!(waiting(Some(&two)), expected);
-    let ended = sync.ended(now, 0).unwrap();
-    let expected = walked(&|r| r.ended.unwrap_or(0), &|r| {
-        r.ended.is_some_and(|ended| ended < model.last)
-    });
-    assert_eq!(bits(ended), expected);
+    for time in [now.at(), now.at() + Duration::from_secs(5_000)] {
+        let ended = sync.ended(time, 0).unwrap();
+        let expected = walked(&|r| (false, r.ended.unwrap_or(0)), &|r| {
+            r.ended.is_some_and(|ended| {
+                let ended = DateTime::from_timestamp_nanos(ended);
+                match r.is_over(&now) {
+                    true => now.moment(ended) < time,
+                    false => ended < time,
+                }
+            })
+        });
+        assert_eq!(bits(ended), expected);
+    }
     let mut expected: Vec<i64> = Vec::new();
     for request in model.requests.values() {
         expected.extend(request.versions.iter().map(|(version, _)| version));
@@ -523,7 +596,7 @@ proptest! {
                 }
             }
             world.sound();
-            lookups_agree(&world, &model);
+            lookups_agree(&world, &model, clock);
         }
     }
 

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign_request::{
-    Actor, Change, Draft, Error, GrantedBy, NoSleep, Page, Refusal, RequestId, Retry,
-    SequenceRandom, Status, Store, StoreExt,
+    Actor, Change, Clock, Draft, Error, GrantedBy, InMemory, ManualClock, NoSleep, Page, Refusal,
+    RequestId, Retry, SequenceRandom, Status, Store, StoreExt, Workflow,
 };
 use support::{HOUR, NANOSECOND, WHY, World, draft, id, person, profile, rules};
 
@@ -109,6 +109,18 @@ async fn submit_takes_what_only_a_rule_can_approve_and_only_while_it_does() {
     assert!(world.store.sync().get(id(2)).is_err());
 }
 
+/// A clock that goes on by a nanosecond whenever somebody looks.
+#[derive(Debug)]
+struct Ticking(ManualClock);
+
+impl Clock for Ticking {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        let now = self.0.now();
+        self.0.advance(Duration::from_nanos(1));
+        now
+    }
+}
+
 #[tokio::test]
 async fn a_window_that_closes_while_submitting_leaves_the_request_pending_and_says_so() {
     // The creation is the last nanosecond inside, the approval the first outside.
@@ -118,7 +130,9 @@ async fn a_window_that_closes_while_submitting_leaves_the_request_pending_and_sa
             "auto_approve": {"time": {"hours": {"start": "09:00", "end": "10:00"}}}}]}"#,
     );
     world.clock.advance(HOUR - Duration::from_nanos(1));
-    let workflow = world.workflow().with_policy(Arc::new(policy));
+    let ticking = Ticking(ManualClock::at(world.clock.now()));
+    let store = Arc::new(InMemory::new(Arc::new(ticking)));
+    let workflow = Workflow::new(store, Arc::new(policy), world.clock.clone());
     let submitted = workflow.submit(&draft(1)).await.unwrap();
     assert_eq!(submitted.request.status, Status::Pending);
     assert!(submitted.approvers.is_empty(), "nobody can approve it");
@@ -221,6 +235,7 @@ async fn expire_due_marks_from_the_deadline_on_earliest_first_and_only_once() {
     let world = World::new();
     for bits in 1..=3 {
         world.create(&draft(bits));
+        world.clock.advance(Duration::from_nanos(1));
     }
     let workflow = world.workflow();
     world.clock.set(world.get(1).decide_by - NANOSECOND);
@@ -254,6 +269,7 @@ async fn find_grant_follows_the_clock() {
 async fn inbox_leaves_out_ones_own_what_others_decide_and_what_is_late() {
     let world = World::new();
     world.create(&draft(1));
+    world.clock.advance(Duration::from_nanos(1));
     world.create(&draft_for(2, "dev", HOUR));
     world.create(&Draft {
         requester: person("BOB"),

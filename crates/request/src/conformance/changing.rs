@@ -4,14 +4,14 @@ use super::ground::*;
 use crate::change::Change;
 use crate::error::Error;
 use crate::history::{Action, Actor};
-use crate::record::Draft;
+use crate::record::{Draft, Request};
 use crate::refusal::Refusal;
 use crate::store::StoreExt;
 use crate::transition::Status;
 use countersign_core::version::{Conflict, Version};
 
 /// Every change, on a request that it can be made to, with what it leaves.
-fn changes() -> [(Status, &'static str, Change, Action, Actor); 8] {
+fn changes() -> [(Status, &'static str, Change, Action, Actor); 9] {
     let by = |name: &str| Actor::Person(person(name));
     let (alice, bob) = (by("alice"), by("bob"));
     let (pending, approved) = (Status::Pending, Status::Approved);
@@ -48,20 +48,37 @@ fn changes() -> [(Status, &'static str, Change, Action, Actor); 8] {
             bob.clone(),
         ),
         (approved, "prod", release(), Action::Released, alice),
+        (
+            approved,
+            "prod",
+            Change::end_void(),
+            Action::Ended,
+            Actor::Clock,
+        ),
         (pending, "prod", note("bob", "seen"), Action::Noted, bob),
     ]
 }
 
-/// Each change is one entry: what, by whom, and from which version to which.
+/// Brings a pending request to where a change can be made to it.
+async fn ready(ground: &Ground, pending: &Request, status: Status, action: Action) {
+    match (status, action) {
+        (_, Action::Ended) => {
+            ground.approved_ahead(pending, HOUR * 8).await;
+            ground.clock.advance(HOUR);
+        }
+        (Status::Approved, _) => {
+            ground.change(pending.id.to_bits(), &approve("bob")).await;
+        }
+        (_, Action::Expired) => ground.clock.set(pending.decide_by),
+        _ => {}
+    }
+}
+
+/// Each change is one entry: what, by whom, and from which version to which, and when.
 pub async fn each_change_is_one_entry(ground: Ground) {
     for (bits, (status, name, change, action, actor)) in (1..).zip(changes()) {
-        ground.create(&draft_for(bits, name)).await;
-        if status == Status::Approved {
-            ground.change(bits, &approve("bob")).await;
-        }
-        if action == Action::Expired {
-            ground.clock.set(ground.get(bits).await.decide_by);
-        }
+        let created = ground.create(&draft_for(bits, name)).await;
+        ready(&ground, &created, status, action).await;
         let before = ground.get(bits).await;
         let after = ground.change(bits, &change).await;
         let (new, old) = after
@@ -72,6 +89,7 @@ pub async fn each_change_is_one_entry(ground: Ground) {
         assert_eq!((new.action, &new.actor), (action, &actor), "what, by whom");
         assert_eq!(new.from, Some(before.updated_at), "{action:?}: from");
         assert_eq!(new.to, after.updated_at, "{action:?}: to");
+        assert_eq!(new.at, ground.now(), "{action:?}: when");
         let leads_to = action.status().unwrap_or(status);
         assert_eq!(after.status, leads_to, "{action:?}: the status");
     }
@@ -110,12 +128,7 @@ pub async fn the_identity_never_changes(ground: Ground) {
             ..draft_for(bits, name)
         };
         let created = ground.create(&draft).await;
-        if status == Status::Approved {
-            ground.change(bits, &approve("bob")).await;
-        }
-        if action == Action::Expired {
-            ground.clock.set(created.decide_by);
-        }
+        ready(&ground, &created, status, action).await;
         let after = ground.change(bits, &change).await;
         assert_eq!(
             identity(&after),
@@ -254,6 +267,7 @@ pub async fn a_status_leads_only_where_it_may(ground: Ground) {
         (Status::Cancelled, cancel()),
         (Status::Revoked, revoke("carol")),
         (Status::Released, release()),
+        (Status::Ended, Change::end_void()),
     ];
     for (bits, status) in (1..).zip(Status::ALL) {
         ground.with_status(bits, status).await;

@@ -59,6 +59,8 @@ pub async fn times_of_a_request_begin_with_the_clock(ground: Ground) {
         start() + HOUR * 24,
         "a day to decide, to the nanosecond"
     );
+    assert_eq!(created.created, created.updated_at, "its key is the first");
+    assert_eq!(created.history[0].at, start(), "and so says the history");
 }
 
 /// The history begins with the creation, by the requester, from no version.

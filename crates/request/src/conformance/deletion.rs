@@ -37,7 +37,7 @@ pub async fn whatever_ended_can_be_deleted(ground: Ground) {
     for (bits, status) in (1..).zip(Status::ALL) {
         let request = ground.with_status(bits, status).await;
         let result = ground.store.delete(id(bits), None).await;
-        if request.is_terminal(request.updated_at.time()) {
+        if request.is_terminal(ground.now()) {
             demand!(result, Ok(true), "what has ended can be deleted");
         } else {
             demand!(

@@ -8,11 +8,7 @@ use crate::transition::Status;
 pub async fn access_is_found_until_it_is_over(ground: Ground) {
     let approved = ground.approved(1).await;
     let until = approved.access_until.expect("approved");
-    assert_eq!(
-        ground.prod(approved.updated_at.time()).await,
-        Some(1),
-        "at once"
-    );
+    assert_eq!(ground.prod(approved.changed_at()).await, Some(1), "at once");
     assert_eq!(ground.prod(until - NANOSECOND).await, Some(1), "to the end");
     assert_eq!(ground.prod(until).await, None, "and no longer");
 }
@@ -44,17 +40,22 @@ pub async fn only_what_is_approved_gives_access(ground: Ground) {
                 ground.change(bits, &approve("bob")).await;
                 ground.change(bits, &release).await;
             }
+            Status::Ended => drop(ground.ended_by_the_clock(&draft).await),
         }
-        let at = ground.get(bits).await.updated_at.time();
-        let found = ground
-            .store
-            .find_grant(&draft.requester, &draft.profile, None, at);
-        let found = found.await.expect("grants can be looked for");
+        let (requester, profile) = (&draft.requester, &draft.profile);
+        let found = ground.store.find_grant(requester, profile, None).await;
+        let found = found.expect("grants can be looked for");
+        let gives = status == Status::Approved;
         assert_eq!(
             found.is_some(),
-            status == Status::Approved,
+            gives,
             "{status}: only what is approved gives access"
         );
+        let request = ground.get(bits).await;
+        if let Some(approval) = &request.approval {
+            let then = ground.access_at(requester, profile, None, approval.at);
+            assert_eq!(then.await.is_some(), gives, "{status}: nor did it");
+        }
     }
 }
 
@@ -95,11 +96,10 @@ pub async fn access_is_for_exactly_one_person_and_profile(ground: Ground) {
         ("alice", "stage"),
     ] {
         let (person, profile) = (person(name), profile(to));
-        let found = ground
-            .store
-            .find_grant(&person, &profile, None, start())
-            .await;
+        let found = ground.store.find_grant(&person, &profile, None).await;
         let found = found.expect("grants can be looked for");
+        assert_eq!(found, None, "no access for {name} to {to}");
+        let found = ground.access_at(&person, &profile, None, start()).await;
         assert_eq!(found, None, "no access for {name} to {to}");
     }
     assert_eq!(ground.prod(start()).await, Some(1), "but for alice to prod");
@@ -156,7 +156,7 @@ pub async fn what_is_taken_back_is_over_at_once(ground: Ground) {
     ground.approved(1).await;
     ground.approved(2).await;
     let revoked = ground.change(2, &revoke("carol")).await;
-    let now = revoked.updated_at.time();
+    let now = revoked.changed_at();
     assert_eq!(ground.prod(now).await, Some(1), "the other access stays");
     ground.change(1, &release()).await;
     assert_eq!(ground.prod(now).await, None, "nothing is left");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_core::clock::{Clock, ManualClock};
 use countersign_core::future::BoxFuture;
-use countersign_core::grant::PolicyDigest;
+use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::{OperationId, SequenceRandom};
 use countersign_core::names::{Person, Profile};
 use countersign_core::retry::{NoSleep, Retry};
@@ -221,7 +221,7 @@ pub fn identity(request: &Request) -> impl PartialEq + std::fmt::Debug + use<> {
         (request.id, request.requester, request.profile),
         (request.duration, request.justification, request.ticket),
         (request.policy, request.ends_with_policy),
-        (request.created_at, request.decide_by),
+        (request.created, request.created_at, request.decide_by),
     )
 }
 
@@ -230,7 +230,7 @@ pub fn identity(request: &Request) -> impl PartialEq + std::fmt::Debug + use<> {
 pub enum Pages {
     List(Filter),
     Waiting(Option<BTreeSet<Profile>>),
-    Open(Person, DateTime<Utc>),
+    Open(Person),
 }
 
 impl Pages {
@@ -242,7 +242,7 @@ impl Pages {
             Pages::List(Filter::Status(Status::Pending)),
             Pages::Waiting(None),
             Pages::Waiting(Some([profile("prod")].into())),
-            Pages::Open(person("alice"), start()),
+            Pages::Open(person("alice")),
         ]
     }
 
@@ -261,13 +261,12 @@ impl Pages {
 
     /// The place of a request in this list.
     pub fn place(&self, request: &Request) -> Cursor {
-        let time = match self {
-            Pages::List(_) | Pages::Waiting(_) => request.created_at,
-            Pages::Open(..) => request.access_until.unwrap_or(request.decide_by),
-        };
-        Cursor {
-            time,
-            id: request.id,
+        match self {
+            Pages::List(_) | Pages::Waiting(_) => Cursor::at_version(request.created, request.id),
+            Pages::Open(_) => {
+                let ends_at = request.access_until.unwrap_or(request.decide_by);
+                Cursor::at_time(ends_at, request.id)
+            }
         }
     }
 }
@@ -293,7 +292,8 @@ impl<S: Subject> Opened for S {
 pub struct Content {
     pub requests: Vec<Arc<Request>>,
     lists: Vec<Vec<u64>>,
-    grants: Vec<Option<u64>>,
+    grants: Vec<Result<Option<Grant>, String>>,
+    access: Vec<Option<u64>>,
     pub changes: Vec<Changed>,
 }
 
@@ -376,6 +376,7 @@ impl Ground {
                 self.clock.set(pending.decide_by);
                 return self.change(bits, &Change::expire()).await;
             }
+            Status::Ended => return self.ended_by_the_clock(&draft(bits)).await,
             Status::Revoked | Status::Released => {}
         }
         let approved = self.change(bits, &approve("bob")).await;
@@ -384,6 +385,29 @@ impl Ground {
             Status::Released => self.change(bits, &release()).await,
             _ => approved,
         }
+    }
+
+    /// A request that is there, approved by a clock that is ahead by `ahead`, and the correction,
+    /// which a note has made. The clock shows what it showed before.
+    pub async fn approved_ahead(&self, pending: &Request, ahead: Duration) -> Arc<Request> {
+        let (bits, to) = (pending.id.to_bits(), self.now());
+        self.clock.set(to + ahead);
+        let approve = approve_for(pending.profile.as_str(), "bob");
+        self.change(bits, &approve).await;
+        self.clock.set(to);
+        self.change(bits, &note("bob", "the clock was ahead")).await
+    }
+
+    /// A new request whose access a correction has ended for good, an hour after the correction.
+    pub async fn ended_by_the_clock(&self, draft: &Draft) -> Arc<Request> {
+        let bits = draft.id.to_bits();
+        if self.store.get(draft.id).await.is_err() {
+            self.create(draft).await;
+        }
+        let pending = self.get(bits).await;
+        self.approved_ahead(&pending, HOUR * 8).await;
+        self.clock.advance(HOUR);
+        self.change(bits, &Change::end_void()).await
     }
 
     pub async fn get(&self, bits: u64) -> Arc<Request> {
@@ -443,7 +467,7 @@ impl Ground {
         let listing = match pages {
             Pages::List(filter) => self.store.list(filter, page).await,
             Pages::Waiting(profiles) => self.store.waiting(profiles.as_ref(), page).await,
-            Pages::Open(person, at) => self.store.open(person, *at, page).await,
+            Pages::Open(person) => self.store.open(person, page).await,
         };
         listing.expect("a list can be read")
     }
@@ -475,8 +499,19 @@ impl Ground {
         bits(&self.all(&pages, Page::MAX_LIMIT).await)
     }
 
+    /// What a call gives while the clock shows `at`. For reads: they are not remembered.
+    pub async fn at<T>(&self, at: DateTime<Utc>, read: impl Future<Output = T>) -> T {
+        let before = self.now();
+        self.clock.set(at);
+        let result = read.await;
+        self.clock.set(before);
+        result
+    }
+
+    /// What is due while the clock shows `at`.
     pub async fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<u64> {
-        bits(&self.store.due(at, limit).await.expect("due can be read"))
+        let due = self.at(at, self.store.due(limit)).await;
+        bits(&due.expect("due can be read"))
     }
 
     pub async fn ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<u64> {
@@ -484,7 +519,8 @@ impl Ground {
         bits(&ended.expect("what ended can be read"))
     }
 
-    /// Who has access for alice to a profile at a time: the id of the request.
+    /// The request by which alice has access to a profile while the clock shows `at`: its grant is
+    /// found then, and its access is told of that time.
     pub async fn grant(
         &self,
         name: &str,
@@ -492,9 +528,33 @@ impl Ground {
         at: DateTime<Utc>,
     ) -> Option<u64> {
         let (alice, profile) = (person("alice"), profile(name));
-        let found = self.store.find_grant(&alice, &profile, policy, at).await;
-        let found = found.expect("grants can be looked for");
+        let found = self.access_at(&alice, &profile, policy, at).await;
+        let call = self.store.find_grant(&alice, &profile, policy);
+        let granted = self.at(at, call).await;
+        assert_eq!(
+            granted.expect("grants can be looked for"),
+            found.as_ref().and_then(|request| request.grant(at)),
+            "the grant that is found is that of the request"
+        );
         found.map(|request| request.id.to_bits())
+    }
+
+    pub async fn access_at(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        policy: Option<PolicyDigest>,
+        at: DateTime<Utc>,
+    ) -> Option<Arc<Request>> {
+        let call = self.store.access_at(person, profile, policy, at);
+        call.await.expect("access can be looked for")
+    }
+
+    /// Alice's access to `prod` by the store's own time: until when.
+    pub async fn granted(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        let (alice, prod) = (person("alice"), profile("prod"));
+        let found = self.store.find_grant(&alice, &prod, None).await;
+        found.map(|grant| grant.map(|grant| grant.until))
     }
 
     /// Alice's access to `prod`, under no policy.
@@ -543,7 +603,7 @@ impl Ground {
         let mut lists = Vec::new();
         for person in &people {
             lists.push(self.listed(person.clone()).await);
-            let open = Pages::Open(person.clone(), start());
+            let open = Pages::Open(person.clone());
             lists.push(bits(&self.all(&open, 0).await));
         }
         for profile in &profiles {
@@ -554,12 +614,19 @@ impl Ground {
         lists.push(bits(&self.all(&waiting, 0).await));
         lists.push(self.due(far(), Page::MAX_LIMIT).await);
         lists.push(self.ended(far(), Page::MAX_LIMIT).await);
-        let mut grants = Vec::new();
+        let (mut grants, mut access) = (Vec::new(), Vec::new());
+        let began: BTreeSet<_> = requests
+            .iter()
+            .filter_map(|request| Some(request.approval.as_ref()?.at))
+            .collect();
         for person in &people {
             for profile in &profiles {
-                let found = self.store.find_grant(person, profile, None, start()).await;
-                let found = found.expect("grants can be looked for");
-                grants.push(found.map(|request| request.id.to_bits()));
+                let found = self.store.find_grant(person, profile, None).await;
+                grants.push(found.map_err(|error| error.to_string()));
+                for at in &began {
+                    let found = self.access_at(person, profile, None, *at).await;
+                    access.push(found.map(|request| request.id.to_bits()));
+                }
             }
         }
         let changes = self.all_changes(None, Page::MAX_LIMIT).await;
@@ -573,6 +640,7 @@ impl Ground {
             requests,
             lists,
             grants,
+            access,
             changes,
         }
     }

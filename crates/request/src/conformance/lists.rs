@@ -51,6 +51,7 @@ pub async fn lists_are_in_order(ground: Ground) {
     let created = [5, 1, u64::MAX, 3, 1 << 63, 2];
     for bits in created {
         ground.create(&draft(bits)).await;
+        ground.clock.advance(Duration::from_nanos(1));
     }
     for bits in [1, 5, 2] {
         ground.change(bits, &note("bob", "seen")).await;
@@ -119,6 +120,7 @@ pub async fn a_cursor_outlives_a_deletion(ground: Ground) {
         let ids: Vec<u64> = (1..=5).map(|n| bits + n).collect();
         for &id in &ids {
             ground.create(&draft(id)).await;
+            ground.clock.advance(Duration::from_nanos(1));
         }
         bits += 5;
         let first = ground.page(&pages, Page::first(2)).await;
@@ -174,11 +176,7 @@ pub async fn a_cursor_is_a_place(ground: Ground) {
     for pages in Pages::of_pending() {
         let ordered = pages.ordered(created.clone());
         let second = pages.place(&ordered[1]);
-        let earlier = if pages.newest_first() {
-            NANOSECOND
-        } else {
-            -NANOSECOND
-        };
+        let earlier = if pages.newest_first() { 1 } else { -1 };
         let places = [
             (second, 2),
             (
@@ -204,21 +202,21 @@ pub async fn a_cursor_is_a_place(ground: Ground) {
             ),
             (
                 Cursor {
-                    time: second.time + earlier,
+                    place: second.place + earlier,
                     id: id(99),
                 },
                 1,
             ),
             (
                 Cursor {
-                    time: second.time - earlier,
+                    place: second.place - earlier,
                     id: id(0),
                 },
                 2,
             ),
             (
                 Cursor {
-                    time: pages.place(&ordered[3]).time - earlier,
+                    place: pages.place(&ordered[3]).place - earlier,
                     id: id(0),
                 },
                 4,
@@ -299,7 +297,7 @@ pub async fn a_limit_counts_what_is_listed(ground: Ground) {
         Pages::List(person("alice").into()),
         Pages::List(profile("stage").into()),
         Pages::Waiting(Some([profile("stage")].into())),
-        Pages::Open(person("alice"), start()),
+        Pages::Open(person("alice")),
     ];
     for pages in lists {
         let listing = ground.page(&pages, Page::first(4)).await;

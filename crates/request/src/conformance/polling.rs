@@ -30,23 +30,25 @@ pub async fn nothing_happens_before_the_first_poll(ground: Ground) {
 
 /// Calls take effect after they are first polled, not when they are made.
 pub async fn a_call_takes_effect_after_its_first_poll(ground: Ground) {
-    ground.create(&draft(1)).await;
-    let filter = Filter::Status(Status::Denied);
+    let decide_by = ground.create(&draft(1)).await.decide_by;
+    ground.clock.set(decide_by);
+    let filter = Filter::Status(Status::Cancelled);
     let (get, list) = (
         ground.store.get(id(1)),
         ground.store.list(&filter, Page::default()),
     );
-    let (due, changes) = (
-        ground.store.due(far(), 0),
-        ground.store.changes_since(None, 0),
-    );
+    let (due, changes) = (ground.store.due(0), ground.store.changes_since(None, 0));
     let (other, its_terms) = (draft(2), terms_of("prod"));
     let create = ground.store.create(&other, &its_terms);
-    let denied = ground.change(1, &deny("bob")).await;
+    let cancelled = ground.change(1, &cancel()).await;
     ground.clock.advance(HOUR);
-    assert_eq!(get.await.expect("it is there"), denied, "read when polled");
+    assert_eq!(
+        get.await.expect("it is there"),
+        cancelled,
+        "read when polled"
+    );
     let listing = list.await.expect("a list can be read");
-    assert_eq!(listing.items, [denied], "listed when polled");
+    assert_eq!(listing.items, [cancelled], "listed when polled");
     assert!(
         due.await.expect("due can be read").is_empty(),
         "when polled"

@@ -1,9 +1,14 @@
 //! After a restart: everything that was answered is there, and goes on as if nothing had been.
 
+use std::time::Duration;
+
+use countersign_core::time::{CLOCK_TOLERANCE, JUMP, SETTLING_TIME};
+
 use super::ground::*;
 use crate::Page;
 use crate::error::Error;
 use crate::record::Draft;
+use crate::refusal::Refusal;
 use crate::transition::Status;
 
 /// A request of each status, groups, notes and operations among them.
@@ -61,10 +66,69 @@ pub async fn versions_grow_across_a_restart(ground: Ground) {
     ground.clock.step_back(HOUR * 100);
     let next = ground.create(&draft(2)).await;
     assert_eq!(
-        next.updated_at.time(),
-        last.time() + NANOSECOND,
-        "the next version is the last and a nanosecond"
+        next.updated_at.as_nanos(),
+        last.as_nanos() + 2,
+        "the correction has the next version, and the step the one after it"
     );
+    assert_eq!(next.created_at, ground.now(), "when the clock says");
+}
+
+/// After a restart time stands still where it stood, within the tolerance.
+pub async fn the_time_outlives_a_restart(ground: Ground) {
+    let deadline = ground.create(&draft(1)).await.decide_by;
+    ground.create(&draft(2)).await;
+    ground.clock.set(deadline);
+    ground.change(2, &cancel()).await;
+    let ground = ground.reopened().await;
+    ground.clock.step_back(CLOCK_TOLERANCE);
+    let refusal = ground.refusal(1, &approve("bob")).await;
+    demand!(refusal, Refusal::TooLate { .. }, "time stands still");
+    let now = ground.store.now().await.expect("the time can be read");
+    assert_eq!(now.at(), deadline, "time stands still");
+    ground.clock.step_back(Duration::from_nanos(1));
+    let approved = ground.change(1, &approve("bob")).await;
+    assert_eq!(approved.changed_at(), ground.now(), "and is corrected");
+}
+
+/// What corrections before a restart have ended stays ended after it.
+pub async fn corrections_outlive_a_restart(ground: Ground) {
+    let pending = ground.create(&draft(1)).await;
+    ground.approved_ahead(&pending, HOUR * 8).await;
+    let from = ground.now() + HOUR * 8;
+    let minutes = Duration::from_secs(600);
+    ground.create(&draft(2)).await;
+    let mut ground = ground.reopened().await;
+    for corrects_again in [false, true] {
+        if corrects_again {
+            // Hours later, while it would be in force.
+            ground.clock.set(from + minutes * 2);
+            ground.change(2, &note("bob", "ahead")).await;
+            ground.clock.step_back(minutes);
+            ground.change(2, &note("bob", "corrected")).await;
+            ground = ground.reopened().await;
+        }
+        let at = from + minutes;
+        let granted = ground.at(at, ground.granted()).await;
+        assert_eq!(granted.expect("a good clock"), None, "it has ended");
+        assert_eq!(ground.due(at, 0).await, [1], "and can be marked");
+    }
+    let now = ground.store.now().await.expect("the time can be read");
+    let made = now.correction().expect("the clock was corrected");
+    assert_eq!(made.to, from + minutes, "the last correction is known");
+}
+
+/// A jump before a restart is known after it.
+pub async fn a_jump_outlives_a_restart(ground: Ground) {
+    ground.create(&draft(2)).await;
+    ground.with_status(1, Status::Denied).await;
+    ground.clock.advance(JUMP + Duration::from_nanos(1));
+    ground.change(2, &cancel()).await;
+    let ground = ground.reopened().await;
+    let until = ground.now() + SETTLING_TIME;
+    let result = ground.store.delete(id(1), None).await;
+    demand!(result, Err(Error::ClockJumped { until: named }) if named == until, "it waits");
+    ground.clock.set(until);
+    assert!(ground.delete(1).await, "and no longer");
 }
 
 /// A version of what was deleted before a restart is not issued after it.

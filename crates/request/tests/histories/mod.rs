@@ -50,10 +50,15 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
         60..74 => Call::Get(id),
         74..80 => Call::Delete(id),
         80..82 => Call::DeleteOld(id, random.below(80) as u32),
-        82..87 => Call::FindGrant(person, random.below(80) as u32),
+        82..85 => Call::FindGrant(person),
+        85..87 => Call::AccessAt(person, random.below(80) as u32),
         87..90 => Call::ListOf(person),
-        90..93 => Call::Open(person, random.below(80) as u32),
-        93..95 => Call::List(Status::ALL[random.below(6) as usize]),
+        90..93 => Call::Open(person),
+        93 => Call::List(Status::ALL[random.below(8) as usize]),
+        94 => match random.below(2) {
+            0 => Call::Due,
+            _ => Call::List(Status::ALL[random.below(8) as usize]),
+        },
         95 => Call::Waiting(random.below(2) == 0),
         96 => Call::Ended(random.below(80) as u32),
         97 => {

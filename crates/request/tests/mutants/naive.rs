@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use countersign_core::version::VersionSource;
 use countersign_request::conformance::Subject;
 use countersign_request::*;
 
 use crate::faults::Fault;
+use crate::time::Time;
+use judged::Step;
 
+mod judged;
 mod reads;
 
 /// The naive store with one fault.
@@ -55,7 +57,7 @@ pub struct Naive {
 struct State {
     /// In the order of creation.
     requests: Vec<Arc<Request>>,
-    last: Option<Version>,
+    time: Time,
     /// What was there before the last write. For faults alone, as all that follows.
     before: Vec<Arc<Request>>,
     keeps_before: bool,
@@ -71,9 +73,18 @@ impl State {
         self.requests.iter().position(|request| same(request.id))
     }
 
-    fn keep(&mut self, place: Option<usize>, request: Request) -> Arc<Request> {
+    fn last(&self) -> Option<Version> {
+        self.time.version.map(Version::from_nanos)
+    }
+
+    fn keep(&mut self, step: &Step, place: Option<usize>, request: Request) -> Arc<Request> {
         let request = Arc::new(request);
-        self.last = self.last.max(Some(request.updated_at));
+        let version = Some(request.updated_at.as_nanos());
+        let version = version.max(self.time.version);
+        self.time = Time {
+            version,
+            ..step.kept.clone()
+        };
         if self.keeps_before {
             self.before = self.requests.clone();
         }
@@ -85,6 +96,13 @@ impl State {
     }
 }
 
+impl State {
+    fn floor_of_what_is_there(&self) -> Option<i64> {
+        let versions = self.requests.iter().map(|r| r.updated_at.as_nanos());
+        versions.max()
+    }
+}
+
 fn cut(time: DateTime<Utc>, to: TimeDelta) -> DateTime<Utc> {
     time.duration_trunc(to).unwrap()
 }
@@ -93,9 +111,10 @@ fn cut(time: DateTime<Utc>, to: TimeDelta) -> DateTime<Utc> {
 fn left_over() -> Arc<Request> {
     let request = r#"{"id": "00000000ffffffff", "requester": "zoe", "profile": "old",
         "duration": "1h", "justification": "look at the slow query", "status": "pending",
-        "created_at": "2026-01-01T00:00:00Z", "decide_by": "2026-01-02T00:00:00Z",
+        "created": "2026-01-01T00:00:00Z", "created_at": "2026-01-01T00:00:00Z", "decide_by": "2026-01-02T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z", "history": [
-            {"action": "created", "actor": {"person": "zoe"}, "to": "2026-01-01T00:00:00Z"}]}"#;
+            {"action": "created", "actor": {"person": "zoe"}, "to": "2026-01-01T00:00:00Z",
+             "at": "2026-01-01T00:00:00Z"}]}"#;
     serde_json::from_str(request).unwrap()
 }
 
@@ -117,10 +136,15 @@ impl Naive {
     fn reopened(&self) -> Naive {
         let mut state = self.lock().clone();
         match self.fault {
-            Fault::VersionsBeginAnew => state.last = None,
-            Fault::FloorOfWhatIsLeft => {
-                state.last = state.requests.iter().map(|r| r.updated_at).max();
+            Fault::VersionsBeginAnew => state.time.version = None,
+            Fault::FloorOfWhatIsLeft => state.time.version = state.floor_of_what_is_there(),
+            Fault::TimeLost => state.time.at = None,
+            Fault::CorrectionLost => drop(state.time.corrections.pop()),
+            Fault::CorrectionsLost => {
+                let last = state.time.corrections.pop();
+                state.time.corrections = last.into_iter().collect();
             }
+            Fault::JumpLost => state.time.jumped_at = None,
             Fault::LastWriteLost => state.requests = state.before.clone(),
             Fault::DeletedComesBack => {
                 let deleted = std::mem::take(&mut state.deleted);
@@ -128,7 +152,7 @@ impl Naive {
             }
             _ => {}
         }
-        state.reopened_at = state.last;
+        state.reopened_at = state.last();
         Naive {
             fault: self.fault,
             clock: self.clock.clone(),
@@ -136,33 +160,12 @@ impl Naive {
         }
     }
 
-    // Versions
-
-    fn stamp(&self, state: &State, id: RequestId) -> Result<Version, Error> {
-        let mut now = self.clock.now();
-        let mut last = state.last;
-        match self.fault {
-            Fault::ClockToken => last = None,
-            Fault::FloorOfTheRecord => {
-                let place = state.place(|other| other == id);
-                last = place.map(|place| state.requests[place].updated_at);
-            }
-            Fault::VersionsInMilliseconds => now = cut(now, TimeDelta::milliseconds(1)),
-            Fault::VersionsEndInARepeat if last == Some(Version::from_nanos(i64::MAX)) => {
-                return Ok(Version::from_nanos(i64::MAX));
-            }
-            _ => {}
-        }
-        let mut source = last.map_or_else(VersionSource::new, VersionSource::after);
-        Ok(source.next(now)?)
-    }
-
     /// What is written of a request.
     fn written(&self, mut request: Request) -> Request {
-        let over = request.is_terminal(request.updated_at.time());
+        let over = request.is_terminal(request.changed_at());
         match self.fault {
-            Fault::CreatedAtTheClock if request.history.len() == 1 => {
-                request.created_at = self.clock.now();
+            Fault::CreatedAtTheVersion if request.history.len() == 1 => {
+                request.created_at = request.updated_at.time();
             }
             Fault::DeadlinesInMicroseconds => {
                 request.decide_by = cut(request.decide_by, TimeDelta::microseconds(1));
@@ -194,7 +197,7 @@ impl Naive {
                     .into();
             }
             Fault::DeadlineRewritten => {
-                request.decide_by = request.updated_at.time() + Duration::from_secs(24 * 3600);
+                request.decide_by = request.changed_at() + Duration::from_secs(24 * 3600);
             }
             Fault::HistoryEndsWithTheRequest if over => {
                 request.history.drain(..request.history.len() - 1);
@@ -213,6 +216,7 @@ impl Naive {
             Fault::IdentityRewritten => {
                 request.justification = last.reason.clone().unwrap_or(request.justification);
             }
+            Fault::AtOfTheVersion => last.at = last.to.time(),
             Fault::FromForgotten => last.from = None,
             Fault::ReasonsForgotten => last.reason = None,
             Fault::ActorsForgotten => last.actor = Actor::Time,
@@ -366,7 +370,7 @@ impl Naive {
         limits
     }
 
-    fn put(&self, state: &mut State, draft: &Draft, terms: &Terms, at: Version) -> Made {
+    fn put(&self, state: &mut State, draft: &Draft, terms: &Terms, step: &Step) -> Made {
         let anything =
             r#"{"version": "1", "rules": [{"name": "any", "approvers": ["one", "two"]}]}"#;
         let lax = Terms::of(&anything.parse().unwrap(), &draft.profile);
@@ -382,11 +386,12 @@ impl Naive {
             };
             return Err(ValidationError::Justification(most).into());
         }
-        let created = Request::create(draft, &self.limits(), asked, at);
+        let created = self.created(step, draft, asked);
         if let (Fault::RefusalWritten, Err(Error::Refused(_))) = (self.fault, &created) {
-            state.keep(place, Request::create(draft, &self.limits(), &lax, at)?);
+            state.keep(step, place, self.created(step, draft, &lax)?);
         }
-        Ok(state.keep(place, self.written(created?)))
+        let created = self.done(state, step, created)?;
+        Ok(state.keep(step, place, self.written(created)))
     }
 
     fn create_at_once(&self, draft: &Draft, terms: &Terms) -> Made {
@@ -394,8 +399,8 @@ impl Naive {
         if let Some(answer) = self.look(&state, draft, terms)? {
             return Ok(answer);
         }
-        let at = self.stamp(&state, draft.id)?;
-        self.put(&mut state, draft, terms, at)
+        let step = self.step(&state, draft.id);
+        self.put(&mut state, draft, terms, &step)
     }
 
     async fn create(&self, draft: &Draft, terms: &Terms) -> Made {
@@ -418,17 +423,17 @@ impl Naive {
                 }
             }
             Fault::VersionBeforeTheStep => {
-                let at = {
+                let step = {
                     let mut state = self.lock();
                     if let Some(answer) = self.look(&state, draft, terms)? {
                         return Ok(answer);
                     }
-                    let at = self.stamp(&state, draft.id)?;
-                    state.last = Some(at);
-                    at
+                    let step = self.step(&state, draft.id);
+                    state.time = step.kept.clone();
+                    step
                 };
-                give_way(at.as_nanos() % 7 * 10).await;
-                return self.put(&mut self.lock(), draft, terms, at);
+                give_way(step.kept.version.unwrap() % 7 * 10).await;
+                return self.put(&mut self.lock(), draft, terms, &step);
             }
             _ => {
                 let made = self.create_at_once(draft, terms);
@@ -437,8 +442,8 @@ impl Naive {
             }
         }
         let mut state = self.lock();
-        let at = self.stamp(&state, draft.id)?;
-        self.put(&mut state, draft, terms, at)
+        let step = self.step(&state, draft.id);
+        self.put(&mut state, draft, terms, &step)
     }
 
     // Changes
@@ -469,9 +474,9 @@ impl Naive {
         };
         let current = state.requests[place].clone();
         let actual = current.updated_at;
-        let at = self.stamp(&state, id)?;
+        let step = self.step(&state, id);
         if self.is(Fault::RulesBeforeConflict) {
-            current.apply(change, at)?;
+            step.judged.apply(&current, change)?;
         }
         let same = match self.fault {
             Fault::LockOff => true,
@@ -492,25 +497,20 @@ impl Naive {
         if self.is(Fault::RefusedBeforeTransition) && current.status != Status::Pending {
             let mut pending = (*current).clone();
             pending.status = Status::Pending;
-            if let Err(Rejection::Refused(refusal)) = pending.apply(change, at) {
+            if let Err(Error::Refused(refusal)) = step.judged.apply(&pending, change) {
                 return Err(refusal.into());
             }
         }
-        if self.is(Fault::RulesSeeTheClock) {
-            current.apply(change, Version::of(self.clock.now())?)?;
-        }
-        if self.is(Fault::RulesSeeTheNext) {
-            current.apply(change, Version::from_nanos(at.as_nanos().saturating_add(1)))?;
-        }
-        match current.apply(change, at) {
-            Ok(changed) => Ok(state.keep(Some(place), self.written(changed))),
-            Err(rejection) => {
+        let changed = self.changed(&step, &current, change);
+        match self.done(&mut state, &step, changed) {
+            Ok(changed) => Ok(state.keep(&step, Some(place), self.written(changed))),
+            Err(error) => {
                 if self.is(Fault::FailureWritten) {
                     let mut touched = (*current).clone();
-                    touched.updated_at = at;
-                    state.keep(Some(place), touched);
+                    touched.updated_at = step.kept.stamp().version;
+                    state.keep(&step, Some(place), touched);
                 }
-                Err(rejection.into())
+                Err(error)
             }
         }
     }
@@ -580,43 +580,16 @@ impl Naive {
             };
         };
         let request = state.requests[place].clone();
-        let mut now = self.stamp(&state, id)?.time();
-        match self.fault {
-            Fault::RulesSeeTheClock => now = self.clock.now(),
-            Fault::AccessOverTooLate => now -= TimeDelta::nanoseconds(1),
-            _ => {}
-        }
-        let live = !request.is_terminal(now) && !self.is(Fault::DeletesAnything);
-        let live = live.then_some(Error::NotTerminal {
-            id,
-            status: request.status,
-        });
-        let young = match (ended_before, request.ended_at()) {
-            (Some(before), Some(ended_at)) => {
-                let old = match self.fault {
-                    Fault::RetainedTooLittle => ended_at <= before,
-                    Fault::RetentionOff => true,
-                    _ => ended_at < before,
-                };
-                (!old).then_some(Error::Retained { id, ended_at })
-            }
-            _ => None,
-        };
-        let errors = if self.is(Fault::RetainedBeforeLive) {
-            [young, live]
-        } else {
-            [live, young]
-        };
-        if let Some(error) = errors.into_iter().flatten().next() {
-            return Err(error);
-        }
+        let step = self.step(&state, id);
+        self.check_deletion(&step, &request, ended_before)?;
         if state.keeps_before {
             state.before = state.requests.clone();
         }
         let gone = state.requests.remove(place);
         state.deleted.push(gone);
+        state.time = step.kept;
         if self.is(Fault::FloorOfWhatIsThere) {
-            state.last = state.requests.iter().map(|r| r.updated_at).max();
+            state.time.version = state.floor_of_what_is_there();
         }
         Ok(true)
     }
@@ -677,22 +650,32 @@ impl Store for Naive {
         self.read(move |naive| naive.list(filter, page))
     }
 
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.read(Naive::now)
+    }
+
     fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        let read = self.read(move |naive| naive.find_grant(person, profile, policy));
+        Box::pin(async move { read.await? })
+    }
+
+    fn access_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.read(move |naive| naive.find_grant(person, profile, policy, at))
+        self.read(move |naive| naive.access_at(person, profile, policy, at))
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.read(move |naive| naive.due(at, limit))
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.read(move |naive| naive.due(limit))
     }
 
     fn waiting<'a>(
@@ -703,13 +686,8 @@ impl Store for Naive {
         self.read(move |naive| naive.waiting(profiles, page))
     }
 
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.read(move |naive| naive.open(person, at, page))
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.read(move |naive| naive.open(person, page))
     }
 
     fn ended(

@@ -9,6 +9,7 @@ use countersign_request::*;
 
 use super::{Made, Naive};
 use crate::faults::Fault;
+use crate::time::Time;
 
 /// When what is open is over.
 fn ends_at(request: &Request) -> DateTime<Utc> {
@@ -92,7 +93,7 @@ impl Naive {
         wanted: impl Fn(&Request) -> bool,
     ) -> Listing {
         let order = |one: &Cursor, other: &Cursor| {
-            let by_time = one.time.cmp(&other.time);
+            let by_time = one.place.cmp(&other.place);
             let by_time = if newest_first {
                 by_time.reverse()
             } else {
@@ -114,7 +115,7 @@ impl Naive {
                 let here = place(request);
                 match self.fault {
                     _ if anew => true,
-                    Fault::CursorSkipsTies if here.time == after.time => false,
+                    Fault::CursorSkipsTies if here.place == after.place => false,
                     Fault::CursorRepeats => order(&here, &after).is_ge(),
                     _ => order(&here, &after).is_gt(),
                 }
@@ -132,12 +133,10 @@ impl Naive {
     }
 
     pub(super) fn list(&self, filter: &Filter, page: Page) -> Listing {
-        let place = |request: &Request| Cursor {
-            time: match self.fault {
-                Fault::LastChangedFirst => request.updated_at.time(),
-                _ => request.created_at,
-            },
-            id: request.id,
+        let place = |request: &Request| match self.fault {
+            Fault::LastChangedFirst => Cursor::at_version(request.updated_at, request.id),
+            Fault::ListedByTime => Cursor::at_time(request.created_at, request.id),
+            _ => Cursor::at_version(request.created, request.id),
         };
         self.page(
             page,
@@ -160,8 +159,43 @@ impl Naive {
         person: &Person,
         profile: &Profile,
         policy: Option<PolicyDigest>,
+    ) -> Result<Option<Grant>, Error> {
+        let time = self.looked();
+        if !self.is(Fault::ImpossibleIsFound) {
+            time.granting()?;
+        }
+        let found = self.access(person, profile, policy, &time);
+        Ok(found.map(|request| {
+            // At a time at which it gives access by itself, whatever was wrong with this one.
+            let begun = request.approval.as_ref().map(|approval| approval.at);
+            let mut approved = (*request).clone();
+            approved.status = Status::Approved;
+            approved.grant(begun.unwrap()).unwrap()
+        }))
+    }
+
+    pub(super) fn access_at(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> Option<Arc<Request>> {
+        let time = Time {
+            at: Some(at),
+            ..Time::default()
+        };
+        self.access(person, profile, policy, &time)
+    }
+
+    fn access(
+        &self,
+        person: &Person,
+        profile: &Profile,
+        policy: Option<PolicyDigest>,
+        time: &Time,
+    ) -> Option<Arc<Request>> {
+        let at = time.at();
         if self.is(Fault::GrantsLost) && self.lock().reopened_at.is_some() {
             return None;
         }
@@ -174,10 +208,13 @@ impl Naive {
             let what = request.profile == *profile || self.is(Fault::GrantOfAnyProfile);
             let until = request.access_until;
             let status = request.status == Status::Approved || self.is(Fault::GrantAfterItsEnd);
-            let now = match self.fault {
-                Fault::GrantToItsEnd => until.is_some_and(|until| until >= at),
-                _ => until.is_some_and(|until| until > at),
-            };
+            let begun = |approval: &Approval| approval.at <= at || self.is(Fault::AheadInForce);
+            let now = request.approval.as_ref().is_some_and(begun)
+                && !time.is_void(request)
+                && match self.fault {
+                    Fault::GrantToItsEnd => until.is_some_and(|until| until >= at),
+                    _ => until.is_some_and(|until| until > at),
+                };
             whose && what && status && now
         });
         let holds = |request: &Request| {
@@ -199,20 +236,28 @@ impl Naive {
         longest.filter(|request| holds(request))
     }
 
-    pub(super) fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<Arc<Request>> {
+    pub(super) fn due(&self, limit: usize) -> Vec<Arc<Request>> {
+        let time = self.looked();
+        let at = time.at();
         let mut due = self.all();
         due.retain(|request| {
             let pending = request.status == Status::Pending || self.is(Fault::DueWhenDecided);
-            pending
-                && match self.fault {
-                    Fault::DueTooLate => request.decide_by < at,
-                    Fault::DueTooEarly => request.decide_by <= at + TimeDelta::nanoseconds(1),
-                    _ => request.decide_by <= at,
-                }
+            let ahead = request.created_at > at && !self.is(Fault::AheadNotDue);
+            let passed = match self.fault {
+                Fault::DueTooLate => request.decide_by < at,
+                Fault::DueTooEarly => request.decide_by <= at + TimeDelta::nanoseconds(1),
+                _ => request.decide_by <= at,
+            };
+            let void = time.is_void(request) && !self.is(Fault::VoidNotDue);
+            pending && (passed || ahead) || void
         });
         if !self.is(Fault::DueByCreation) {
             due.sort_by(|one, other| {
-                let by_time = one.decide_by.cmp(&other.decide_by);
+                let rank = |request: &Request| (request.access_until.is_some(), ends_at(request));
+                let by_time = match self.fault {
+                    Fault::VoidBeforeDue => ends_at(one).cmp(&ends_at(other)),
+                    _ => rank(one).cmp(&rank(other)),
+                };
                 by_time.then(self.by_id(one.id, other.id))
             });
         }
@@ -221,9 +266,9 @@ impl Naive {
     }
 
     pub(super) fn waiting(&self, profiles: Option<&BTreeSet<Profile>>, page: Page) -> Listing {
-        let place = |request: &Request| Cursor {
-            time: request.created_at,
-            id: request.id,
+        let place = |request: &Request| match self.fault {
+            Fault::WaitsByTime => Cursor::at_time(request.created_at, request.id),
+            _ => Cursor::at_version(request.created, request.id),
         };
         let few = profiles.filter(|_| self.is(Fault::WaitingOf16Profiles));
         let few: Option<BTreeSet<_>> = few.map(|set| set.iter().take(16).cloned().collect());
@@ -246,17 +291,23 @@ impl Naive {
         listing
     }
 
-    pub(super) fn open(&self, person: &Person, at: DateTime<Utc>, page: Page) -> Listing {
-        let place = |request: &Request| Cursor {
-            time: match self.fault {
-                Fault::OpenByCreation => request.created_at,
-                _ => ends_at(request),
-            },
-            id: request.id,
+    pub(super) fn open(&self, person: &Person, page: Page) -> Listing {
+        let time = self.looked();
+        let at = time.at();
+        let place = |request: &Request| match self.fault {
+            Fault::OpenByCreation => Cursor::at_version(request.created, request.id),
+            _ => Cursor::at_time(ends_at(request), request.id),
         };
         self.page(page, true, place, |request| {
-            let status = matches!(request.status, Status::Pending | Status::Approved);
-            status
+            let begun = match (request.status, &request.approval) {
+                (Status::Pending, _) => request.created_at <= at || self.is(Fault::AheadIsOpen),
+                (Status::Approved, Some(approval)) => {
+                    approval.at <= at || self.is(Fault::AheadInForce)
+                }
+                _ => false,
+            };
+            begun
+                && !time.is_void(request)
                 && self.same_name(person.as_str(), request.requester.as_str())
                 && match self.fault {
                     Fault::OpenToItsEnd => ends_at(request) >= at,
@@ -266,22 +317,27 @@ impl Naive {
     }
 
     pub(super) fn ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<Arc<Request>> {
+        let now = self.looked();
         let end = |request: &Request| {
             let end = request.ended_at()?;
             Some(match (self.fault, request.status) {
                 (Fault::EndedWhenMarked, Status::Expired) => {
                     let marked = |entry: &&Arc<HistoryEntry>| entry.action == Action::Expired;
-                    request.history.iter().find(marked)?.to.time()
+                    request.history.iter().find(marked)?.at
                 }
-                (Fault::EndedWhenTouched, Status::Denied) => request.updated_at.time(),
+                (Fault::EndedWhenTouched, Status::Denied) => request.changed_at(),
                 _ => end,
             })
         };
         let mut ended = self.all();
         ended.retain(|request| {
-            end(request).is_some_and(|end| match self.fault {
-                Fault::EndedAtItsTime => end <= time,
-                _ => end < time,
+            end(request).is_some_and(|end| {
+                let ahead = now.is_terminal(request) && !self.is(Fault::EndedAhead);
+                let end = if ahead { now.moment(end) } else { end };
+                match self.fault {
+                    Fault::EndedAtItsTime => end <= time,
+                    _ => end < time,
+                }
             })
         });
         if !self.is(Fault::EndedByCreation) {

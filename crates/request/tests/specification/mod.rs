@@ -1,8 +1,9 @@
 //! A store of requests as one caller would see it, written without table, lock or index.
 //!
-//! The rules themselves are pure functions, and the specification calls the same ones; what it
-//! shows is whether a store that is called by several callers answers as if they took turns. Models
-//! (`loom.rs`) and recorded histories (`linearizability.rs`) are checked against it.
+//! The rules themselves are pure functions, and the specification calls the same ones, but for those
+//! of time, which it has of its own (`support/time.rs`); what it shows is whether a store that is
+//! called by several callers answers as if they took turns. Models (`loom.rs`) and recorded
+//! histories (`linearizability.rs`) are checked against it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeSet;
@@ -15,9 +16,11 @@ use countersign_request::*;
 pub use naive::Naive;
 
 mod naive;
+#[path = "../support/time.rs"]
+mod time;
 
 /// What the clock shows at first, in nanoseconds.
-pub const START: i64 = 1_000;
+pub const START: i64 = 1_772_442_000_000_001_000;
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// Requests with the ids 1 and 2 are those of person 0, 3 and 4 those of person 1, and so on.
 pub const PEOPLE: usize = 5;
@@ -42,14 +45,20 @@ pub enum Call {
     /// Deletes it if it ended earlier than so many hours after the start.
     DeleteOld(u64, u32),
     Get(u64),
-    /// The grant of a person, so many hours after the start.
-    FindGrant(usize, u32),
+    /// The grant of a person now.
+    FindGrant(usize),
+    /// The access of a person, so many hours after the start.
+    AccessAt(usize, u32),
+    /// What is due now.
+    Due,
+    /// What time it is.
+    Now,
     ListOf(usize),
     List(Status),
     /// What waits for a decision: for both profiles, or for all without naming one.
     Waiting(bool),
-    /// What a person has open, so many hours after the start.
-    Open(usize, u32),
+    /// What a person has open now.
+    Open(usize),
     /// What ended earlier than so many hours after the start.
     Ended(u32),
     /// So many changes after a version.
@@ -58,6 +67,8 @@ pub enum Call {
     NextChanges(usize),
     /// So many hours go by.
     Pass(u32),
+    /// The clock is set so many hours after the start, wherever it is.
+    Set(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,11 +81,12 @@ pub enum Wish {
     Revoke,
     Release,
     Expire,
+    EndVoid,
     Note(bool),
 }
 
 impl Wish {
-    pub const ALL: [Wish; 9] = [
+    pub const ALL: [Wish; 10] = [
         Wish::Approve,
         Wish::ApproveToo,
         Wish::Deny,
@@ -82,6 +94,7 @@ impl Wish {
         Wish::Revoke,
         Wish::Release,
         Wish::Expire,
+        Wish::EndVoid,
         Wish::Note(false),
         Wish::Note(true),
     ];
@@ -117,15 +130,19 @@ impl Call {
             | Call::Delete(id)
             | Call::DeleteOld(id, _)
             | Call::Get(id) => Some(person_of(id)),
-            Call::FindGrant(person, _) | Call::ListOf(person) | Call::Open(person, _) => {
-                Some(person)
-            }
+            Call::FindGrant(person)
+            | Call::AccessAt(person, _)
+            | Call::ListOf(person)
+            | Call::Open(person) => Some(person),
             Call::List(_)
             | Call::Waiting(_)
+            | Call::Due
+            | Call::Now
             | Call::Ended(_)
             | Call::ChangesSince(..)
             | Call::NextChanges(_)
-            | Call::Pass(_) => None,
+            | Call::Pass(_)
+            | Call::Set(_) => None,
         }
     }
 }
@@ -134,6 +151,9 @@ impl Call {
 pub enum Answer {
     Request(Arc<Request>),
     Found(Vec<Arc<Request>>),
+    Granted(Option<Grant>),
+    /// What time it is, and the last correction: from when to when.
+    Time(DateTime<Utc>, Option<(DateTime<Utc>, DateTime<Utc>)>),
     Changes(Vec<Changed>),
     Done,
     Deleted(bool),
@@ -144,6 +164,9 @@ pub enum Answer {
     Refused(Refusal),
     NotTerminal(Status),
     Retained,
+    Clock(ClockError),
+    /// The clock has jumped: nothing is deleted before this time.
+    Jumped(DateTime<Utc>),
     /// The operation is another change, of this request.
     Reused(u64),
 }
@@ -168,6 +191,8 @@ impl From<Error> for Answer {
             Error::Refused(refusal) => Answer::Refused(refusal),
             Error::NotTerminal { status, .. } => Answer::NotTerminal(status),
             Error::Retained { .. } => Answer::Retained,
+            Error::Clock(error) => Answer::Clock(error),
+            Error::ClockJumped { until } => Answer::Jumped(until),
             Error::OperationReused { id, .. } => Answer::Reused(id.to_bits()),
             other => panic!("no call here can fail so: {other}"),
         }
@@ -274,6 +299,7 @@ fn change(id: u64, wish: Wish) -> Change {
         Wish::Revoke => Change::revoke(policy, profile, carol, None),
         Wish::Release => Change::release(owner, None),
         Wish::Expire => Change::expire(),
+        Wish::EndVoid => Change::end_void(),
         Wish::Note(false) => Change::note(owner, "one"),
         Wish::Note(true) => Change::note(owner, "two"),
     }
@@ -357,12 +383,21 @@ impl<S: Store> Harness<S> {
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
             Call::Get(id) => answered(store.get(RequestId::from_bits(id)).await),
-            Call::FindGrant(person, hours) => {
+            Call::FindGrant(person) => {
+                let (person, profile) = (&CAST.people[person], profile_of(person));
+                let grant = store.find_grant(person, profile, None).await;
+                grant.map_or_else(Answer::from, Answer::Granted)
+            }
+            Call::AccessAt(person, hours) => {
                 let (profile, at) = (profile_of(person), after_start(hours));
-                let grant = store
-                    .find_grant(&CAST.people[person], profile, None, at)
-                    .await;
-                found(grant.map(|grant| grant.into_iter().collect()))
+                let access = store.access_at(&CAST.people[person], profile, None, at);
+                found(access.await.map(|access| access.into_iter().collect()))
+            }
+            Call::Due => found(store.due(100).await),
+            Call::Now => {
+                let now = store.now().await.unwrap();
+                let made = now.correction().map(|made| (made.from, made.to));
+                Answer::Time(now.at(), made)
             }
             Call::ListOf(person) => {
                 let filter = Filter::Requester(CAST.people[person].clone());
@@ -375,10 +410,7 @@ impl<S: Store> Harness<S> {
                 let profiles = named.then_some(&CAST.profiles);
                 listed(store.waiting(profiles, Page::default()).await)
             }
-            Call::Open(person, hours) => {
-                let (person, at) = (&CAST.people[person], after_start(hours));
-                listed(store.open(person, at, Page::default()).await)
-            }
+            Call::Open(person) => listed(store.open(&CAST.people[person], Page::default()).await),
             Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
             Call::ChangesSince(after, limit) => {
                 let changes = store.changes_since(after, limit).await;
@@ -393,6 +425,10 @@ impl<S: Store> Harness<S> {
             }
             Call::Pass(hours) => {
                 self.clock.advance(hours * HOUR);
+                Answer::Done
+            }
+            Call::Set(hours) => {
+                self.clock.set(after_start(hours));
                 Answer::Done
             }
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use countersign_core::sync::history::Specification;
 
+use super::time::Time;
 use super::*;
 
 /// The store as one caller would see it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Naive {
-    clock: i64,
-    last: Option<i64>,
+    clock: DateTime<Utc>,
+    time: Time,
     requests: BTreeMap<u64, Arc<Request>>,
     /// What each operation was, and its answer.
     operations: BTreeMap<u64, (Call, Arc<Request>)>,
@@ -26,8 +27,8 @@ impl Naive {
     /// Sees every call: versions are exactly those that it issues itself.
     pub fn whole() -> Self {
         Self {
-            clock: START,
-            last: None,
+            clock: after_start(0),
+            time: Time::default(),
             requests: BTreeMap::new(),
             operations: BTreeMap::new(),
             log: Vec::new(),
@@ -45,15 +46,20 @@ impl Naive {
         }
     }
 
-    fn stamp(&self) -> Version {
-        let floor = self.last.map_or(self.clock, |last| last + 1);
-        Version::from_nanos(self.clock.max(floor))
+    /// What time it is, and will be after a step.
+    fn step(&self) -> Time {
+        let mut step = self.time.step(self.clock);
+        if self.part {
+            // Whether it was a jump depends on the calls of others, too.
+            step.jumped_at = self.time.jumped_at;
+        }
+        step
     }
 
-    fn keep(&mut self, request: Request) -> Answer {
+    fn keep(&mut self, step: Time, request: Request) -> Answer {
         let request = Arc::new(request);
         let id = request.id.to_bits();
-        self.last = Some(request.updated_at.as_nanos());
+        self.time = step;
         self.log.push((request.updated_at, id));
         self.requests.insert(id, Arc::clone(&request));
         Answer::Request(request)
@@ -90,45 +96,41 @@ impl Naive {
         if self.requests.contains_key(&id) {
             return Answer::Exists;
         }
-        let request = Request::create(draft, &LIMITS, &terms(id), self.stamp());
-        self.keep(request.unwrap())
+        let step = self.step();
+        match step.create(draft, &LIMITS, &terms(id)) {
+            Ok(request) => self.keep(step, request),
+            Err(error) => error.into(),
+        }
     }
 
     fn update(&mut self, id: u64, change: &Change, expected: Option<Version>) -> Answer {
         let Some(current) = self.requests.get(&id) else {
             return Answer::NotFound;
         };
-        let actual = current.updated_at;
+        let (actual, step) = (current.updated_at, self.step());
         match expected {
             Some(expected) if expected != actual => Answer::Conflict(Conflict { expected, actual }),
-            _ => match current.apply(change, self.stamp()) {
-                Ok(request) => self.keep(request),
-                Err(rejection) => Error::from(rejection).into(),
+            _ => match step.apply(current, change) {
+                Ok(request) => self.keep(step, request),
+                Err(error) => error.into(),
             },
         }
     }
 
     fn delete(&mut self, id: u64, ended_before: Option<DateTime<Utc>>) -> Answer {
-        let stamp = self.stamp();
-        match self.requests.get(&id) {
-            Some(request) if !request.is_terminal(stamp.time()) => {
-                Answer::NotTerminal(request.status)
-            }
-            Some(request)
-                if ended_before.is_some_and(|time| request.ended_at().unwrap() >= time) =>
-            {
-                Answer::Retained
-            }
-            Some(_) => {
-                self.last = Some(stamp.as_nanos());
-                self.requests.remove(&id);
-                self.log.retain(|(_, of)| *of != id);
-                let others = |(_, request): &(Call, Arc<Request>)| request.id.to_bits() != id;
-                self.operations.retain(|_, first| others(first));
-                Answer::Deleted(true)
-            }
-            None => Answer::Deleted(false),
+        let Some(request) = self.requests.get(&id) else {
+            return Answer::Deleted(false);
+        };
+        let step = self.step();
+        if let Err(error) = step.check_deletion(request, ended_before) {
+            return error.into();
         }
+        self.time = step;
+        self.requests.remove(&id);
+        self.log.retain(|(_, of)| *of != id);
+        let others = |(_, request): &(Call, Arc<Request>)| request.id.to_bits() != id;
+        self.operations.retain(|_, first| others(first));
+        Answer::Deleted(true)
     }
 
     fn changes(&self, after: Option<Version>, limit: usize) -> Answer {
@@ -163,8 +165,17 @@ impl Naive {
     fn newest_first(&self, wanted: impl Fn(&Request) -> bool) -> Vec<Arc<Request>> {
         let wanted = self.requests.values().filter(|request| wanted(request));
         let mut found: Vec<Arc<Request>> = wanted.cloned().collect();
-        found.sort_by_key(|request| std::cmp::Reverse(request.created_at));
+        found.sort_by_key(|request| std::cmp::Reverse(request.created));
         found
+    }
+
+    /// The request whose access lasts longest, of those of a person that give access.
+    fn longest(&self, person: usize, time: &Time) -> Option<Arc<Request>> {
+        let person = &CAST.people[person];
+        let mut found =
+            self.newest_first(|request| request.requester == *person && time.gives_access(request));
+        found.sort_by_key(|request| std::cmp::Reverse(request.access_until));
+        found.into_iter().next()
     }
 
     pub fn apply(&mut self, call: Call) -> Answer {
@@ -187,14 +198,34 @@ impl Naive {
                 Some(request) => Answer::Request(Arc::clone(request)),
                 None => Answer::NotFound,
             },
-            Call::FindGrant(person, hours) => {
-                let (person, at) = (&CAST.people[person], after_start(hours));
-                let mut found = self.newest_first(|request| {
-                    request.requester == *person && request.grant(at).is_some()
-                });
-                found.sort_by_key(|request| std::cmp::Reverse(request.access_until));
-                found.truncate(1);
-                Answer::Found(found)
+            Call::FindGrant(person) => {
+                let now = self.step();
+                let found = self.longest(person, &now);
+                let grant = found.map(|request| request.grant(now.at()).unwrap());
+                match now.granting() {
+                    Ok(()) => Answer::Granted(grant),
+                    Err(error) => Answer::Clock(error),
+                }
+            }
+            Call::AccessAt(person, hours) => {
+                let time = Time {
+                    at: Some(after_start(hours)),
+                    ..Time::default()
+                };
+                Answer::Found(self.longest(person, &time).into_iter().collect())
+            }
+            Call::Due => {
+                let now = self.step();
+                let due = |request: &Request| now.is_due(request) || now.is_void(request);
+                self.ranked(due, |request| match request.access_until {
+                    Some(until) => (true, until),
+                    None => (false, request.decide_by),
+                })
+            }
+            Call::Now => {
+                let now = self.step();
+                let made = now.corrections.last().map(|made| (made.from, made.to));
+                Answer::Time(now.at(), made)
             }
             Call::ListOf(person) => {
                 Answer::Found(self.newest_first(|request| request.requester == CAST.people[person]))
@@ -204,26 +235,23 @@ impl Naive {
             }
             Call::Waiting(_) => {
                 let waits = |request: &Request| request.status == Status::Pending;
-                self.ranked(waits, |request| request.created_at)
+                self.ranked(waits, |request| request.created)
             }
-            Call::Open(person, hours) => {
-                let at = after_start(hours);
+            Call::Open(person) => {
+                let now = self.step();
                 let ends_at = |request: &Request| match request.status {
                     Status::Pending => Some(request.decide_by),
                     Status::Approved => request.access_until,
                     _ => None,
                 };
                 let open = |request: &Request| {
-                    request.requester == CAST.people[person] && ends_at(request) > Some(at)
+                    request.requester == CAST.people[person] && now.is_open(request)
                 };
                 self.ranked(open, |request| std::cmp::Reverse(ends_at(request)))
             }
             Call::Ended(hours) => {
-                let ended = |request: &Request| {
-                    request
-                        .ended_at()
-                        .is_some_and(|time| time < after_start(hours))
-                };
+                let (now, time) = (self.step(), after_start(hours));
+                let ended = |request: &Request| now.ended_before(request, time);
                 self.ranked(ended, Request::ended_at)
             }
             Call::ChangesSince(after, limit) => self.changes(after, limit),
@@ -235,7 +263,11 @@ impl Naive {
                 answer
             }
             Call::Pass(hours) => {
-                self.clock += (hours * HOUR).as_nanos() as i64;
+                self.clock += hours * HOUR;
+                Answer::Done
+            }
+            Call::Set(hours) => {
+                self.clock = after_start(hours);
                 Answer::Done
             }
         }
@@ -243,7 +275,9 @@ impl Naive {
 
     /// Takes what the calls of another part have left in `other`, for the request `id` alone.
     pub fn overwrite(&mut self, other: Self, id: u64) {
-        self.last = self.last.max(other.last);
+        if other.time.version > self.time.version {
+            self.time = other.time;
+        }
         self.requests.remove(&id);
         self.log.retain(|(_, of)| *of != id);
         let kept = other.requests.into_iter().find(|(other, _)| *other == id);
@@ -263,12 +297,22 @@ impl Specification for Naive {
         let writes = call.writes() || call.operation().is_some_and(is_first);
         if let (true, true, Some(written)) = (self.part, writes, answer.request()) {
             // Others write less often than once a nanosecond for a second.
-            let least = self.stamp().as_nanos();
+            let least = self.step().version.unwrap();
             let version = written.updated_at.as_nanos();
             if !(least..least + 1_000_000_000).contains(&version) {
                 return false;
             }
-            self.last = Some(version - 1);
+            self.time.version = Some(version - 1);
+        }
+        if let (true, Answer::Jumped(until)) = (self.part, answer) {
+            // The last step of anybody was a day before the jump, or earlier; the last here was no
+            // later than that.
+            let jumped_at = *until - HOUR;
+            let before = self.time.at.is_none_or(|last| last + 24 * HOUR < jumped_at);
+            if !before || jumped_at > self.clock {
+                return false;
+            }
+            self.time.jumped_at = Some(jumped_at);
         }
         self.apply(*call) == *answer
     }

@@ -97,17 +97,26 @@ impl<S: Store> Store for Gated<S> {
         person: &'a Person,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
-        at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.store.find_grant(person, profile, policy, at)
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        self.store.find_grant(person, profile, policy)
     }
 
-    fn due(
-        &self,
+    fn access_at<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.store.due(at, limit)
+    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
+        self.store.access_at(person, profile, policy, at)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.store.now()
+    }
+
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.store.due(limit)
     }
 
     fn waiting<'a>(
@@ -118,13 +127,8 @@ impl<S: Store> Store for Gated<S> {
         self.store.waiting(profiles, page)
     }
 
-    fn open<'a>(
-        &'a self,
-        person: &'a Person,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.store.open(person, at, page)
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.store.open(person, page)
     }
 
     fn ended(

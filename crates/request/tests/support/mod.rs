@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_request::{
-    ApprovalPolicy, Change, Clock, Draft, Error, InMemory, ManualClock, NoSleep, Person, Profile,
-    Refusal, Request, RequestId, Retry, Status, Terms, Version, Workflow,
+    ApprovalPolicy, Change, Clock, Draft, Error, InMemory, InMemorySync, ManualClock, NoSleep,
+    Person, Profile, Refusal, Request, RequestId, Retry, Status, Terms, Version, Workflow,
 };
 
 /// The approval rules of the tests: bob and carol for `prod`; alice and bob for `dev`, which is
@@ -113,6 +113,16 @@ impl World {
             Status::Expired => {
                 world.clock.set(pending.decide_by);
                 Change::expire()
+            }
+            Status::Ended => {
+                let to = world.clock.now();
+                world.clock.advance(8 * HOUR);
+                world.change(1, &world.approve("bob")).unwrap();
+                world.clock.set(to);
+                let note = Change::note(&person("bob"), "the clock was ahead");
+                world.change(1, &note).unwrap();
+                world.clock.advance(HOUR);
+                Change::end_void()
             }
         };
         let request = world.change(1, &change).unwrap();
@@ -235,6 +245,26 @@ impl World {
         let policy = Arc::new(self.policy.clone());
         Workflow::new(self.store.clone(), policy, clock)
             .with_retry(Retry::default().with_sleep(Arc::new(NoSleep)))
+    }
+
+    /// What the store says while the clock shows `at`. For reads: they are not remembered.
+    pub fn at<T>(&self, at: DateTime<Utc>, read: impl FnOnce(InMemorySync<'_>) -> T) -> T {
+        let before = self.clock.now();
+        self.clock.set(at);
+        let told = read(self.store.sync());
+        self.clock.set(before);
+        told
+    }
+
+    /// The request that gives access at a time: it is told of that time, and its grant is found
+    /// while the clock shows it.
+    pub fn access(&self, who: &str, what: &str, at: DateTime<Utc>) -> Option<Arc<Request>> {
+        let (who, what) = (person(who), profile(what));
+        let told = self.store.sync().access_at(&who, &what, None, at).unwrap();
+        let found = self.at(at, |store| store.find_grant(&who, &what, None));
+        let grant = told.as_ref().map(|request| request.grant(at).unwrap());
+        assert_eq!(found.unwrap(), grant, "{who}, {what}, {at}");
+        told
     }
 
     /// Records and indexes agree.
