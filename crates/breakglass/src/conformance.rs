@@ -233,6 +233,7 @@ macro_rules! __conformance_cases {
                 what_is_due_comes_earliest_first
                 what_awaits_review_comes_in_the_order_of_ending
                 what_ended_was_over_before
+                lists_keep_their_order_over_a_correction
             }
             streaming {
                 changes_come_in_the_order_of_their_making

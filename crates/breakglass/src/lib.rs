@@ -37,8 +37,8 @@
 //! let often: RateLimitPolicy = r#"{"version": "1", "rules": [
 //!     {"name": "daily", "max_per_user": 2, "quota_window": "24h"}]}"#.parse()?;
 //! let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-//! let store = Arc::new(InMemory::new(clock.clone()));
-//! let workflow = Workflow::new(store, Arc::new(who), Arc::new(often), clock);
+//! let store = Arc::new(InMemory::new(clock));
+//! let workflow = Workflow::new(store, Arc::new(who), Arc::new(often));
 //! let (alice, prod, hour) = (Person::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
 //!
 //! let draft = workflow.draft(&alice, &prod, hour, ReasonCode::Incident, "orders cannot be written")?;

@@ -60,7 +60,8 @@ countersign_core::define_id! {
 /// }"#;
 /// let event: Event = serde_json::from_str(stored)?;
 /// assert_eq!(event.status, Status::Active);
-/// assert!(event.grant("2026-03-02T09:59:59Z".parse()?).is_some());
+/// let last: chrono::DateTime<chrono::Utc> = "2026-03-02T09:59:59.999999999Z".parse()?;
+/// assert!(event.grant(last).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -395,7 +395,7 @@ fn only_what_the_rule_needs_is_observed() {
         let expected = Observation {
             person: person("alice"),
             profile: profile("prod"),
-            at: start(),
+            now: start().into(),
             last_created_at,
             of_person,
             of_profile,

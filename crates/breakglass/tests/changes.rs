@@ -105,6 +105,7 @@ fn the_invoker_or_a_named_responder_closes_with_a_reason() {
             operation: None,
             from: Some(before.updated_at),
             to: expected.updated_at,
+            at: start() + NANO,
         }));
         assert_eq!(*closed, expected);
         assert_eq!(closed.remaining(start()), Duration::ZERO);
@@ -186,7 +187,7 @@ fn closing_ends_where_expiry_begins_to_the_nanosecond() {
         (entry.action, &entry.actor),
         (Action::Expired, &Actor::Time)
     );
-    assert_eq!((entry.to.time(), &entry.reason), (expires_at, &None));
+    assert_eq!((entry.at, &entry.reason), (expires_at, &None));
 }
 
 #[test]

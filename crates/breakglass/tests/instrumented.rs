@@ -150,12 +150,8 @@ impl Store for Slow {
         self.0.delete(id, retention)
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.0.awaiting_review(at, page)
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.0.awaiting_review(page)
     }
 
     fn ended(
@@ -178,20 +174,28 @@ impl Store for Slow {
         self.0.list(filter, page)
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.0.now()
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        self.0.find_grant(person, profile)
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.0.find_active(person, profile, at)
+        self.0.active_at(person, profile, at)
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.0.due(at, limit)
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.0.due(limit)
     }
 }

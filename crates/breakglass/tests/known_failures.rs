@@ -160,14 +160,41 @@ fn version_tokens_do_not_repeat_with_a_clock_that_stands_still_or_steps_back() {
             "a stale version was taken"
         );
     }
-    // The rules see the same time: a clock that steps back begins nothing in the past.
+    // Versions order, and time is the clock's: it lasts what was asked for.
     let late = bench.begin(2, "bob", "prod");
-    assert!(late.created_at > start());
-    assert_eq!(late.created_at, late.updated_at.time());
+    assert!(late.created > versions[6]);
+    assert_eq!(late.created_at, bench.clock.now());
+    assert_eq!(late.expires_at, late.created_at + HOUR);
+    // Within what is tolerated a clock that steps back begins nothing in the past.
+    bench.clock.step_back(HOUR / 60);
+    let still = bench.begin(3, "dave", "prod");
+    assert_eq!(still.created_at, late.created_at);
 }
 
 #[test]
 fn a_clock_that_steps_back_shortens_no_pause_and_empties_no_quota() {
+    for back in [NANO, HOUR / 60, HOUR / 60 + NANO, HOUR, 240 * HOUR] {
+        let bench = Bench::default();
+        let pause = limits(r#""cooldown": "30m""#);
+        let quota = limits(r#""max_per_user": 1, "quota_window": "1h""#);
+        bench.create(&draft(1, "alice", "prod"), &pause).unwrap();
+        let close = Change::close(&anybody(), &profile("prod"), &person("alice"), "it is over");
+        bench.update(1, &close).unwrap();
+        bench.clock.step_back(back);
+        // From the correction, if it is one; else from the creation.
+        let from = if back > HOUR / 60 {
+            start() - back
+        } else {
+            start()
+        };
+        for (wanted, limits, length) in [("prod", &pause, HOUR / 2), ("dev", &quota, HOUR)] {
+            for now in [bench.clock.now(), from + length - NANO] {
+                bench.clock.set(now);
+                let refused = refusal(bench.create(&draft(2, "alice", wanted), limits));
+                assert_eq!(refused.retry_at(), Some(from + length), "{back:?} back");
+            }
+        }
+    }
     let bench = Bench::default();
     let limits = limits(r#""cooldown": "30m", "max_per_user": 1, "quota_window": "1h""#);
     bench.create(&draft(1, "alice", "prod"), &limits).unwrap();

@@ -48,9 +48,11 @@ fn parts(setup: &[Call]) -> Parts<Naive, Harness<InMemory>> {
             Call::Get(BOB),
             Call::Get(CAROL),
             Call::List(Status::Active),
-            FIND_ACTIVE,
-            Call::AwaitingReview(100),
+            FIND_GRANT,
             Call::NextChanges(100),
+            Call::Pass(100),
+            Call::Due,
+            Call::AwaitingReview,
         ],
         audit: |harness| harness.store.audit(),
     }
@@ -67,7 +69,7 @@ const ACTIVE: Model = Model {
     preemptions: None,
 };
 
-const FIND_ACTIVE: Call = Call::FindActive(ALICE, 0);
+const FIND_GRANT: Call = Call::FindGrant(ALICE);
 
 /// The version that the first event of a model is created at.
 const FIRST: Version = Version::from_nanos(START);
@@ -81,7 +83,7 @@ const ALPHABET: [Call; 10] = [
     Call::Change(ALICE, Wish::Expire),
     Call::Change(ALICE, Wish::Note),
     Call::Delete(ALICE),
-    FIND_ACTIVE,
+    FIND_GRANT,
     // Events expire.
     Call::Pass(1),
 ];
@@ -128,7 +130,7 @@ const OVER: [Call; 6] = [
     Call::Change(ALICE, Wish::ReviewToo),
     Call::Delete(ALICE),
     Call::Invoke(ALICE),
-    Call::AwaitingReview(100),
+    Call::AwaitingReview,
     Call::Ended(100),
 ];
 
@@ -204,7 +206,7 @@ fn breakglass_review_due_2x2() {
         Call::InvokeOverriding(AFTER_REVIEW_AGAIN),
         Call::Change(AFTER_REVIEW, Wish::Review),
         Call::Change(AFTER_REVIEW, Wish::ReviewToo),
-        Call::AwaitingReview(100),
+        Call::AwaitingReview,
     ];
     let setup = [Call::Invoke(AFTER_REVIEW), Call::Pass(1)];
     model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));

@@ -52,6 +52,8 @@ enum Call {
     },
     Delete(u64),
     Pass(u64),
+    /// The clock steps back by so many seconds, within what is tolerated.
+    Back(u64),
     /// One of the operations before again, as it was.
     Repeat(usize),
 }
@@ -69,7 +71,8 @@ fn shown() -> impl Strategy<Value = Shown> {
         3 => Just(0),
         1 => Just(4 * SECOND),
         1 => Just(4 * SECOND + 1),
-        1 => Just(-1),
+        1 => Just(-60 * SECOND),
+        1 => Just(-60 * SECOND - 1),
     ];
     (0_u8..4, 0_usize..4, 0_u64..5, ages)
 }
@@ -97,6 +100,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (0_u64..5).prop_map(Call::Delete),
         1 => (0_usize..64).prop_map(Call::Repeat),
         3 => prop_oneof![Just(0), Just(1_u64), Just(3), Just(25)].prop_map(Call::Pass),
+        1 => prop_oneof![Just(1_u64), Just(4), Just(59)].prop_map(Call::Back),
     ]
 }
 
@@ -110,7 +114,6 @@ struct Known {
     status: Status,
     ended: i64,
     reviewed: bool,
-    proof: Option<u8>,
     versions: Vec<i64>,
 }
 
@@ -118,7 +121,11 @@ struct Known {
 struct Model {
     now: i64,
     last: Option<i64>,
+    /// The time of the last step.
+    last_at: Option<i64>,
     events: BTreeMap<u64, Known>,
+    /// The second factors that were ever used.
+    used: Vec<u8>,
     /// Of each operation the event, the call without its operation, and the result.
     operations: BTreeMap<u64, (u64, String, Arc<Event>)>,
 }
@@ -131,9 +138,20 @@ fn same(one: usize, other: usize) -> bool {
 type Word = &'static str;
 
 impl Model {
-    /// The time of the next step.
+    /// The time of the next step: it stands still rather than run backwards.
     fn at(&self) -> i64 {
+        self.last_at
+            .map_or(self.now, |last_at| self.now.max(last_at))
+    }
+
+    /// The version of the next step.
+    fn version(&self) -> i64 {
         self.last.map_or(self.now, |last| self.now.max(last + 1))
+    }
+
+    fn written(&mut self, version: i64) {
+        self.last_at = Some(self.at());
+        self.last = Some(version);
     }
 
     fn unreviewed_and_over<'a>(
@@ -171,8 +189,9 @@ impl Model {
         let at = self.at();
         if let Some((name, whose, of, age)) = shown {
             let verified = self.now - age;
-            let used = self.events.values().any(|known| known.proof == Some(name));
-            if whose != who || of != event || verified > at || at - verified > 4 * SECOND || used {
+            let used = self.used.contains(&name);
+            let future = verified > at + 60 * SECOND;
+            if whose != who || of != event || future || at - verified > 4 * SECOND || used {
                 return "proof";
             }
         }
@@ -203,11 +222,12 @@ impl Model {
         if self.events.values().filter(here).filter(recent).count() >= 3 {
             return "profile";
         }
-        let mut versions = vec![at];
+        let version = self.version();
+        let mut versions = vec![version];
         if due {
-            versions.push(at + 1);
+            versions.push(version + 1);
         }
-        let mut last = at + i64::from(due);
+        let mut last = version + i64::from(due);
         for known in self.events.values_mut() {
             let replaced = same(known.who, who) && known.what == what;
             if replaced && known.status == Status::Active {
@@ -217,7 +237,8 @@ impl Model {
             }
         }
         let expires = at + i64::try_from(seconds).unwrap() * SECOND;
-        self.last = Some(last);
+        self.written(last);
+        self.used.extend(shown.map(|(name, ..)| name));
         let known = Known {
             who,
             what,
@@ -226,7 +247,6 @@ impl Model {
             status: Status::Active,
             ended: expires,
             reviewed: false,
-            proof: shown.map(|(name, ..)| name),
             versions,
         };
         self.events.insert(event, known);
@@ -234,7 +254,7 @@ impl Model {
     }
 
     fn change(&mut self, event: u64, kind: Kind) -> Word {
-        let at = self.at();
+        let (at, version) = (self.at(), self.version());
         let Some(known) = self.events.get_mut(&event) else {
             return "not found";
         };
@@ -275,8 +295,8 @@ impl Model {
                 known.reviewed = true;
             }
         }
-        known.versions.push(at);
-        self.last = Some(at);
+        known.versions.push(version);
+        self.written(version);
         "made"
     }
 
@@ -288,7 +308,7 @@ impl Model {
             Some(known) if !known.reviewed => "unreviewed",
             Some(known) if at < known.ended + 20 * SECOND => "kept",
             Some(_) => {
-                self.last = Some(at);
+                self.written(self.version());
                 self.events.remove(&event);
                 self.operations.retain(|_, (of, ..)| *of != event);
                 "made"
@@ -359,6 +379,18 @@ impl Pair {
             Call::Pass(seconds) => {
                 self.bench.clock.advance(Duration::from_secs(*seconds));
                 self.model.now += i64::try_from(*seconds).unwrap() * SECOND;
+                (String::new(), String::new())
+            }
+            Call::Back(seconds) => {
+                let now = self.model.now - i64::try_from(*seconds).unwrap() * SECOND;
+                if self
+                    .model
+                    .last_at
+                    .is_none_or(|last| now >= last - 60 * SECOND)
+                {
+                    self.bench.clock.step_back(Duration::from_secs(*seconds));
+                    self.model.now = now;
+                }
                 (String::new(), String::new())
             }
             Call::Repeat(number) => {
@@ -546,24 +578,43 @@ impl Pair {
         for made in &self.returned {
             let stored = store.get(made.id).ok();
             // After a deletion the id may have another event.
-            let stored = stored.filter(|event| event.created_at == made.created_at);
+            let stored = stored.filter(|event| event.created == made.created);
             if let Some(stored) = stored {
                 let then = stored.as_of(made.updated_at);
                 prop_assert_eq!(then.as_ref(), Some(&**made), "what it was");
             }
         }
+        let at = model.at();
+        let mut waiting = Vec::new();
+        let mut page = Page::first(2);
+        loop {
+            let listing = store.awaiting_review(page).unwrap();
+            waiting.extend(listing.items.iter().map(|event| event.id.to_bits()));
+            let Some(next) = listing.next else { break };
+            page = Page::after(next, 2);
+        }
+        prop_assert_eq!(waiting, model.unreviewed_and_over(at, |_| true));
+        let marked = |known: &&Known| known.status == Status::Active && known.expires <= at;
+        let due = store.due(0).unwrap();
+        prop_assert_eq!(due.len(), model.events.values().filter(marked).count());
+        for (who, what) in (0..4).flat_map(|who| (0..2).map(move |what| (who, what))) {
+            let access = |known: &&Known| {
+                let own = known.who == who && known.what == what;
+                own && known.status == Status::Active && known.expires > at
+            };
+            let until = model
+                .events
+                .values()
+                .find(access)
+                .map(|known| known.expires);
+            let (who, what) = (person(PEOPLE[who]), profile(PROFILES[what]));
+            let grant = store.find_grant(&who, &what).unwrap();
+            let got = grant.map(|grant| grant.until.timestamp_nanos_opt().unwrap());
+            prop_assert_eq!(got, until);
+        }
         for behind in [0, 1, 4 * SECOND] {
-            let at = model.now - behind;
+            let at = at - behind;
             let time = DateTime::from_timestamp_nanos(at);
-            let mut waiting = Vec::new();
-            let mut page = Page::first(2);
-            loop {
-                let listing = store.awaiting_review(time, page).unwrap();
-                waiting.extend(listing.items.iter().map(|event| event.id.to_bits()));
-                let Some(next) = listing.next else { break };
-                page = Page::after(next, 2);
-            }
-            prop_assert_eq!(waiting, model.unreviewed_and_over(at, |_| true));
             let mut ended: Vec<_> = model
                 .events
                 .iter()

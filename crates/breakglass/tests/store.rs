@@ -16,6 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use common::*;
 use countersign_breakglass::*;
+use countersign_core::time::{EARLIEST, LATEST};
 
 fn close(by: &str) -> Change {
     Change::close(&anybody(), &profile("prod"), &person(by), "it is over")
@@ -38,6 +39,7 @@ fn an_event_begins_active_at_its_creation_with_derived_times() {
         operation: None,
         from: None,
         to: at,
+        at: start(),
     };
     let expected = Event {
         id: id(1),
@@ -52,6 +54,7 @@ fn an_event_begins_active_at_its_creation_with_derived_times() {
         escalate: false,
         escalation: None,
         review_override: None,
+        created: at,
         created_at: start(),
         expires_at: start() + TimeDelta::hours(1),
         status: Status::Active,
@@ -266,7 +269,7 @@ fn a_clock_beyond_what_can_be_stored_is_an_error_and_changes_nothing() {
     let error = store.sync().create(&draft(1, "alice", "prod"), &admission);
     assert!(matches!(
         error,
-        Err(Error::Clock(VersionError::OutOfRange { .. }))
+        Err(Error::Clock(ClockError::Implausible { .. }))
     ));
     assert!(store.sync().get(id(1)).is_err());
 }
@@ -274,18 +277,23 @@ fn a_clock_beyond_what_can_be_stored_is_an_error_and_changes_nothing() {
 #[test]
 fn the_end_of_time_neither_panics_nor_wraps() {
     let end = Version::from_nanos(i64::MAX).time();
-    let bench = Bench::at(end - TimeDelta::minutes(1));
-    let event = bench
-        .create(
-            &draft(1, "alice", "prod"),
-            &limits(r#""cooldown": "87600h", "max_per_user": 1, "quota_window": "87600h""#),
-        )
-        .unwrap();
-    assert!(event.expires_at > end);
-    assert!(event.is_active(end));
-    let bench = Bench::at(Version::from_nanos(i64::MIN).time());
-    let windows = limits(r#""max_per_user": 1, "quota_window": "87600h""#);
-    bench.create(&draft(1, "alice", "prod"), &windows).unwrap();
+    let all = limits(
+        r#""cooldown": "87600h", "max_per_user": 1, "max_per_profile": 1, "quota_window": "87600h""#,
+    );
+    for edge in [LATEST, EARLIEST] {
+        let bench = Bench::at(edge);
+        let event = bench.create(&draft(1, "alice", "prod"), &all).unwrap();
+        assert_eq!(event.expires_at, edge + HOUR);
+        assert!(event.is_active(edge) && !event.is_active(edge + HOUR));
+        bench.update(1, &close("alice")).unwrap();
+        let refused = refusal(bench.create(&draft(2, "alice", "prod"), &all));
+        assert_eq!(refused.retry_at(), Some(edge + 87_600 * HOUR));
+    }
+    for wrong in [end, Version::from_nanos(i64::MIN).time()] {
+        let bench = Bench::at(wrong);
+        let refused = bench.create(&draft(1, "alice", "prod"), &all);
+        assert!(matches!(refused, Err(Error::Clock(_))), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -301,12 +309,15 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
     let (alice, prod) = (person("alice"), profile("prod"));
     assert!(
         store
-            .find_active(&alice, &prod, start())
+            .active_at(&alice, &prod, start())
             .await
             .unwrap()
             .is_some()
     );
-    assert_eq!(store.due(event.expires_at, 0).await.unwrap().len(), 1);
+    assert_eq!(store.now().await.unwrap().at(), start());
+    let grant = store.find_grant(&alice, &prod).await.unwrap();
+    assert_eq!(grant.map(|grant| grant.until), Some(event.expires_at));
+    assert_eq!(store.due(0).await.unwrap(), []);
     let filter = Filter::from(alice);
     assert_eq!(
         store
@@ -321,7 +332,7 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
         .update(id(1), event.updated_at, &close("alice"))
         .await
         .unwrap();
-    let waiting = store.awaiting_review(start(), Page::default());
+    let waiting = store.awaiting_review(Page::default());
     assert_eq!(waiting.await.unwrap().items, std::slice::from_ref(&closed));
     store
         .update(id(1), closed.updated_at, &review("carol", "prod"))

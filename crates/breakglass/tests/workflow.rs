@@ -396,12 +396,8 @@ impl Store for Contended {
         self.store.delete(id, retention)
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.store.awaiting_review(at, page)
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.store.awaiting_review(page)
     }
 
     fn ended(
@@ -424,21 +420,29 @@ impl Store for Contended {
         self.store.list(filter, page)
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.store.now()
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        self.store.find_grant(person, profile)
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.store.find_active(person, profile, at)
+        self.store.active_at(person, profile, at)
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.due(at, limit)
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.due(limit)
     }
 }
 
@@ -456,7 +460,6 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
         contended.clone(),
         Arc::new(anybody()),
         Arc::new(RateLimitPolicy::unlimited()),
-        bench.clock.clone(),
     )
     .with_retry(retry);
     let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
@@ -468,15 +471,109 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
     assert_eq!(bench.get(1).status, Status::Active);
 }
 
+/// A store whose clock is set back as soon as it has said what is due.
+struct SetBack {
+    store: Arc<InMemory>,
+    clock: Arc<ManualClock>,
+    to: DateTime<Utc>,
+}
+
+impl Store for SetBack {
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        admission: &'a Admission,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        self.store.create(draft, admission)
+    }
+
+    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+        self.store.get(id)
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: EventId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        self.clock.set(self.to);
+        self.store.update(id, expected, change)
+    }
+
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        self.store.delete(id, retention)
+    }
+
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.store.awaiting_review(page)
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.ended(before, limit)
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        self.store.changes_since(after, limit)
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.store.list(filter, page)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.store.now()
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        self.store.find_grant(person, profile)
+    }
+
+    fn active_at<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
+        self.store.active_at(person, profile, at)
+    }
+
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.due(limit)
+    }
+}
+
 #[tokio::test]
-async fn expiry_passes_over_what_is_not_over_by_the_clock_of_the_store() {
+async fn expiry_passes_over_what_is_not_over_by_a_clock_that_was_set_back() {
     let bench = Bench::default();
     let event = bench.begin(1, "alice", "prod");
-    let ahead = Bench::at(event.expires_at).clock;
+    let set_back = Arc::new(SetBack {
+        store: bench.store.clone(),
+        clock: bench.clock.clone(),
+        to: start(),
+    });
     let (policy, limits) = (Arc::new(anybody()), Arc::new(RateLimitPolicy::unlimited()));
-    let workflow = Workflow::new(bench.store.clone(), policy, limits, ahead);
+    let workflow = Workflow::new(set_back, policy, limits);
+    bench.clock.set(event.expires_at);
     assert_eq!(workflow.expire_due(0).await.unwrap(), []);
     assert_eq!(bench.get(1), event);
+    let workflow = bench.workflow(anybody(), RateLimitPolicy::unlimited());
     bench.clock.set(event.expires_at);
     assert_eq!(workflow.expire_due(0).await.unwrap().len(), 1);
 }

@@ -260,3 +260,33 @@ pub(super) async fn what_ended_was_over_before(bench: Bench) {
         "not what awaits its review"
     );
 }
+
+/// Lists are in the order of the steps whatever the clock did, and their pages meet; what is due by
+/// a correction comes after what is due by time.
+pub(super) async fn lists_keep_their_order_over_a_correction(bench: Bench) {
+    bench.begin(5, "alice", "prod-5").await;
+    bench.clock.set(start() + 8 * HOUR);
+    bench.begin(1, "alice", "prod-1").await;
+    bench.clock.set(start());
+    bench.begin(3, "alice", "prod-3").await;
+    bench.clock.set(start() + HOUR);
+    bench.begin(2, "alice", "prod-2").await;
+    assert_eq!(bench.list_bits(person("alice")).await, [2, 3, 1, 5]);
+    for limit in 1..=4 {
+        let pages = bench.pages(&Filter::from(Status::Active), limit).await;
+        assert_eq!(pages.concat(), [2, 3, 1, 5], "in pages of {limit}");
+    }
+    let told: Vec<u64> = bench
+        .changes(None)
+        .await
+        .iter()
+        .map(|c| c.event.id.to_bits())
+        .collect();
+    assert_eq!(told, [5, 1, 3, 2], "so are the changes");
+    assert_eq!(
+        bench.due(start() + HOUR).await,
+        [3, 5, 1],
+        "by time, then by the correction"
+    );
+    assert_eq!(bench.awaiting(start() + HOUR).await, [3, 5, 1]);
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use countersign_core::clock::Clock;
+use countersign_core::version::Version;
 
 use super::bench::*;
 use crate::change::Change;
@@ -54,7 +55,9 @@ pub(super) async fn an_empty_store_is_empty_after_reopening(bench: Bench) {
     let bench = bench.reopen().await;
     assert_eq!(bench.changes(None).await, []);
     let event = bench.begin(1, "alice", "prod").await;
-    assert_eq!(event.created_at, start(), "nothing was issued before");
+    assert_eq!(event.created_at, start());
+    let first = Version::of(start()).unwrap();
+    assert_eq!(event.created, first, "nothing was issued before");
 }
 
 /// Versions go on after the last one, though the clock has stepped back and the newest event is

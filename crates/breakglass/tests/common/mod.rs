@@ -137,12 +137,7 @@ impl Bench {
 
     pub fn workflow(&self, policy: InvocationPolicy, limits: RateLimitPolicy) -> Workflow {
         let store: Arc<dyn Store> = self.store.clone();
-        Workflow::new(
-            store,
-            Arc::new(policy),
-            Arc::new(limits),
-            self.clock.clone(),
-        )
+        Workflow::new(store, Arc::new(policy), Arc::new(limits))
     }
 }
 

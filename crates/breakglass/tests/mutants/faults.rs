@@ -95,8 +95,8 @@ faults! {
     AbsentIsAnError,
     /// What was deleted still counts.
     QuotaOutlivesEvent,
-    /// The second factor of what was deleted is still used.
-    ProofOutlivesEvent,
+    /// The second factor of what was deleted is good again.
+    ProofGoesWithEvent,
     /// The limit is applied before the filter.
     LimitBeforeFilter,
     /// There is no upper limit.
@@ -207,4 +207,70 @@ faults! {
     DeletedIsBackOnReopening,
     /// There is no upper limit to what has ended.
     NoUpperLimitOfEnded,
+    /// Lists are in the order of dates, not of versions.
+    ListByDate,
+    /// Rules judge by the time of the version.
+    TimeByVersion,
+    /// Any step back of the clock is a correction.
+    NoTolerance,
+    /// No step back of the clock is a correction.
+    NeverCorrected,
+    /// A correction has no version of its own.
+    CorrectionTakesNoVersion,
+    /// A call that is refused forgets the correction that it found.
+    CorrectionForgottenByRefusals,
+    /// A read forgets the correction that it found.
+    ReadsMakeNoCorrection,
+    /// After a restart the clock was never corrected.
+    CorrectionForgottenOnReopening,
+    /// What began in the wrong time gives access when that time comes.
+    WrongTimeComesBack,
+    /// What began in the wrong time has ended at the correction.
+    EndedAtOnce,
+    /// What is dated ahead gives access.
+    DatedAheadIsInForce,
+    /// What began in the wrong time is not due.
+    DueWithoutVoid,
+    /// What a correction has ended is marked by time.
+    MarkedByTime,
+    /// What was over by a wrong clock cannot be closed.
+    OverByLatest,
+    /// What was over by a wrong clock stays so, marked or not.
+    EndedByLatest,
+    /// A pause counts from the wrong date.
+    CooldownFromDate,
+    /// A pause counts from the wrong date when that has come.
+    CooldownOnlyWhileAhead,
+    /// A pause is after what is dated latest.
+    CooldownFromDatedLatest,
+    /// A quota counts from wrong dates.
+    QuotaFromDate,
+    /// An escalation counts from wrong dates.
+    EscalationFromDate,
+    /// A second factor is as old as it is by the latest time that was seen.
+    ProofByLatest,
+    /// A review is due since the wrong date.
+    ReviewSinceDate,
+    /// What was over in the wrong time is kept from its wrong date on.
+    RetentionFromDate,
+    /// What was over in the wrong time has ended at its wrong date.
+    EndedByDate,
+    /// A clock that cannot be right is taken for the nearest that can.
+    ImplausibleTaken,
+    /// Nothing is ended by a clock that cannot be right.
+    ImplausibleEndsNothing,
+    /// The first and the last time that can be right are taken for wrong.
+    EdgesRefused,
+    /// An empty store takes its last version from a clock that cannot be right.
+    EmptyStoreLearns,
+    /// What is old by any clock is deleted.
+    DeletesByAnyClock,
+    /// A jump of the clock is forgotten once it is made.
+    JumpIgnored,
+    /// A deletion that is refused forgets the jump that it found.
+    JumpForgottenByRefusals,
+    /// A jump that was corrected still keeps everything.
+    JumpOutlivesCorrection,
+    /// After a restart the clock has never jumped.
+    JumpForgottenOnReopening,
 }

@@ -10,6 +10,7 @@ use crate::store::{Naive, State};
 
 impl Naive {
     pub fn observe(&self, state: &State, wanted: &Observation) -> Observed {
+        let now = &wanted.now;
         let exactly = self.has(Fault::ActiveByExactName);
         let same = |event: &&Arc<Event>| event.invoker.same_person(&wanted.person);
         let here = |event: &&Arc<Event>| event.profile == wanted.profile;
@@ -33,17 +34,25 @@ impl Naive {
                 same(event)
             };
             let named = named || self.has(Fault::ActiveBlocksEveryone);
-            let closed = self.has(Fault::ClosedBlocks) && wanted.at < event.expires_at;
-            named && here(event) && (event.is_active(wanted.at) || closed)
+            let closed = self.has(Fault::ClosedBlocks) && now.at() < event.expires_at;
+            named && here(event) && (self.gives_access(state, event, now) || closed)
         });
         let paused = counted
             .iter()
             .filter(|event| same(event) && (here(event) || self.has(Fault::CooldownOfPerson)))
-            .map(|event| event.created_at);
-        let last_created_at = if self.has(Fault::CooldownFromOldest) {
-            paused.min()
-        } else {
-            paused.max()
+            .map(|event| match self.fault {
+                Fault::CooldownFromDate => event.created_at,
+                Fault::CooldownOnlyWhileAhead => now.moment(event.created_at),
+                _ => event.begun_at(now),
+            });
+        let last_created_at = match self.fault {
+            Fault::CooldownFromOldest => paused.min(),
+            Fault::CooldownFromDatedLatest => {
+                let both = counted.iter().filter(|event| same(event) && here(event));
+                let latest = both.max_by_key(|event| event.created_at);
+                latest.map(|event| event.begun_at(now))
+            }
+            _ => paused.max(),
         };
         let count = |of: &dyn Fn(&&Arc<Event>) -> bool, wanted: Option<CountWanted>| {
             let Some(wanted) = wanted else {
@@ -55,7 +64,12 @@ impl Naive {
                 .filter(|event| {
                     !self.has(Fault::QuotaOfActiveOnly) || event.status == Status::Active
                 })
-                .map(|event| event.created_at)
+                .map(|event| match (self.fault, wanted.nth_newest) {
+                    (Fault::QuotaFromDate, _) | (Fault::EscalationFromDate, None) => {
+                        event.created_at
+                    }
+                    _ => event.begun_at(now),
+                })
                 .filter(|time| {
                     let inclusive = self.has(Fault::QuotaWindowInclusive);
                     *time > wanted.created_after || inclusive && *time == wanted.created_after
@@ -83,7 +97,7 @@ impl Naive {
             state
                 .deleted
                 .iter()
-                .filter(|_| self.has(Fault::ProofOutlivesEvent)),
+                .filter(|_| !self.has(Fault::ProofGoesWithEvent)),
         );
         let refused = state.refused.iter();
         let mut proofs = proofs.chain(refused.filter(|_| self.has(Fault::RefusedUsesProof)));
@@ -107,7 +121,7 @@ impl Naive {
             .iter()
             .filter(same)
             .filter(|event| here(event) || !self.has(Fault::ReviewOfOneProfile))
-            .filter(|event| event.awaits_review(wanted.at));
+            .filter(|event| event.awaits_review(*now));
         let unreviewed = if self.has(Fault::ReviewNewestNamed) {
             due.max_by_key(|event| event.ended_at())
         } else {
@@ -125,11 +139,15 @@ impl Naive {
             unreviewed: match unreviewed {
                 Some(event) => Some(UnreviewedEvent {
                     id: event.id,
-                    ended_at: event.ended_at(),
+                    ended_at: if self.has(Fault::ReviewSinceDate) {
+                        event.ended_at()
+                    } else {
+                        event.over_since(now)
+                    },
                 }),
                 None if self.has(Fault::ReviewAlwaysDue) => Some(UnreviewedEvent {
                     id: EventId::MIN,
-                    ended_at: wanted.at,
+                    ended_at: now.at(),
                 }),
                 None => None,
             },

@@ -37,7 +37,10 @@ impl Naive {
         if self.has(Fault::DeletedIsListed) {
             events.extend(state.deleted.iter().cloned());
         }
-        events.sort_by_key(|event| (std::cmp::Reverse(event.created_at), event.id));
+        events.sort_by_key(|event| (std::cmp::Reverse(event.created), event.id));
+        if self.has(Fault::ListByDate) {
+            events.sort_by_key(|event| std::cmp::Reverse(event.created_at));
+        }
         if self.has(Fault::ListByChange) {
             events.sort_by_key(|event| std::cmp::Reverse(event.updated_at));
         }
@@ -56,36 +59,46 @@ impl Naive {
                 items.drain(..place.map_or(0, |place| place + 1));
             } else {
                 items.retain(|event| {
-                    event.created_at < cursor.time
-                        || event.created_at == cursor.time && event.id > cursor.id
+                    let created = event.created.as_nanos();
+                    created < cursor.place || created == cursor.place && event.id > cursor.id
                 });
             }
         }
-        self.page(items, limit, |event| event.created_at)
+        self.page(items, limit, |event| {
+            Cursor::at_version(event.created, event.id)
+        })
     }
 
     pub fn page(
         &self,
         mut items: Vec<Arc<Event>>,
         limit: usize,
-        time: impl Fn(&Event) -> DateTime<Utc>,
+        place: impl Fn(&Event) -> Cursor,
     ) -> Listing {
         let full = items.len() == limit && self.has(Fault::FullPageIsNotLast);
         let more = items.len() > limit || full;
         items.truncate(limit);
-        let next = items.last().filter(|_| more).map(|event| Cursor {
-            time: time(event),
-            id: event.id,
-        });
+        let next = items.last().filter(|_| more).map(|event| place(event));
         Listing { items, next }
     }
 
-    pub fn find_active(
-        &self,
-        person: &Person,
-        profile: &Profile,
-        at: DateTime<Utc>,
-    ) -> Option<Arc<Event>> {
+    pub fn find_grant(&self, person: &Person, profile: &Profile) -> Result<Option<Grant>, Error> {
+        let (state, now) = self.lock_now();
+        drop(state);
+        now.granting()?;
+        let found = self.active_at(person, profile, now);
+        Ok(found.map(|event| Grant {
+            kind: GrantKind::Emergency,
+            person: event.invoker.clone(),
+            profile: event.profile.clone(),
+            granted_by: GrantedBy::Person(event.invoker.clone()),
+            until: event.expires_at,
+            policy: None,
+            ends_with_policy: false,
+        }))
+    }
+
+    pub fn active_at(&self, person: &Person, profile: &Profile, now: Now) -> Option<Arc<Event>> {
         let state = self.lock();
         let named = |event: &&Arc<Event>| {
             let same = if self.has(Fault::ActiveUnderAnySpelling) {
@@ -100,28 +113,32 @@ impl Naive {
             candidates.truncate(1);
         }
         let marked = self.has(Fault::ActiveThoughOver);
-        let active =
-            |event: &Arc<Event>| event.is_active(at) || marked && event.status == Status::Active;
+        let active = |event: &Arc<Event>| {
+            self.gives_access(&state, event, &now) || marked && event.status == Status::Active
+        };
         candidates.into_iter().find(active)
     }
 
-    pub fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
+    pub fn due(&self, limit: usize) -> Vec<Arc<Event>> {
+        let (state, now) = self.lock_now();
         let exclusive = self.has(Fault::DueExclusive);
-        let mut due = self.lock().events.clone();
+        let mut due = state.events.clone();
         due.retain(|event| {
-            let over = event.expires_at < at || !exclusive && event.expires_at == at;
-            event.status == Status::Active && over
+            let over = event.is_over(now) && !(exclusive && event.expires_at == now.at());
+            let void = !event.is_void(&now) || !self.has(Fault::DueWithoutVoid);
+            event.status == Status::Active && over && void
         });
-        due.sort_by_key(|event| event.expires_at);
+        due.sort_by_key(|event| (event.expires_at > now.at(), event.expires_at, event.id));
         due.truncate(self.limit(limit));
         due
     }
 
-    pub fn awaiting_review(&self, at: DateTime<Utc>, page: Page) -> Listing {
-        let mut items = self.lock().events.clone();
+    pub fn awaiting_review(&self, page: Page) -> Listing {
+        let (state, now) = self.lock_now();
+        let mut items = state.events.clone();
         items.retain(|event| {
             let marked = event.is_terminal() || !self.has(Fault::AwaitingMarkedOnly);
-            event.awaits_review(at) && marked
+            event.awaits_review(now) && marked
         });
         items.sort_by_key(|event| (event.ended_at(), event.id));
         if self.has(Fault::AwaitingNewestFirst) {
@@ -130,8 +147,8 @@ impl Naive {
         if let Some(cursor) = page.after {
             let ties = !self.has(Fault::CursorSkipsTies);
             items.retain(|event| {
-                let ended = event.ended_at();
-                ended > cursor.time || ties && ended == cursor.time && event.id > cursor.id
+                let ended = Cursor::at_time(event.ended_at(), event.id).place;
+                ended > cursor.place || ties && ended == cursor.place && event.id > cursor.id
             });
         }
         if self.has(Fault::AwaitingReadsAhead) {
@@ -142,15 +159,25 @@ impl Naive {
                 *seen <= 16
             });
         }
-        self.page(items, self.limit(page.limit), Event::ended_at)
+        self.page(items, self.limit(page.limit), |event| {
+            Cursor::at_time(event.ended_at(), event.id)
+        })
     }
 
     pub fn ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
-        let mut ended = self.lock().events.clone();
+        let (state, now) = self.lock_now();
+        let over_since = |event: &Event| {
+            if self.has(Fault::EndedByDate) {
+                event.ended_at()
+            } else {
+                event.over_since(&now)
+            }
+        };
+        let mut ended = state.events.clone();
         ended.retain(|event| {
             let reviewed = event.review.is_some() || self.has(Fault::EndedUnreviewed);
-            let at = self.has(Fault::EndedInclusive) && event.ended_at() == before;
-            event.is_terminal() && reviewed && (event.ended_at() < before || at)
+            let at = self.has(Fault::EndedInclusive) && over_since(event) == before;
+            event.is_terminal() && reviewed && (over_since(event) < before || at)
         });
         ended.sort_by_key(|event| (event.ended_at(), event.id));
         let limit = match limit {

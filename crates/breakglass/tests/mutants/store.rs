@@ -1,11 +1,12 @@
 //! A naive store, a lock around a list, with a place for each fault.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_breakglass::conformance::Subject;
 use countersign_breakglass::*;
-use countersign_core::version::VersionSource;
+use countersign_core::time::{CLOCK_TOLERANCE, EARLIEST, LATEST, Timeline, Writer};
 
 use crate::faults::{Fault, MUTANTS};
 
@@ -41,7 +42,7 @@ impl<const FAULT: usize> Subject for Mutant<FAULT> {
 pub struct State {
     /// In the order of their creation.
     pub events: Vec<Arc<Event>>,
-    last: Option<Version>,
+    pub timeline: Timeline,
     /// What some faults remember wrongly.
     pub deleted: Vec<Arc<Event>>,
     spent: Vec<OperationId>,
@@ -51,29 +52,31 @@ pub struct State {
     before: Vec<Arc<Event>>,
     pub unlisted: Vec<EventId>,
     pub reopened: Option<Version>,
+    /// The latest time that any step had.
+    pub latest: Option<DateTime<Utc>>,
 }
 
 /// What a step writes and answers.
 struct Step {
     writes: Vec<Event>,
-    last: Option<Version>,
+    timeline: Timeline,
     answer: Arc<Event>,
 }
 
 impl Step {
     fn nothing(state: &State, answer: Event) -> Self {
-        let (writes, last) = (Vec::new(), state.last);
+        let (writes, timeline) = (Vec::new(), state.timeline);
         let answer = Arc::new(answer);
         Self {
             writes,
-            last,
+            timeline,
             answer,
         }
     }
 }
 
 pub struct Naive {
-    fault: Fault,
+    pub fault: Fault,
     clock: Arc<ManualClock>,
     state: Mutex<State>,
 }
@@ -101,9 +104,22 @@ impl State {
                 None => self.events.push(Arc::new(event)),
             }
         }
-        self.last = step.last;
+        self.remember(step.timeline);
         step.answer
     }
+
+    fn remember(&mut self, timeline: Timeline) {
+        self.latest = self.latest.max(timeline.last_at());
+        self.timeline = timeline;
+    }
+}
+
+/// The same memory of time with another last version.
+fn with_version(timeline: Timeline, version: Version) -> Timeline {
+    let at = timeline.last_at().unwrap_or(EARLIEST);
+    Timeline::after(version, at, Writer::ONLY)
+        .with_correction(timeline.correction())
+        .with_jump(timeline.jumped_at())
 }
 
 impl Naive {
@@ -117,15 +133,23 @@ impl Naive {
 
     fn reopen(&self) {
         let mut state = self.lock();
-        state.reopened = state.last;
+        let timeline = state.timeline;
+        state.reopened = timeline.version();
         if self.has(Fault::VersionsForgottenOnReopening) {
-            state.last = None;
+            state.timeline = with_version(timeline, Version::from_nanos(0));
+        }
+        if self.has(Fault::CorrectionForgottenOnReopening) {
+            state.timeline = state.timeline.with_correction(None);
+        }
+        if self.has(Fault::JumpForgottenOnReopening) {
+            state.timeline = state.timeline.with_jump(None);
         }
         if self.has(Fault::ReopeningUsesVersion) {
-            let mut last = state.last;
-            if self.stamp(&state, &mut last).is_ok() {
-                state.last = last;
-            }
+            let now = self.now(&state);
+            let mut used = timeline;
+            used.stamp(&now).unwrap();
+            let version = used.version().unwrap();
+            state.timeline = with_version(timeline, version);
         }
         if self.has(Fault::DeletedIsBackOnReopening) {
             let deleted = std::mem::take(&mut state.deleted);
@@ -133,22 +157,114 @@ impl Naive {
         }
     }
 
-    fn stamp(&self, state: &State, last: &mut Option<Version>) -> Result<Version, Error> {
+    /// What time it is for a step or a read.
+    pub fn now(&self, state: &State) -> Now {
+        let mut reading = self.clock.now();
+        let tolerance = match self.fault {
+            Fault::NoTolerance => Duration::ZERO,
+            Fault::NeverCorrected => Duration::from_secs(1_000_000_000_000),
+            _ => CLOCK_TOLERANCE,
+        };
+        let mut timeline = state.timeline;
+        match self.fault {
+            Fault::JumpIgnored => timeline = timeline.with_jump(None),
+            Fault::EdgesRefused if reading == EARLIEST => reading -= TimeDelta::nanoseconds(1),
+            Fault::EdgesRefused if reading == LATEST => reading += TimeDelta::nanoseconds(1),
+            Fault::ImplausibleTaken => reading = reading.clamp(EARLIEST, LATEST),
+            _ => {}
+        }
+        let now = timeline.now(reading, Writer::ONLY, tolerance);
+        match self.fault {
+            Fault::TimeByVersion => {
+                let last = timeline
+                    .version()
+                    .map(|last| last.time() + TimeDelta::nanoseconds(1));
+                Now::at_given(last.map_or(reading, |last| last.max(reading)))
+            }
+            Fault::WrongTimeComesBack => Now::at_given(now.at()),
+            _ => now,
+        }
+    }
+
+    fn stamp(&self, state: &State, timeline: &mut Timeline, now: &Now) -> Result<Stamp, Error> {
         if self.has(Fault::ClockToken) {
-            return Ok(Version::of(self.clock.now())?);
+            let version = Version::of(self.clock.now()).unwrap();
+            return Ok(Stamp { version, now: *now });
         }
         if self.has(Fault::VersionReissuedAfterDelete) {
             let newest = state.events.iter().map(|event| event.updated_at).max();
-            *last = newest.max(last.filter(|last| Some(*last) > state.last));
+            let this = timeline
+                .version()
+                .filter(|last| Some(*last) > state.timeline.version());
+            if let Some(newest) = newest.max(this) {
+                *timeline = with_version(*timeline, newest);
+            } else {
+                *timeline = Timeline::new();
+            }
         }
-        let mut source = last.map_or(VersionSource::new(), VersionSource::after);
-        let mut now = self.clock.now();
-        if let (true, Some(last)) = (self.has(Fault::VersionIgnoresClock), *last) {
-            now = last.time();
+        let before = *timeline;
+        let mut stamp = timeline.stamp(now)?;
+        if let (true, Some(last)) = (self.has(Fault::VersionIgnoresClock), before.version()) {
+            stamp.version = Version::from_nanos(last.as_nanos() + 1);
+            *timeline = with_version(*timeline, stamp.version);
         }
-        let version = source.next(now)?;
-        *last = Some(version);
-        Ok(version)
+        if let (true, true, Some(last)) = (
+            self.has(Fault::CorrectionTakesNoVersion),
+            before.correction() != timeline.correction(),
+            before.version(),
+        ) {
+            stamp.version = Version::from_nanos(last.as_nanos() + 1);
+            *timeline = with_version(*timeline, stamp.version);
+        }
+        Ok(stamp)
+    }
+
+    /// What a step that is refused, or a read, has found out about the clock.
+    fn notice(&self, state: &mut State, is_read: bool) {
+        let forgets = match self.fault {
+            Fault::CorrectionForgottenByRefusals | Fault::EmptyStoreLearns => !is_read,
+            Fault::ReadsMakeNoCorrection => is_read,
+            _ => false,
+        };
+        let now = self.now(state);
+        if self.has(Fault::EmptyStoreLearns) && now.granting().is_err() && state.events.is_empty() {
+            let wrong = self.clock.now();
+            let at = Version::of(wrong).unwrap_or(Version::from_nanos(0));
+            state.timeline = Timeline::after(at, wrong, Writer::ONLY);
+        }
+        if forgets || is_read && now.makes_correction().is_none() {
+            return;
+        }
+        let mut timeline = state.timeline;
+        timeline.notice(&now);
+        if self.has(Fault::JumpForgottenByRefusals) && now.makes_correction().is_none() {
+            timeline = state.timeline;
+        }
+        state.remember(timeline);
+    }
+
+    /// What is read by the store's time.
+    pub fn lock_now(&self) -> (MutexGuard<'_, State>, Now) {
+        let mut state = self.lock();
+        let now = self.now(&state);
+        self.notice(&mut state, true);
+        (state, now)
+    }
+
+    /// Whether the event gives access.
+    pub fn gives_access(&self, state: &State, event: &Event, now: &Now) -> bool {
+        let is_active = event.is_active(*now);
+        match self.fault {
+            // Whatever was over once stays so.
+            Fault::EndedByLatest => {
+                is_active && state.latest.is_none_or(|at| at < event.expires_at)
+            }
+            Fault::EndedAtOnce => is_active && event.begun_at(now) == event.created_at,
+            Fault::DatedAheadIsInForce => {
+                is_active || event.status == Status::Active && event.created_at > now.at()
+            }
+            _ => is_active,
+        }
     }
 
     fn done_before<'s>(
@@ -177,7 +293,7 @@ impl Naive {
     }
 
     /// What an admission without any rule gives.
-    fn admitted_anyway(&self, draft: &Draft, at: Version) -> Result<Admitted, Error> {
+    fn admitted_anyway(&self, draft: &Draft, now: Now) -> Result<Admitted, Error> {
         let anybody: InvocationPolicy = r#"{"version": "1", "rules": [
             {"name": "all", "max_duration": "24h"}]}"#
             .parse()
@@ -187,7 +303,7 @@ impl Naive {
             mfa: None,
             ..draft.clone()
         };
-        Ok(admission.decide(&draft, &Observed::default(), at.time())?)
+        Ok(admission.decide(&draft, &Observed::default(), now)?)
     }
 
     /// What a fault remembers of a creation that failed.
@@ -195,12 +311,12 @@ impl Naive {
         if self.has(Fault::FailureLeavesOperation) {
             state.spent.extend(draft.operation);
         }
-        let mut last = state.last;
-        let Ok(at) = self.stamp(state, &mut last) else {
+        let (mut timeline, now) = (state.timeline, self.now(state));
+        let Ok(stamp) = self.stamp(state, &mut timeline, &now) else {
             return;
         };
-        let admitted = self.admitted_anyway(draft, at);
-        let event = admitted.map(|admitted| Event::create(draft, &admitted, &self.limits(), at));
+        let admitted = self.admitted_anyway(draft, now);
+        let event = admitted.map(|admitted| Event::create(draft, &admitted, &self.limits(), stamp));
         if let Ok(Ok(event)) = event {
             state.refused.push(Arc::new(event));
         }
@@ -249,11 +365,20 @@ impl Naive {
         if !self.has(Fault::RulesBeforeFields) {
             limits.check_draft(draft)?;
         }
-        let mut last = state.last;
-        let at = self.stamp(state, &mut last)?;
-        let observed = self.observe(seen, &admission.observation(draft, at.time()));
-        let late = self.nano_if(Fault::ProofCheckedLate) * i32::from(draft.mfa.is_some());
-        let admitted = match admission.decide(draft, &observed, at.time() + late) {
+        let (mut timeline, now) = (state.timeline, self.now(state));
+        let stamp = self.stamp(state, &mut timeline, &now)?;
+        now.granting()?;
+        let observed = self.observe(seen, &admission.observation(draft, now));
+        let judged = match (self.fault, &draft.mfa) {
+            (Fault::ProofCheckedLate, Some(_)) => {
+                Now::at_given(now.at() + TimeDelta::nanoseconds(1))
+            }
+            (Fault::ProofByLatest, Some(_)) => {
+                Now::at_given(state.latest.unwrap_or(now.at()).max(now.at()))
+            }
+            _ => now,
+        };
+        let admitted = match admission.decide(draft, &observed, judged) {
             Err(
                 Refusal::OtherProfile { .. }
                 | Refusal::NoRule { .. }
@@ -262,15 +387,15 @@ impl Naive {
                 | Refusal::Time { .. }
                 | Refusal::Duration { .. }
                 | Refusal::MfaRequired { .. },
-            ) if self.has(Fault::RulesUnasked) => self.admitted_anyway(draft, at)?,
+            ) if self.has(Fault::RulesUnasked) => self.admitted_anyway(draft, now)?,
             admitted => admitted?,
         };
-        let mut event = Event::create(draft, &admitted, &limits, at)?;
+        let mut event = Event::create(draft, &admitted, &limits, stamp)?;
         let follow_up = admitted
             .follow_up()
             .filter(|_| !self.has(Fault::FollowUpForgotten));
         if let Some(change) = follow_up {
-            event = event.apply(&change, self.stamp(state, &mut last)?)?;
+            event = event.apply(&change, self.stamp(state, &mut timeline, &now)?)?;
         }
         match self.fault {
             Fault::TruncatedTimes => {
@@ -291,19 +416,30 @@ impl Naive {
         let mut writes = Vec::new();
         for over in self.replaced(state, draft) {
             let at = if self.has(Fault::ExpiryWithoutVersion) {
-                event.updated_at
+                let version = event.updated_at;
+                Stamp { version, now }
             } else {
-                self.stamp(state, &mut last)?
+                self.stamp(state, &mut timeline, &now)?
             };
-            writes.push(over.apply(&Change::expire(), at)?);
+            writes.push(self.marked_right(over.apply(&Change::make_way(), at)?));
         }
         let answer = Arc::new(event.clone());
         writes.push(event);
         Ok(Step {
             writes,
-            last,
+            timeline,
             answer,
         })
+    }
+
+    /// By whom the end of an event is marked.
+    fn marked_right(&self, mut event: Event) -> Event {
+        if let (true, Some(entry)) = (self.has(Fault::MarkedByTime), event.history.last_mut()) {
+            if entry.actor == Actor::Clock {
+                Arc::make_mut(entry).actor = Actor::Time;
+            }
+        }
+        event
     }
 
     fn replaced(&self, state: &State, draft: &Draft) -> Vec<Arc<Event>> {
@@ -356,18 +492,21 @@ impl Naive {
         }
         if step.is_err() && self.has(Fault::OverExpiredThoughRefused) {
             for over in self.replaced(&state, draft) {
-                let mut last = state.last;
-                let at = self.stamp(&state, &mut last)?;
+                let (mut timeline, now) = (state.timeline, self.now(&state));
+                let at = self.stamp(&state, &mut timeline, &now)?;
                 if let Ok(expired) = over.apply(&Change::expire(), at) {
                     let answer = Arc::new(expired.clone());
                     let writes = vec![expired];
                     state.commit(Step {
                         writes,
-                        last,
+                        timeline,
                         answer,
                     });
                 }
             }
+        }
+        if step.is_err() {
+            self.notice(&mut state, false);
         }
         Ok(state.commit(step?))
     }
@@ -401,13 +540,22 @@ impl Naive {
         if actual != expected && !self.has(Fault::LastWriterWins) {
             return Err(Error::Conflict(Conflict { expected, actual }));
         }
-        let mut last = state.last;
-        let at = self.stamp(state, &mut last)?;
+        let (mut timeline, now) = (state.timeline, self.now(state));
+        let at = self.stamp(state, &mut timeline, &now)?;
+        if self.has(Fault::ImplausibleEndsNothing) {
+            now.granting()?;
+        }
+        if let (true, Some(latest)) = (self.has(Fault::OverByLatest), state.latest) {
+            if change.target() == Some(Status::Closed) && latest >= current.expires_at {
+                let expires_at = current.expires_at;
+                return Err(Error::Refused(Refusal::AccessOver { expires_at }));
+            }
+        }
         let mut current = (**current).clone();
         if self.has(Fault::LastStatusLeft) && change.target().is_some() {
             current.status = Status::Active;
         }
-        let mut after = current.apply(change, at)?;
+        let mut after = self.marked_right(current.apply(change, at)?);
         match self.fault {
             Fault::OutcomeForgotten => {
                 if let Some(review) = &mut after.review {
@@ -448,7 +596,7 @@ impl Naive {
         writes.push(after);
         Ok(Step {
             writes,
-            last,
+            timeline,
             answer,
         })
     }
@@ -466,8 +614,11 @@ impl Naive {
             return Ok(self.lock().commit(step));
         }
         let mut state = self.lock();
-        let step = self.updating(&state, id, expected, change)?;
-        Ok(state.commit(step))
+        let step = self.updating(&state, id, expected, change);
+        if step.is_err() {
+            self.notice(&mut state, false);
+        }
+        Ok(state.commit(step?))
     }
 
     fn delete(&self, id: EventId, retention: &Retention) -> Result<bool, Error> {
@@ -479,15 +630,31 @@ impl Naive {
                 Ok(false)
             };
         };
-        let mut last = state.last;
-        let at = self.stamp(&state, &mut last)?;
+        let mut now = self.now(&state);
+        self.notice(&mut state, false);
+        match self.fault {
+            Fault::RetentionFromDate if now.deletes_from().is_none() => {
+                now = Now::at_given(now.at())
+            }
+            Fault::DeletesByAnyClock if now.granting().is_err() => now = Now::at_given(now.at()),
+            Fault::JumpOutlivesCorrection => {
+                let jumped_at = state.latest.filter(|latest| *latest > now.at());
+                if let Some(until) = jumped_at {
+                    return Err(Error::ClockJumped { until });
+                }
+            }
+            _ => {}
+        }
         let mut judged = (*event).clone();
-        if self.has(Fault::DeleteWhatIsDue) && !event.is_active(at.time()) {
+        if self.has(Fault::DeleteWhatIsDue) && !event.is_active(now) {
             judged.status = Status::Expired;
         }
         if !(self.has(Fault::RetentionIgnored) && event.is_terminal()) {
-            retention.check(&judged, at.time())?;
+            retention.check(&judged, now)?;
         }
+        let (mut timeline, now) = (state.timeline, self.now(&state));
+        self.stamp(&state, &mut timeline, &now)?;
+        state.remember(timeline);
         state.events.retain(|event| event.id != id);
         state.deleted.push(event);
         Ok(true)
@@ -538,29 +705,33 @@ impl Store for Naive {
         Box::pin(async move { Ok(self.list(filter, page)) })
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin(async move { Ok(self.lock_now().1) })
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        Box::pin(async move { self.find_grant(person, profile) })
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        Box::pin(async move { Ok(self.find_active(person, profile, at)) })
+        Box::pin(async move { Ok(self.active_at(person, profile, Now::at_given(at))) })
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move { Ok(self.due(at, limit)) })
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { Ok(self.due(limit)) })
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin(async move { Ok(self.awaiting_review(at, page)) })
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move { Ok(self.awaiting_review(page)) })
     }
 
     fn ended(

@@ -17,8 +17,8 @@ pub use naive::Naive;
 
 mod naive;
 
-/// What the clock shows at first, in nanoseconds.
-pub const START: i64 = 1_000_000;
+/// What the clock shows at first, in nanoseconds: 2026-03-02T09:00:00Z.
+pub const START: i64 = 1_772_442_000_000_000_000;
 pub const HOUR: Duration = Duration::from_secs(3600);
 
 // Who invokes what under an id is always the same, so that an id says what a call is about.
@@ -93,23 +93,29 @@ pub enum Call {
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
     Get(u64),
+    /// The access that the invoker of an id has to its profile.
+    FindGrant(u64),
     /// The active event of the invoker and profile of an id, so many hours after the start.
-    FindActive(u64, u32),
+    ActiveAt(u64, u32),
     /// The events of the invoker of an id.
     ListOf(u64),
     /// The events for the profile of an id.
     ListFor(u64),
     List(Status),
-    /// What awaits its review, so many hours after the start.
-    AwaitingReview(u32),
+    /// What is marked active and over.
+    Due,
+    /// What awaits its review.
+    AwaitingReview,
     /// What may be deleted if it was over earlier than so many hours after the start.
     Ended(u32),
     /// So many changes after a version.
     ChangesSince(Option<Version>, usize),
     /// So many changes after those that the calls before it have seen. One thread only calls it.
     NextChanges(usize),
-    /// So many hours go by.
+    /// So many hours go by, or the clock is set ahead.
     Pass(u32),
+    /// The clock is set back by so many hours.
+    Back(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -162,15 +168,18 @@ impl Call {
             | Call::ChangeOnce(id, ..)
             | Call::Delete(id)
             | Call::Get(id)
-            | Call::FindActive(id, _)
+            | Call::FindGrant(id)
+            | Call::ActiveAt(id, _)
             | Call::ListOf(id)
             | Call::ListFor(id) => Some(id),
             Call::List(_)
-            | Call::AwaitingReview(_)
+            | Call::Due
+            | Call::AwaitingReview
             | Call::Ended(_)
             | Call::ChangesSince(..)
             | Call::NextChanges(_)
-            | Call::Pass(_) => None,
+            | Call::Pass(_)
+            | Call::Back(_) => None,
         }
     }
 }
@@ -179,6 +188,8 @@ impl Call {
 pub enum Answer {
     Event(Arc<Event>),
     Found(Vec<Arc<Event>>),
+    /// Until when there is access, if there is.
+    Granted(Option<DateTime<Utc>>),
     Changes(Vec<Changed>),
     Done,
     /// Whether it was there.
@@ -189,6 +200,8 @@ pub enum Answer {
     Transition(Status, Status),
     Refused(Refusal),
     NotTerminal(Status),
+    /// Nothing is deleted before this.
+    Jumped(DateTime<Utc>),
     /// The operation is another change, of this event.
     Reused(u64),
 }
@@ -212,6 +225,7 @@ impl From<Error> for Answer {
             Error::InvalidTransition { from, to } => Answer::Transition(from, to),
             Error::Refused(refusal) => Answer::Refused(refusal),
             Error::NotTerminal { status, .. } => Answer::NotTerminal(status),
+            Error::ClockJumped { until } => Answer::Jumped(until),
             Error::OperationReused { id, .. } => Answer::Reused(id.to_bits()),
             other => panic!("no call here can fail so: {other}"),
         }
@@ -409,20 +423,27 @@ impl<S: Store> Harness<S> {
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
             Call::Get(id) => answered(store.get(EventId::from_bits(id)).await),
-            Call::FindActive(id, hours) => {
+            Call::FindGrant(id) => {
+                let Draft {
+                    invoker, profile, ..
+                } = &cast(id).draft;
+                let grant = store.find_grant(invoker, profile).await.unwrap();
+                Answer::Granted(grant.map(|grant| grant.until))
+            }
+            Call::ActiveAt(id, hours) => {
                 let Draft {
                     invoker, profile, ..
                 } = &cast(id).draft;
                 let at = after_start(hours);
-                let active = store.find_active(invoker, profile, at).await;
+                let active = store.active_at(invoker, profile, at).await;
                 found(active.map(|active| active.into_iter().collect()))
             }
             Call::ListOf(id) => list(Filter::Invoker(cast(id).draft.invoker.clone())).await,
             Call::ListFor(id) => list(Filter::Profile(cast(id).draft.profile.clone())).await,
             Call::List(status) => list(Filter::Status(status)).await,
-            Call::AwaitingReview(hours) => {
-                let (at, page) = (after_start(hours), Page::default());
-                let awaiting = store.awaiting_review(at, page).await;
+            Call::Due => found(store.due(100).await),
+            Call::AwaitingReview => {
+                let awaiting = store.awaiting_review(Page::default()).await;
                 found(awaiting.map(|listing| listing.items))
             }
             Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
@@ -439,6 +460,10 @@ impl<S: Store> Harness<S> {
             }
             Call::Pass(hours) => {
                 self.clock.advance(hours * HOUR);
+                Answer::Done
+            }
+            Call::Back(hours) => {
+                self.clock.step_back(hours * HOUR);
                 Answer::Done
             }
         }

@@ -86,12 +86,8 @@ impl<S: Store> Store for Gated<S> {
         self.store.delete(id, retention)
     }
 
-    fn awaiting_review(
-        &self,
-        at: DateTime<Utc>,
-        page: Page,
-    ) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.store.awaiting_review(at, page)
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.store.awaiting_review(page)
     }
 
     fn ended(
@@ -114,20 +110,28 @@ impl<S: Store> Store for Gated<S> {
         self.store.list(filter, page)
     }
 
-    fn find_active<'a>(
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        self.store.now()
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        self.store.find_grant(person, profile)
+    }
+
+    fn active_at<'a>(
         &'a self,
         person: &'a Person,
         profile: &'a Profile,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.store.find_active(person, profile, at)
+        self.store.active_at(person, profile, at)
     }
 
-    fn due(
-        &self,
-        at: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.due(at, limit)
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.due(limit)
     }
 }

@@ -56,8 +56,7 @@ impl<S: Subject> Ground<S> {
 
     pub fn workflow(&self, limits: &RateLimitPolicy) -> Workflow {
         let limits = Arc::new(limits.clone());
-        let clock = self.clock.clone();
-        Workflow::new(self.store.clone(), Arc::new(anybody()), limits, clock)
+        Workflow::new(self.store.clone(), Arc::new(anybody()), limits)
     }
 
     pub async fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Event>> {

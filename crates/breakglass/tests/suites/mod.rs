@@ -76,9 +76,7 @@ fn chained(two: &[Arc<HistoryEntry>]) -> bool {
 }
 
 fn newest_first(items: &[Arc<Event>]) -> bool {
-    items
-        .windows(2)
-        .all(|two| two[0].created_at > two[1].created_at)
+    items.windows(2).all(|two| two[0].created > two[1].created)
 }
 
 /// 50 people invoke distinct events for one profile: all are there, each once, each with its own
@@ -344,7 +342,7 @@ pub fn concurrent_mixed_operations<S: Subject>() {
                         }
                         1 => {
                             let me = person(&me);
-                            let found = store.find_active(&me, &profile("prod"), start()).await;
+                            let found = store.active_at(&me, &profile("prod"), start()).await;
                             assert_eq!(found.unwrap().unwrap().id, id(own(step - 1)));
                         }
                         2 => {
@@ -381,7 +379,7 @@ pub fn concurrent_mixed_operations<S: Subject>() {
             assert_eq!(shared.history.len(), 41);
             assert!(shared.history.windows(2).all(chained), "a version twice");
         }
-        for method in [Method::Create, Method::FindActive, Method::List] {
+        for method in [Method::Create, Method::ActiveAt, Method::List] {
             assert_eq!(ground.counts(method).succeeded, 400, "{method:?}");
         }
         let updates = ground.counts(Method::Update);
@@ -443,13 +441,16 @@ pub fn race_detection<S: Subject>() {
                             <= 3
                     );
                     let (alice, profile) = (person("alice"), profile(&wanted));
-                    let found = store.find_active(&alice, &profile, start()).await.unwrap();
+                    let found = store.active_at(&alice, &profile, start()).await.unwrap();
                     assert!(found.is_none_or(|event| event.status == Status::Active));
-                    let due = store.due(start() + common::HOUR * 48, 0).await.unwrap();
+                    let grant = store.find_grant(&alice, &profile).await.unwrap();
+                    assert!(grant.is_none_or(|grant| grant.covers(&alice, &profile, start())));
+                    let due = store.due(0).await.unwrap();
                     assert!(due.iter().all(|event| event.status == Status::Active));
-                    let waiting = store.awaiting_review(start(), Page::default()).await;
+                    let waiting = store.awaiting_review(Page::default()).await;
+                    let now = store.now().await.unwrap();
                     for event in waiting.unwrap().items {
-                        assert!(event.awaits_review(start()));
+                        assert!(event.awaits_review(now));
                     }
                     let ended = store.ended(start() + common::HOUR, 0).await.unwrap();
                     assert!(ended.iter().all(|event| event.review.is_some()));
