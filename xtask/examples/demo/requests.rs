@@ -45,7 +45,7 @@ pub async fn submit(world: &mut World, action: &Action) -> Outcome {
 
 fn submitted_answer(submitted: &Submitted) -> Answer {
     let request = &submitted.request;
-    let now = request.updated_at.time();
+    let now = request.changed_at();
     match request.status {
         Status::Approved => {
             let by = request.approval.as_ref().map(|approval| &approval.by);
@@ -198,7 +198,7 @@ fn operation_of(label: &str) -> OperationId {
 }
 
 fn until(request: &Request) -> String {
-    let now = request.updated_at.time();
+    let now = request.changed_at();
     match request.access_until {
         Some(until) => format!("access until {}", clock_time(until, now)),
         None => String::new(),
@@ -219,6 +219,8 @@ pub fn refused(error: &Error) -> Answer {
             Refusal::TicketRequired { .. } => "ticket_required",
             Refusal::NotPinned { .. } => "not_pinned",
             Refusal::TooLate { .. } => "too_late",
+            Refusal::DatedAhead { .. } => "dated_ahead",
+            Refusal::NotVoid => "not_void",
             Refusal::NotAutomatic { .. } => "not_automatic",
             Refusal::NotTheRequester { .. } => "not_the_requester",
             Refusal::AccessOver { .. } => "access_over",

@@ -118,7 +118,7 @@ impl State {
 fn with_version(timeline: Timeline, version: Version) -> Timeline {
     let at = timeline.last_at().unwrap_or(EARLIEST);
     Timeline::after(version, at, Writer::ONLY)
-        .with_correction(timeline.correction())
+        .with_corrections(timeline.correction())
         .with_jump(timeline.jumped_at())
 }
 
@@ -139,7 +139,11 @@ impl Naive {
             state.timeline = with_version(timeline, Version::from_nanos(0));
         }
         if self.has(Fault::CorrectionForgottenOnReopening) {
-            state.timeline = state.timeline.with_correction(None);
+            let (version, at) = (timeline.version(), timeline.last_at());
+            if let (Some(version), Some(at)) = (version, at) {
+                let kept = Timeline::after(version, at, Writer::ONLY);
+                state.timeline = kept.with_jump(timeline.jumped_at());
+            }
         }
         if self.has(Fault::JumpForgottenOnReopening) {
             state.timeline = state.timeline.with_jump(None);

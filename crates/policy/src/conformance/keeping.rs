@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use chrono::DateTime;
 use countersign_core::clock::Clock;
+use countersign_core::time::{EARLIEST, LATEST};
 use countersign_core::version::{Conflict, Version};
 
 use super::bench::*;
@@ -112,28 +114,49 @@ pub(super) async fn a_version_is_not_reissued_after_delete(bench: Bench) {
     }
 }
 
-/// Where no version can be made any more, the clock is to blame and nothing is changed.
+/// By a clock that cannot be right nothing is put, and nothing is changed; deleting works, and a
+/// version is left for when the clock is right again.
 pub(super) async fn a_clock_at_its_end_is_an_error(bench: Bench) {
-    bench.create("main", "alice").await;
-    bench.clock.set(Version::from_nanos(i64::MAX).time());
-    let last = bench.next("main", "bob").await;
-    let before = bench.contents().await;
-    let put = bench.replace("main", last.version, "carol").await;
-    assert!(
-        matches!(put, Err(Error::Clock(_))),
-        "no version is left: {put:?}"
-    );
-    let put = bench
-        .store
-        .put("other", Expected::Absent, some("carol"))
-        .await;
-    assert!(
-        matches!(put, Err(Error::Clock(_))),
-        "no version is left: {put:?}"
-    );
-    bench
-        .assert_unchanged(&before, "a put without a version")
-        .await;
+    let mut last = bench.create("main", "alice").await.version;
+    let wrong = [
+        DateTime::UNIX_EPOCH,
+        EARLIEST - nanos(1),
+        LATEST + nanos(1),
+        Version::from_nanos(i64::MAX).time(),
+    ];
+    for reading in wrong {
+        bench.clock.set(start());
+        let other = bench.create("other", "alice").await.version;
+        bench.clock.set(reading);
+        let before = bench.contents().await;
+        let put = bench.replace("main", last, "carol").await;
+        assert!(
+            matches!(put, Err(Error::Clock(_))),
+            "by `{reading}`: {put:?}"
+        );
+        let put = bench
+            .store
+            .put("third", Expected::Absent, some("carol"))
+            .await;
+        assert!(
+            matches!(put, Err(Error::Clock(_))),
+            "by `{reading}`: {put:?}"
+        );
+        bench
+            .assert_unchanged(&before, "a put by such a clock")
+            .await;
+        bench.store.delete("other", other).await.unwrap();
+        bench.clock.set(start());
+        let next = bench.next("main", "bob").await.version;
+        assert!(next > last && next.time() < LATEST, "{next}");
+        last = next;
+    }
+    for reading in [EARLIEST, LATEST] {
+        bench.clock.set(reading);
+        let next = bench.next("main", "bob").await.version;
+        assert!(next > last, "{next}");
+        last = next;
+    }
 }
 
 /// Deleting takes all versions of the one policy, if it is at the version expected.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use countersign_core::version::VersionSource;
+use countersign_core::time::{Timeline, Writer};
 use countersign_policy::conformance::Subject;
 use countersign_policy::store::{Error, NameListing, NamePage, check_policy_name};
 use countersign_policy::*;
@@ -92,17 +92,20 @@ impl Naive {
         let now = self.clock.now();
         let mut last = state.last;
         match self.fault {
-            Fault::ClockToken => return Ok(Version::of(now)?),
+            Fault::ClockToken => {
+                return Ok(Version::from_nanos(now.timestamp_nanos_opt().unwrap_or(0)));
+            }
             Fault::VersionReissuedAfterDelete => {
                 last = state.stored.iter().map(|stored| stored.version).max();
             }
             _ => {}
         }
-        let mut source = last.map_or(VersionSource::new(), VersionSource::after);
-        let version = match source.next(now) {
-            Err(_) if self.has(Fault::PutWithoutVersion) => Version::of(now)?,
-            version => version?,
-        };
+        let mut timeline = last.map_or(Timeline::new(), Timeline::after_version);
+        let now = timeline.now(now, Writer::ONLY, std::time::Duration::MAX);
+        if !self.has(Fault::PutWithoutVersion) {
+            now.granting()?;
+        }
+        let version = timeline.stamp(&now)?.version;
         if self.has(Fault::TruncatedTimes) {
             let truncated = Version::from_nanos(version.as_nanos() / 1_000 * 1_000);
             return Ok(if Some(truncated) > last {

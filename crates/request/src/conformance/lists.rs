@@ -316,6 +316,7 @@ pub async fn lists_over_two_profiles_hold_all_of_both(ground: Ground) {
     for number in 0..40 {
         let one = number < 10 || (10..30).contains(&number) && number % 2 == 0;
         let name = if one { "prod" } else { "stage" };
+        ground.clock.advance(std::time::Duration::from_nanos(1));
         ground.create(&draft_for(100 - number, name)).await;
     }
     let created: Vec<u64> = (0..40).map(|number| 100 - number).collect();
@@ -328,6 +329,7 @@ pub async fn lists_over_twenty_profiles_hold_all_of_each(ground: Ground) {
     let named = |number: u64| format!("many-{number}");
     let created: Vec<u64> = (1..=20).map(|number| number * 7 % 23).collect();
     for &bits in &created {
+        ground.clock.advance(std::time::Duration::from_nanos(1));
         ground.create(&draft_for(bits, &named(bits))).await;
     }
     let all = created.iter().map(|bits| profile(&named(*bits))).collect();
@@ -341,7 +343,7 @@ async fn pages_hold_all_of(ground: &Ground, profiles: BTreeSet<Profile>, created
         Pages::Waiting(None),
         Pages::List(person("alice").into()),
         Pages::List(Status::Pending.into()),
-        Pages::Open(person("alice"), start()),
+        Pages::Open(person("alice")),
     ];
     for pages in lists {
         for limit in [100, 7] {
@@ -363,6 +365,7 @@ async fn pages_hold_all_of(ground: &Ground, profiles: BTreeSet<Profile>, created
         assert_eq!(told, created, "changes by {limit}: all of every profile");
     }
     for &bits in &created {
+        ground.clock.advance(std::time::Duration::from_nanos(1));
         ground.change(bits, &cancel()).await;
     }
     assert_eq!(

@@ -22,9 +22,9 @@ fn beyond_16_of_a_profile(
     profiles: Option<&BTreeSet<Profile>>,
     after: Option<Cursor>,
 ) -> BTreeSet<RequestId> {
-    let after = after.map(|after| (after.time, after.id));
-    requests.retain(|request| Some((request.created_at, request.id)) > after);
-    requests.sort_by_key(|request| (request.created_at, request.id));
+    let place = |request: &Request| Cursor::at_version(request.created, request.id);
+    requests.retain(|request| Some(place(request)) > after);
+    requests.sort_by_key(|request| place(request));
     let mut beyond = BTreeSet::new();
     for profile in profiles.into_iter().filter(|set| set.len() > 1).flatten() {
         let of_it = requests

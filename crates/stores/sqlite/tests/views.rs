@@ -179,7 +179,7 @@ fn who_has_access_now_are_those_and_no_others() {
         .parse()
         .unwrap();
     let often = breakglass::RateLimitPolicy::unlimited();
-    let workflow = breakglass::Workflow::new(store, Arc::new(who), Arc::new(often), clock.clone());
+    let workflow = breakglass::Workflow::new(store, Arc::new(who), Arc::new(often));
     let invoke = |name: &str| {
         let hour = Duration::from_secs(3600);
         let code = breakglass::ReasonCode::Incident;

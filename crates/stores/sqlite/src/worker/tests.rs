@@ -25,7 +25,7 @@ type Answer = Result<(), Stop<()>>;
 
 fn one_thread() -> Workers {
     let connection = Connection::open_in_memory().unwrap();
-    Workers::start("countersign-test", vec![connection]).unwrap()
+    Workers::start("countersign-test", vec![connection], None).unwrap()
 }
 
 /// A call that begins, waits until it is let go, and takes its thread with it.

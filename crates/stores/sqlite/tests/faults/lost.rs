@@ -126,7 +126,7 @@ impl Subject {
         let id = RequestId::from_bits(1);
         assert_lost(block_on(self.requests.get(id)).unwrap_err(), what);
         let (alice, prod) = (person("alice"), profile("prod"));
-        let grant = self.requests.find_grant(&alice, &prod, None, at(START));
+        let grant = self.requests.find_grant(&alice, &prod, None);
         assert_lost(block_on(grant).unwrap_err(), what);
         assert_lost(block_on(self.requests.head()).unwrap_err(), what);
         assert_lost(block_on(self.requests.verify(None)).unwrap_err(), what);
