@@ -39,6 +39,10 @@ fn parts(setup: &[Call]) -> Parts<Naive, Harness<InMemory>> {
             Call::Get(GROUPED),
             Call::List(Status::Approved),
             FIND_GRANT,
+            Call::AccessAt(0, 0),
+            Call::Open(0),
+            Call::Due,
+            Call::Now,
             Call::Waiting(true),
             Call::Ended(100),
             Call::NextChanges(100),
@@ -60,7 +64,7 @@ const PENDING: Model = Model {
     preemptions: None,
 };
 
-const FIND_GRANT: Call = Call::FindGrant(0, 0);
+const FIND_GRANT: Call = Call::FindGrant(0);
 
 /// The version that the first request of a model is created at.
 const FIRST: Version = Version::from_nanos(START);
@@ -240,10 +244,66 @@ fn request_inbox_2x2() {
         Call::Change(1, Wish::Cancel),
         Call::DeleteOld(1, 1),
         Call::Waiting(true),
-        Call::Open(0, 0),
+        Call::Open(0),
         Call::Ended(100),
     ];
     model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Create(1)]));
+}
+
+#[test]
+fn request_corrections_2x2() {
+    let model = Model {
+        name: "request_corrections_2x2",
+        claim: "two threads with two calls each while the clock goes eight hours ahead and is set \
+                right: each step and each read has one time, what is granted lasts for its hour \
+                from then, what is dated ahead is judged so by all of them, and versions go on",
+        at_least: 95_945,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::Set(0),
+        Call::Set(8),
+        Call::Create(2),
+        Call::Change(1, Wish::Approve),
+        Call::Change(1, Wish::Revoke),
+        Call::Change(1, Wish::Expire),
+        FIND_GRANT,
+        Call::Due,
+        Call::Now,
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Create(1)]));
+}
+
+#[test]
+fn request_void_2x2() {
+    let model = Model {
+        name: "request_void_2x2",
+        claim: "two threads with two calls each on access that was granted while the clock was \
+                ahead, after the correction: it is not in force, has ended for good an hour later \
+                whatever the clock does then, is marked so once, and can be taken back until then",
+        at_least: 68_890,
+        ..PENDING
+    };
+    let alphabet = [
+        // The hour is over; the access would begin; what is set back again is corrected again.
+        Call::Set(1),
+        Call::Set(8),
+        Call::Change(2, Wish::Note(false)),
+        Call::Change(1, Wish::EndVoid),
+        Call::Change(1, Wish::Release),
+        Call::Delete(1),
+        FIND_GRANT,
+        Call::Due,
+    ];
+    let setup = [
+        Call::Create(1),
+        Call::Create(2),
+        Call::Set(8),
+        Call::Change(1, Wish::Approve),
+        Call::Set(0),
+        Call::Change(2, Wish::Note(false)),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
 }
 
 const NEXT_CHANGE: Call = Call::NextChanges(1);
