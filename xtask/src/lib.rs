@@ -48,3 +48,6 @@ mod breakglass {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/backends.md")]
 mod backends {}
+
+#[doc = include_str!("../../docs/concepts.md")]
+mod concepts {}
