@@ -288,7 +288,7 @@ fn request_void_2x2() {
         // The hour is over; the access would begin; what is set back again is corrected again.
         Call::Set(1),
         Call::Set(8),
-        Call::Change(2, Wish::Note(false)),
+        Call::Create(3),
         Call::Change(1, Wish::EndVoid),
         Call::Change(1, Wish::Release),
         Call::Delete(1),
