@@ -215,6 +215,7 @@ macro_rules! __conformance_cases {
                 what_the_clock_reaches_within_the_hour_is_in_force
                 what_a_correction_has_ended_is_marked
                 what_is_void_is_over_and_can_be_taken_back
+                what_is_void_hides_no_shorter_one
                 another_correction_brings_nothing_back
                 what_is_granted_can_be_taken_back_at_any_clock
                 what_was_asked_for_in_the_wrong_time_is_due

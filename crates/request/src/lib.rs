@@ -93,7 +93,9 @@ pub use countersign_core::id::{
 };
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
-pub use countersign_core::time::{ClockError, Correction, Now, Stamp};
+pub use countersign_core::time::{
+    CLOCK_TOLERANCE, ClockError, Correction, Now, Stamp, Timeline, Writer,
+};
 pub use countersign_core::version::{Conflict, Version, VersionError};
 
 /// A place in a list of requests; see [`countersign_core::table::Cursor`].

@@ -185,7 +185,7 @@ pub trait Store: Send + Sync {
 /// use countersign_request::{Action, Changed};
 ///
 /// fn ends_a_session(changed: &Changed) -> bool {
-///     matches!(changed.entry.action, Action::Revoked | Action::Released)
+///     matches!(changed.entry.action, Action::Revoked | Action::Released | Action::Ended)
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -132,13 +132,14 @@ fn request_access_2x2() {
         claim: "two threads with two calls each on an approved request: release and revocation \
                 exclude each other and the end of the access, and nobody finds the access \
                 afterwards",
-        at_least: 15_017,
+        at_least: 25_118,
         ..PENDING
     };
     let alphabet = [
         Call::Change(1, Wish::Release),
         Call::Change(1, Wish::Revoke),
         Call::Delete(1),
+        Call::Open(0),
         FIND_GRANT,
         // The access is over.
         Call::Pass(1),
@@ -281,14 +282,14 @@ fn request_void_2x2() {
         claim: "two threads with two calls each on access that was granted while the clock was \
                 ahead, after the correction: it is not in force, has ended for good an hour later \
                 whatever the clock does then, is marked so once, and can be taken back until then",
-        at_least: 68_890,
+        at_least: 43_733,
         ..PENDING
     };
     let alphabet = [
         // The hour is over; the access would begin; what is set back again is corrected again.
         Call::Set(1),
         Call::Set(8),
-        Call::Change(2, Wish::Note(false)),
+        Call::Create(3),
         Call::Change(1, Wish::EndVoid),
         Call::Change(1, Wish::Release),
         Call::Delete(1),

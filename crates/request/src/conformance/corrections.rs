@@ -142,6 +142,15 @@ pub async fn what_a_correction_has_ended_is_marked(ground: Ground) {
         assert_eq!(refusal, Refusal::NotVoid, "no correction has ended it");
     }
     assert_eq!(ground.due(right, 0).await, [0; 0], "nor is it due");
+    // What is void is over by time like any other.
+    let over = approved_ahead(&ground, 3, HOUR * 2).await.access_until;
+    let over = over.expect("approved");
+    assert_eq!(ground.due(over - LEAST, 0).await, [3], "not over by time");
+    assert_eq!(ground.due(over, 0).await, [0; 0], "over, and not due");
+    ground.clock.set(over);
+    let refusal = ground.refusal(3, &Change::end_void()).await;
+    assert_eq!(refusal, Refusal::NotVoid, "its time has ended it");
+    assert!(ground.delete(3).await, "what is over can be deleted");
 }
 
 /// What is void and nobody has marked is over: it can be deleted, or be taken back all the same.
@@ -160,12 +169,33 @@ pub async fn what_is_void_is_over_and_can_be_taken_back(ground: Ground) {
         assert_eq!(Some(taken.status), change.target(), "before its hour");
     }
     ground.clock.set(to + SETTLING_TIME);
+    // It ended at the correction, also when the clock is where it would be in force.
+    for at in [to + SETTLING_TIME, to + HOUR * 8, to + HOUR * 9 - LEAST] {
+        let ended = ground.at(at, ground.ended(to + NANOSECOND, 0)).await;
+        assert_eq!(ended, [1, 2, 3], "at {at}: all have ended");
+        let ended = ground.at(at, ground.ended(to, 0)).await;
+        assert_eq!(ended, [0; 0], "at {at}: none before it");
+    }
     assert!(ground.delete(3).await, "what is void is over");
     let ahead = approved_ahead(&ground, 4, HOUR * 8).await;
     ground.clock.advance(SETTLING_TIME);
     let taken = ground.change(4, &revoke("carol")).await;
     assert_eq!(taken.status, Status::Revoked, "after its hour");
     assert_eq!(taken.access_until, ahead.access_until);
+}
+
+/// Access that is void hides no shorter one that is in force.
+pub async fn what_is_void_hides_no_shorter_one(ground: Ground) {
+    let to = ground.now();
+    let from = to + HOUR * 8;
+    approved_ahead(&ground, 1, HOUR * 8).await;
+    ground.clock.set(from - HOUR / 2);
+    let shorter = ground.approved(2).await.access_until;
+    assert!(shorter < ground.get(1).await.access_until, "it is shorter");
+    for at in [from - HOUR / 2, from, from + HOUR / 2 - LEAST] {
+        assert_eq!(granted(&ground, at).await, shorter, "at {at}");
+        assert_eq!(open(&ground, at).await, [2], "at {at}");
+    }
 }
 
 /// A later correction brings nothing back that one before it has ended.

@@ -64,6 +64,8 @@ faults! {
     VoidByTheLast: "a later correction brings back what one before it has ended",
     VoidNotDue: "access that a correction has ended is not due",
     VoidBeforeDue: "access that a correction has ended is listed before what is due",
+    VoidThoughOver: "access that is over by time can be marked as ended by a correction",
+    VoidHidesShorter: "access that a correction has ended hides what is shorter",
     VoidLive: "access that a correction has ended is not over",
     AheadIsApproved: "what is dated ahead can be approved",
     AheadIsApprovedInPart: "what is dated ahead can be approved in part",

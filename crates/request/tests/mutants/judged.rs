@@ -213,6 +213,10 @@ impl Naive {
                 let decide_by = current.decide_by;
                 return Err(Refusal::NotDue { decide_by }.into());
             }
+            Fault::VoidThoughOver if target == Some(Status::Ended) => {
+                let last = current.access_until.map(|until| until - NANOSECOND);
+                time.at = time.at.min(last);
+            }
             Fault::PartAheadForgotten if approves => {
                 let mut present = current.clone();
                 present.approvals.retain(|approval| approval.at <= at);
