@@ -308,3 +308,72 @@ fn breakglass_changes_2x2() {
 const NEXT_CHANGE: Call = Call::NextChanges(1);
 /// Of the same person and for the same profile as `AFTER_REVIEW`.
 const REPLACING: u64 = AFTER_REVIEW + 2;
+
+#[test]
+fn breakglass_clock_2x2() {
+    let model = Model {
+        name: "breakglass_clock_2x2",
+        claim: "two threads with two calls each beside an active event, while the clock is set ahead \
+                and back by eight hours: each call is judged by one time, a correction is made once, \
+                what gives access can be closed, and never do two events give it",
+        at_least: 4_935,
+        ..ACTIVE
+    };
+    let alphabet = [
+        Call::Invoke(ALICE_SHOUTED),
+        Call::Change(ALICE, Wish::Close),
+        FIND_GRANT,
+        Call::Pass(8),
+        Call::Back(8),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Invoke(ALICE)]));
+}
+
+#[test]
+fn breakglass_corrected_2x2() {
+    let model = Model {
+        name: "breakglass_corrected_2x2",
+        claim: "two threads with two calls each beside an event that began while the clock was \
+                ahead: it stands in nobody's way, whoever finds the clock set right corrects it \
+                once, refused or not, and an hour later the event has ended for good",
+        at_least: 30_102,
+        ..ACTIVE
+    };
+    let alphabet = [
+        Call::Invoke(ALICE_SHOUTED),
+        Call::Change(ALICE, Wish::Expire),
+        Call::Change(ALICE, Wish::Review),
+        FIND_GRANT,
+        Call::Due,
+        // The correction has stood for an hour.
+        Call::Pass(1),
+    ];
+    let setup = [Call::Pass(8), Call::Invoke(ALICE), Call::Back(8)];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
+}
+
+#[test]
+fn breakglass_proof_kept_2x2() {
+    let model = Model {
+        name: "breakglass_proof_kept_2x2",
+        claim: "two threads with two calls each beside an event that is over and reviewed: the \
+                second factor that began it is not good again when the event is deleted, whatever \
+                the clock does",
+        at_least: 1_180,
+        ..ACTIVE
+    };
+    let alphabet = [
+        Call::Invoke(WITH_PROOF),
+        Call::Invoke(WITH_PROOF_AGAIN),
+        Call::Delete(WITH_PROOF),
+        // The second factor is fresh again.
+        Call::Back(1),
+    ];
+    let setup = [
+        Call::Invoke(WITH_PROOF),
+        Call::Change(WITH_PROOF, Wish::Close),
+        Call::Change(WITH_PROOF, Wish::Review),
+        Call::Pass(1),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
+}

@@ -281,6 +281,7 @@ mod tests {
     #[test]
     fn ids_are_parsed_strictly() {
         let id = TestId::from_bits(0x0c49_5841_982c_3107);
+        assert!(TestId::MIN < id && id < TestId::MAX);
         assert_eq!(id.to_string(), "0c495841982c3107");
         assert_eq!("0c495841982c3107".parse(), Ok(id));
         assert_eq!(id.to_bits(), 0x0c49_5841_982c_3107);

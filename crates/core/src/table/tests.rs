@@ -351,7 +351,7 @@ fn a_correction_is_remembered_by_whoever_finds_it() {
     let find: [fn(&Table<Item>); 3] = [
         |table| table.read_now(|_, _| ()),
         |table| {
-            let refused = table.write(|step| Err::<(), _>(step.now()));
+            let refused = table.write(|step| Err::<(), _>(step.now().at()));
             assert!(refused.is_err());
         },
         |table| {
