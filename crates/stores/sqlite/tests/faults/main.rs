@@ -63,6 +63,7 @@ fn in_a_process_of_its_own() {
         "write" => writer::write(&words, path),
         "fill" => room::fill(&words, path),
         "rights" => permission::rights(&words, path),
+        "audit" => permission::audit_a_file(&words, path),
         "refused" => permission::be_refused(&words, path),
         "go elsewhere" => lost::go_elsewhere(&words, path),
         "lose locks" => lock::lose_locks(&words, path),
