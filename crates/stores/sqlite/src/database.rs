@@ -17,6 +17,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use crate::audit;
+use crate::backup::{self, Backup, BackupError};
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
 use crate::file::{self, LOG_BYTES, Opened};
 use crate::schema;
@@ -107,7 +109,9 @@ struct Inner {
     opened: Arc<Opened>,
     /// Closed first, so that the writer is the last to close: it empties the log.
     readers: Workers,
-    writer: Workers,
+    /// None of a file that is read alone.
+    writer: Option<Workers>,
+    options: Options,
 }
 
 impl Database {
@@ -121,17 +125,9 @@ impl Database {
     /// [`OpenError`]; the file is as it was then.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let text = path.to_string_lossy();
-        if text.is_empty() || text == ":memory:" || text.starts_with("file:") {
-            return Err(OpenError::NotAFile {
-                path: path.to_owned(),
-            });
-        }
+        named(path)?;
         check_engine(rusqlite::version_number())?;
         let engine = |source: rusqlite::Error| OpenError::engine(path, source);
-        let no_thread = |error: std::io::Error| OpenError::NoThread {
-            reason: error.to_string(),
-        };
         // If it cannot be made, the engine says why.
         let _ = file::make(path);
         let mut connection = connect(path, options).map_err(engine)?;
@@ -165,11 +161,110 @@ impl Database {
             writer_id: Writer::from_bits(writer_id),
             opened,
             readers: start("countersign-read", readers, None)?,
-            writer: start("countersign-write", vec![connection], Some(&upkeep))?,
+            writer: Some(start("countersign-write", vec![connection], Some(&upkeep))?),
+            options: options.clone(),
         };
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// Opens a file to read it, and changes no byte of it or of what lies beside it: to `verify` a
+    /// backup, evidence, or what cannot be written. Calls that change something fail.
+    ///
+    /// Nobody may write to the file meanwhile: no lock is taken. If somebody does, calls fail. What
+    /// is in a log beside it is read too. Blocks as [`Database::open`] does; of the options
+    /// [`Options::readers`] alone matters.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use countersign_sqlite::{Database, Options};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (path, backup) = (folder.path().join("countersign.db"), folder.path().join("backup.db"));
+    /// # Database::open(&path, &Options::default())?.backup(&backup).await?;
+    /// # let before = std::fs::read(&backup)?;
+    /// let database = Database::open_for_audit(&backup, &Options::default())?;
+    /// # #[cfg(feature = "request")]
+    /// # {
+    /// let store = countersign_sqlite::RequestStore::new(&database, Arc::new(countersign_request::SystemClock));
+    /// assert!(store.verify(None).await?.is_clean());
+    /// # }
+    /// # assert_eq!(std::fs::read(&backup)?, before);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_for_audit(path: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        named(path)?;
+        check_engine(rusqlite::version_number())?;
+        let (readers, opened) = audit::connect(path, options.readers)?;
+        let readers = Workers::start("countersign-read", readers, None);
+        let inner = Inner {
+            path: path.to_owned(),
+            // It writes nothing.
+            writer_id: Writer::ONLY,
+            opened: Arc::new(opened),
+            readers: readers.map_err(no_thread)?,
+            writer: None,
+            options: options.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Makes a copy of the file, of one moment, while others read and write, and verifies it. Gives
+    /// what verifying said: note its heads with the backup.
+    ///
+    /// The copy is made on a thread of its own; for as long as that takes the log is not cut. It is
+    /// on the disk, whole, when the file of that name is there; its owner alone can read it. If the
+    /// future is dropped, the copy is made all the same.
+    ///
+    /// # Errors
+    /// [`BackupError`]; no file of that name is made then.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign_sqlite::{BackupError, Database, Options};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("countersign.db");
+    /// # let backup = folder.path().join("backup.db");
+    /// let database = Database::open(&path, &Options::default())?;
+    /// let made = database.backup(&backup).await?;
+    /// for report in &made.reports {
+    ///     println!("note {}", report.head);
+    /// }
+    /// let again = database.backup(&backup).await;
+    /// assert!(matches!(again, Err(BackupError::Exists { .. })), "nothing is overwritten");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<Backup, BackupError> {
+        let (own, path) = (self.clone(), path.into());
+        let (answer, answered) = oneshot::channel();
+        let thread = thread::Builder::new().name("countersign-backup".to_owned());
+        let started = thread.spawn(move || {
+            let inner = &own.inner;
+            let source = || match &inner.writer {
+                Some(_) => connect(&inner.path, &inner.options).map_err(Failure::from),
+                None => Err(EngineError::ForAudit.into()),
+            };
+            let _ = answer.send(backup::make(source, &inner.opened, &path));
+        });
+        started.map_err(|error| BackupError::NoThread {
+            reason: error.to_string(),
+        })?;
+        answered.await.unwrap_or(Err(BackupError::Engine {
+            source: EngineError::Panicked,
+        }))
     }
 
     /// As [`Database::open`], on a thread of its own: the future waits and blocks nothing.
@@ -237,7 +332,10 @@ impl Database {
             commit(&transaction)?;
             Ok(result)
         });
-        let result = self.inner.writer.call(call).await;
+        let result = match &self.inner.writer {
+            Some(writer) => writer.call(call).await,
+            None => Err(EngineError::ForAudit.into()),
+        };
         result.map_err(Stop::into_error)
     }
 
@@ -283,6 +381,23 @@ impl fmt::Debug for Database {
             .field("path", &self.inner.path)
             .finish_non_exhaustive()
     }
+}
+
+fn no_thread(error: std::io::Error) -> OpenError {
+    OpenError::NoThread {
+        reason: error.to_string(),
+    }
+}
+
+/// That it is the name of a file, and not one that means something else to the engine.
+fn named(path: &Path) -> Result<(), OpenError> {
+    let text = path.to_string_lossy();
+    if text.is_empty() || text == ":memory:" || text.starts_with("file:") {
+        return Err(OpenError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The engine is built in, unless whoever builds the program has it linked to the system's.

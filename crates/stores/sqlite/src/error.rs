@@ -8,7 +8,6 @@
 //! change without anybody's code. Within the crate a [`Failure`] takes what the engine says.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::id::RandomError;
@@ -85,6 +84,16 @@ pub enum OpenError {
     /// The file, or its log, was replaced while it was opened. Try again.
     #[error("`{path}` was replaced while it was opened: try again", path = .path.display())]
     Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is to be read alone, and beside it lies what the engine must finish by writing. Let it
+    /// be opened to be written once, or read a copy that is.
+    #[error(
+        "`{path}` has a change beside it that was not finished: open it to be written, or a copy of it \
+         and of what lies beside it", path = .path.display()
+    )]
+    Unfinished {
         /// The file.
         path: PathBuf,
     },
@@ -252,6 +261,9 @@ pub enum EngineError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The file was opened to be read. Open it with `Database::open` to change something.
+    #[error("the file was opened to be read alone: open it with `Database::open` to change it")]
+    ForAudit,
     /// The thread that uses the file has ended.
     #[error("the database is closed: open it again")]
     Closed,
@@ -275,6 +287,7 @@ impl EngineError {
             | EngineError::TooLarge { .. }
             | EngineError::Constraint(_)
             | EngineError::Panicked
+            | EngineError::ForAudit
             | EngineError::Lost { .. }
             | EngineError::Closed
             | EngineError::Other(_) => false,
@@ -426,7 +439,7 @@ store_error!(
     policy_store,
     "policy",
     countersign_policy::store::Outcome,
-    Arc::new
+    std::sync::Arc::new
 );
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
@@ -63,27 +63,67 @@ impl Identity {
     }
 }
 
+/// What was found at a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    identity: Identity,
+    /// Length and time of the last change, of what nobody may change.
+    content: Option<(u64, Option<SystemTime>)>,
+}
+
 /// One of the two files: where it is looked for, and what was there when it was opened.
 #[derive(Debug)]
 struct Watched {
     path: PathBuf,
-    identity: Identity,
+    /// Whether its content is looked at too.
+    content: bool,
+    seen: Option<Seen>,
 }
 
 impl Watched {
-    fn at(path: PathBuf) -> io::Result<Self> {
-        let identity = Identity::of(&fs::metadata(&path)?);
-        Ok(Self { path, identity })
+    fn at(path: PathBuf, content: bool) -> io::Result<Self> {
+        let mut watched = Self {
+            path,
+            content,
+            seen: None,
+        };
+        watched.seen = watched.look()?;
+        Ok(watched)
+    }
+
+    /// That it is there.
+    fn present(self) -> io::Result<Self> {
+        match self.seen {
+            Some(_) => Ok(self),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn look(&self) -> io::Result<Option<Seen>> {
+        let content = |metadata: &Metadata| (metadata.len(), metadata.modified().ok());
+        match fs::metadata(&self.path) {
+            Ok(metadata) => Ok(Some(Seen {
+                identity: Identity::of(&metadata),
+                content: self.content.then(|| content(&metadata)),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What is wrong with it.
     fn problem(&self) -> Option<String> {
-        match fs::metadata(&self.path) {
-            Ok(metadata) if Identity::of(&metadata) == self.identity => None,
-            Ok(_) => Some("is another file than the one that was opened".to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some("is gone".to_owned()),
-            Err(error) => Some(format!("cannot be looked at ({error})")),
-        }
+        let problem = match (self.look(), &self.seen) {
+            (Ok(now), seen) if now == *seen => return None,
+            (Ok(None), _) => "is gone",
+            (Ok(Some(_)), None) => "was not there when the file was opened",
+            (Ok(Some(now)), Some(seen)) if now.identity == seen.identity => {
+                "was changed while it was read"
+            }
+            (Ok(Some(_)), Some(_)) => "is another file than the one that was opened",
+            (Err(error), _) => return Some(format!("cannot be looked at ({error})")),
+        };
+        Some(problem.to_owned())
     }
 }
 
@@ -101,10 +141,28 @@ pub(crate) struct Opened {
 impl Opened {
     /// Takes what is at the path for what a connection has just opened.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        let opened = Self::seen(path, false)?;
+        let (file, log) = (opened.file.present()?, opened.log.present()?);
+        Ok(Self {
+            file,
+            log,
+            ..opened
+        })
+    }
+
+    /// Takes what is at the path for what is read and must not change meanwhile; there need not be a
+    /// log.
+    pub(crate) fn unchanging(path: &Path) -> io::Result<Self> {
+        let opened = Self::seen(path, true)?;
+        let file = opened.file.present()?;
+        Ok(Self { file, ..opened })
+    }
+
+    fn seen(path: &Path, content: bool) -> io::Result<Self> {
         // As it was named: a link that comes to lead elsewhere is another file for whoever follows.
-        let file = Watched::at(std::path::absolute(path)?)?;
+        let file = Watched::at(std::path::absolute(path)?, content)?;
         // The engine puts the log beside the file itself.
-        let log = Watched::at(beside(&fs::canonicalize(&file.path)?, "-wal"))?;
+        let log = Watched::at(beside(&fs::canonicalize(&file.path)?, "-wal"), content)?;
         Ok(Self {
             file,
             log,
@@ -112,9 +170,15 @@ impl Opened {
         })
     }
 
+    /// Whether there is something in the log.
+    pub(crate) fn has_log(&self) -> bool {
+        let length = |seen: &Seen| seen.content.is_some_and(|(length, _)| length > 0);
+        self.log.seen.as_ref().is_some_and(length)
+    }
+
     /// Whether it is the same file and log.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.file.identity == other.file.identity && self.log.identity == other.log.identity
+        self.file.seen == other.file.seen && self.log.seen == other.log.seen
     }
 
     /// Whether a call can be begun: none can once anything was lost.
@@ -223,6 +287,10 @@ impl Made {
                 result => return result.map(|()| Self { path: made }),
             }
         }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Gives it a name, which nothing must have.

@@ -26,6 +26,8 @@
 //! - No acknowledged change is lost unnoticed: before a call is answered, file and log are looked at,
 //!   and if they are not those that were opened (deleted, moved, replaced), it fails with
 //!   `outcome: Unknown`, as does every later one until the file is opened again.
+//! - [`Database::backup`] makes a whole, verified copy while others write; [`Database::open_for_audit`]
+//!   opens a file to be verified and changes no byte of it.
 //! - A failure of the engine is an `Error::Backend` that says in words what to do, whether a later
 //!   try may succeed, and whether the change was made.
 //!
@@ -80,6 +82,8 @@
     allow(dead_code, reason = "each store uses a part of what they share")
 )]
 
+mod audit;
+mod backup;
 #[cfg(feature = "breakglass")]
 mod breakglass;
 mod database;
@@ -101,6 +105,7 @@ mod step;
 mod verify;
 mod worker;
 
+pub use backup::{Backup, BackupError};
 #[cfg(feature = "breakglass")]
 pub use breakglass::EventStore;
 pub use database::{Database, Options, Synchronous};

@@ -111,6 +111,10 @@ impl Findings {
         });
     }
 
+    pub(crate) fn first(&self) -> Option<&Finding> {
+        self.found.first()
+    }
+
     pub(crate) fn in_ledger(&mut self, position: i64, problem: impl Into<String>) {
         let position = u64::try_from(position).unwrap_or(0);
         self.add(None, Place::Ledger { position }, problem);

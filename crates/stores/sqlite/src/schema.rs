@@ -61,6 +61,18 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     transaction.commit().map_err(engine)
 }
 
+/// Checks that it is a file of ours with the schema of this release; nothing is written.
+pub(crate) fn require(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match check(connection, path, MIGRATIONS)? {
+        present if present == MIGRATIONS.len() => Ok(()),
+        // An earlier one cannot be brought up to date, and there was none before the first.
+        _ => Err(OpenError::OtherApplication {
+            path: path.to_owned(),
+            application_id: 0,
+        }),
+    }
+}
+
 /// How often a connection that is told that the file is locked waits and sets up the log again.
 const LOG_TRIES: u32 = 100;
 

@@ -66,6 +66,7 @@ fn in_a_process_of_its_own() {
         "fill" => room::fill(&words, path),
         "rights" => permission::rights(&words, path),
         "outgrow" => outgrown::outgrow(&words, path),
+        "audit" => permission::audit_a_file(&words, path),
         "refused" => permission::be_refused(&words, path),
         "go elsewhere" => lost::go_elsewhere(&words, path),
         "lose locks" => lock::lose_locks(&words, path),

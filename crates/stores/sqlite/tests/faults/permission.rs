@@ -5,8 +5,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use countersign_sqlite::Synchronous;
+use countersign_request::SystemClock;
+use countersign_sqlite::{Database, Options, RequestStore, Synchronous};
 use tempfile::TempDir;
 
 use crate::audit::{self, Known};
@@ -42,6 +44,17 @@ pub fn be_refused(_: &str, path: &Path) {
         },
     };
     line(format_args!("\nsaid {said}"));
+}
+
+/// The role of the process that verifies a file which it cannot write.
+pub fn audit_a_file(_: &str, path: &Path) {
+    let database = Database::open_for_audit(path, &Options::default()).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    let report = block_on(store.verify(None)).unwrap();
+    let (records, findings) = (report.records, report.findings.len());
+    line(format_args!(
+        "\nsaid {records} records, {findings} findings"
+    ));
 }
 
 /// A folder with a file in it, and what is known of the file.
@@ -100,15 +113,20 @@ impl Subject {
 
     /// Has a process try to write; gives what it said.
     fn refused(&self, command: Command) -> String {
+        self.said(command, "refused")
+    }
+
+    /// Has a process do something that writes nothing; gives what it said.
+    fn said(&self, command: Command, role: &str) -> String {
         let before = self.bytes();
-        let mut process = Process::started(command, "refused", "", &self.path);
+        let mut process = Process::started(command, role, "", &self.path);
         let mut said = None;
         while let Some(line) = process.line() {
             said = said.or_else(|| line.strip_prefix("said ").map(str::to_owned));
         }
         assert!(process.child.wait().unwrap().success());
         assert!(self.bytes() == before, "something was written");
-        said.expect("the process says how it was refused")
+        said.expect("the process says what came of it")
     }
 
     /// Whoever may write finds everything, and goes on.
@@ -265,6 +283,29 @@ fn what_cannot_be_written_is_said_and_loses_nothing() {
         "faults permission: {said} times a file or its folder could not be written: each time it \
          was said, nothing was lost, and writes went on when they could"
     );
+}
+
+#[test]
+fn what_cannot_be_written_is_verified_by_whoever_may_read_it() {
+    for (file, folder) in [(0o444, 0o555), (0o444, 0o755), (0o644, 0o555)] {
+        let mut subject = Subject::new();
+        subject.fill();
+        let command = as_nobody(&subject);
+        for entry in fs::read_dir(&subject.folder).unwrap() {
+            allow(&entry.unwrap().path(), file);
+        }
+        allow(&subject.folder, folder);
+        let said = subject.said(command, "audit");
+        assert_eq!(said, "9 records, 0 findings", "{file:o} in {folder:o}");
+        let count = fs::read_dir(&subject.folder).unwrap().count();
+        assert_eq!(count, 3, "no file is added");
+        allow(&subject.folder, 0o755);
+        for entry in fs::read_dir(&subject.folder).unwrap() {
+            allow(&entry.unwrap().path(), 0o644);
+        }
+        subject.look();
+    }
+    println!("faults audit: 3 files that cannot be written were verified, and no byte was changed");
 }
 
 #[test]

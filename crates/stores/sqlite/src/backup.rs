@@ -1,0 +1,181 @@
+//! Copies of the file that are made while it is used.
+//!
+//! A copy is made and verified under another name, and given its own when it is whole and on the
+//! disk: a file of that name is a backup, however the process ends.
+//!
+//! Invariant: the file itself is read by a connection of its own alone, and looked at before and
+//! after; the copy is opened by other means only while no connection has it open.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use thiserror::Error;
+
+use crate::audit;
+use crate::error::{EngineError, Failure, OpenError};
+use crate::file::{Made, Opened};
+use crate::report::{Findings, Report};
+use crate::verify::check_file;
+
+/// What verifying a backup said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// One report for each store whose feature is on, with the head to note. None has a finding.
+    pub reports: Vec<Report>,
+}
+
+/// Why there is no backup. Nothing is left of it, unless the process ended.
+///
+/// ```
+/// use countersign_sqlite::BackupError;
+///
+/// let error = BackupError::Exists { path: "backup.db".into() };
+/// assert!(error.to_string().contains("name another"));
+/// ```
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is a file of that name, and none is overwritten. Name another, or move it away.
+    #[error("`{path}` is there already: name another file for the backup", path = .path.display())]
+    Exists {
+        /// The name.
+        path: PathBuf,
+    },
+    /// The copy cannot be made, written to the disk, or given its name. Make its folder, let the
+    /// process write there, and see that there is as much room as the file takes.
+    #[error("`{path}` cannot be made: see that its folder can be written ({reason})", path = .path.display())]
+    NotMade {
+        /// The name.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The copy was made and verifying it found something, which is in the file then too. Verify the
+    /// file, and find out who has changed it.
+    #[error("the copy was not kept, {first}: verify the file ({count} findings)")]
+    Findings {
+        /// The first of them.
+        first: String,
+        /// How many there are.
+        count: u64,
+    },
+    /// The engine could not read the file or write the copy.
+    #[error("no backup was made: {source}")]
+    Engine {
+        /// What happened.
+        source: EngineError,
+    },
+    /// The thread that makes the copy was not started. Look at the limits of the process.
+    #[error("no thread was started for the backup: {reason}")]
+    NoThread {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl From<Failure> for BackupError {
+    fn from(failure: Failure) -> Self {
+        BackupError::Engine {
+            source: failure.source,
+        }
+    }
+}
+
+/// Makes a copy of what a connection of its own reads.
+pub(crate) fn make(
+    source: impl FnOnce() -> Result<Connection, Failure>,
+    opened: &Opened,
+    path: &Path,
+) -> Result<Backup, BackupError> {
+    let not_made = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists {
+            path: path.to_owned(),
+        },
+        _ => BackupError::NotMade {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        },
+    };
+    // Told at once, and not after the copying; giving the name asks again.
+    if std::fs::symlink_metadata(path).is_ok() {
+        return Err(not_made(io::ErrorKind::AlreadyExists.into()));
+    }
+    let path = std::path::absolute(path).map_err(not_made)?;
+    let made = Made::beside(&path).map_err(not_made)?;
+    // Of a file that is lost there is nothing to open.
+    opened.look()?;
+    copy(&source()?, opened, made.path())?;
+    let synced = File::open(made.path()).and_then(|file| file.sync_all());
+    synced.map_err(not_made)?;
+    let backup = verified(made.path())?;
+    made.name(&path).map_err(not_made)?;
+    sync_folder(&path).map_err(not_made)?;
+    Ok(backup)
+}
+
+fn copy(source: &Connection, opened: &Opened, made: &Path) -> Result<(), BackupError> {
+    let Some(made) = made.to_str() else {
+        return Err(BackupError::NotMade {
+            path: made.to_owned(),
+            reason: "its name is no text".to_owned(),
+        });
+    };
+    let copied = source.execute("VACUUM INTO ?1", [made]);
+    // What was copied is the file that others see.
+    opened.look()?;
+    copied.map_err(Failure::from)?;
+    Ok(())
+}
+
+/// Verifies all that is in a copy.
+fn verified(path: &Path) -> Result<Backup, BackupError> {
+    let engine = |error: OpenError| match error {
+        OpenError::Engine { source, .. } => BackupError::Engine { source },
+        error => BackupError::Findings {
+            first: error.to_string(),
+            count: 1,
+        },
+    };
+    let (connections, _opened) = audit::connect(path, 1).map_err(engine)?;
+    let mut reports = Vec::new();
+    let mut findings = Findings::default();
+    for connection in &connections {
+        reports.extend(reports_of(connection)?);
+        if reports.is_empty() {
+            check_file(connection, &mut findings)?;
+        }
+    }
+    let found = reports.iter().flat_map(|report| &report.findings);
+    let Some(first) = found.chain(findings.first()).next() else {
+        return Ok(Backup { reports });
+    };
+    let count = |report: &Report| report.findings.len() as u64 + report.more;
+    Err(BackupError::Findings {
+        first: first.to_string(),
+        count: reports.iter().map(count).sum::<u64>().max(1),
+    })
+}
+
+/// What each store says whose feature is on.
+fn reports_of(connection: &Connection) -> Result<Vec<Report>, Failure> {
+    let _ = connection;
+    Ok(vec![
+        #[cfg(feature = "request")]
+        crate::request::verified(connection)?,
+        #[cfg(feature = "breakglass")]
+        crate::breakglass::verified(connection)?,
+        #[cfg(feature = "policy")]
+        crate::policy::verified(connection)?,
+    ])
+}
+
+/// Has the system keep that there is a file of this name.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
