@@ -278,3 +278,30 @@ fn a_log_that_another_program_has_removed_is_said_before_anything_is_answered() 
          {acknowledged} acknowledged writes is there"
     );
 }
+
+/// A log that was deleted by hand has changes that are nowhere else. Written back, when it is long
+/// enough or at the end, it would take away what others have written since.
+#[test]
+fn a_log_that_was_deleted_is_never_written_over_what_others_have_written_since() {
+    for killed in [true, false] {
+        let (_folder, path) = file();
+        let words = format!("{FULL}nothing");
+        let mut process = Process::start("lose locks", &words, &path);
+        hear(&mut process, &mut Vec::new());
+        for ending in ["-wal", "-shm"] {
+            std::fs::remove_file(beside(&path, ending)).unwrap();
+        }
+        let kept = visit(&path, 1_000);
+        process.say();
+        let mut answers = Vec::new();
+        hear(&mut process, &mut answers);
+        assert!(answers.iter().all(|(_, answer)| refused(answer)));
+        assert_eq!(answers.len(), 10);
+        match killed {
+            true => process.child.kill().unwrap(),
+            false => process.stop(),
+        }
+        process.child.wait().unwrap();
+        assert_kept(&path, kept, "deleted by hand");
+    }
+}
