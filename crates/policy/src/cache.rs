@@ -4,10 +4,14 @@
 //! - **Hit**: lock-free; no allocation, and no memory is written that another thread reads. Only
 //!   [`CachedLoader::get`] and [`CachedLoader::load`] count a reference to the policy they give;
 //!   [`CachedLoader::with`] does not.
-//! - **Miss**: one load per name; other names are not delayed. A spawned task owns the load, so it
-//!   goes on if its caller gives up. If the task ends unfinished every waiter gets
-//!   [`LoadError::Aborted`] and the next caller begins anew. Errors are shared by those who waited
-//!   and not remembered.
+//! - **Miss**: one load per name; other names are not delayed. A task that is spawned on the first
+//!   caller's runtime owns the load, so it goes on if its caller gives up, for as long as somebody
+//!   drives that runtime. If the task ends unfinished every waiter gets [`LoadError::Aborted`] and
+//!   the next caller begins anew. Errors are shared by those who waited and not remembered.
+//! - **Waiting**: no call lasts longer than [`CacheConfig::load_timeout`], whoever leads and whatever
+//!   became of the leader's runtime. Each caller has a timer of its own, which needs no runtime's
+//!   ([`ThreadSleep`]); when it rings for a load that was under way all the while, the load has timed
+//!   out for everybody, and the next caller begins anew.
 //! - **Age** counts from the beginning of the load, on [`Ticks`] that only grow: a hit is at most one
 //!   time to live behind the source. A caller who waits gets what the load it waited for brought,
 //!   which may have begun up to [`CacheConfig::load_timeout`] before the call; a policy whose load
@@ -21,31 +25,41 @@
 //! The rules of who loads and who waits are in `cache/core.rs`, without futures.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use countersign_core::clock::{InstantTicks, Tick, Ticks};
 use countersign_core::future::BoxFuture;
 use countersign_core::id::{OsRandom, RandomSource};
+use countersign_core::retry::Sleep;
 
-use self::core::{Begin, Core, Entry, Lead, Outcome, Settings, Slot};
+use self::core::{Begin, Core, Entry, Lead, Settings, Slot};
+use self::flights::Outcome;
+use self::spawn::Spawner;
 use self::stats::Striped;
 use crate::loader::{LoadError, Loader};
 use crate::policy::Policy;
 
+pub use self::sleep::ThreadSleep;
 pub use self::stats::CacheStats;
 
 #[cfg(test)]
 #[cfg(any(countersign_loom, countersign_shuttle))]
 mod callers;
 mod core;
+mod flights;
 #[cfg(test)]
 #[cfg(countersign_loom)]
 mod models;
 #[cfg(test)]
 #[cfg(countersign_shuttle)]
 mod schedules;
+mod sleep;
+mod spawn;
 mod stats;
 #[cfg(test)]
 #[cfg(not(any(countersign_loom, countersign_shuttle)))]
@@ -78,7 +92,7 @@ pub struct CacheConfig {
     pub stale_if_error: Option<Duration>,
     /// How long the source is left alone after a failure for which a stale policy stood in: 1 s.
     pub retry_after: Duration,
-    /// How long a load may take: 5 s.
+    /// How long a load may take, and a caller wait: 5 s.
     pub load_timeout: Duration,
     /// The most names that are held: 1,000. Expired ones go first, then those loaded longest ago.
     pub max_names: NonZeroUsize,
@@ -158,12 +172,13 @@ struct Inner {
     loader: Arc<dyn Loader>,
     ticks: Arc<dyn Ticks>,
     random: Arc<dyn RandomSource>,
+    sleep: Arc<dyn Sleep>,
     config: CacheConfig,
     hits: Striped,
 }
 
 impl CachedLoader {
-    /// A cache with the default configuration, timed by [`InstantTicks`].
+    /// A cache with the default configuration, timed by [`InstantTicks`] and [`ThreadSleep`].
     pub fn new(loader: Arc<dyn Loader>) -> Self {
         Self::with_config(
             loader,
@@ -188,6 +203,19 @@ impl CachedLoader {
         ticks: Arc<dyn Ticks>,
         random: Arc<dyn RandomSource>,
     ) -> Self {
+        Self::with_sleep(loader, config, ticks, random, Arc::new(ThreadSleep))
+    }
+
+    /// A cache whose loads and callers end their waiting when `sleep` says so. With
+    /// [`TokioSleep`](crate::TokioSleep) that is tokio's time, which a test can stop; every caller's
+    /// runtime must have it enabled.
+    pub fn with_sleep(
+        loader: Arc<dyn Loader>,
+        config: CacheConfig,
+        ticks: Arc<dyn Ticks>,
+        random: Arc<dyn RandomSource>,
+        sleep: Arc<dyn Sleep>,
+    ) -> Self {
         let core = Arc::new(Core::new(Settings {
             stale_if_error: config.stale_if_error,
             retry_after: config.retry_after,
@@ -200,6 +228,7 @@ impl CachedLoader {
                 loader,
                 ticks,
                 random,
+                sleep,
                 config,
                 hits,
             }),
@@ -238,31 +267,44 @@ impl CachedLoader {
     /// - [`LoadError::Superseded`] if the name was invalidated 16 times while this call waited.
     /// - [`LoadError::NoRuntime`] outside a tokio runtime, if there is something to load.
     pub async fn load(&self, name: &str) -> Result<Served<Arc<Policy>>, LoadError> {
-        for _ in 0..MAX_RESTARTS {
-            let now = self.inner.ticks.now();
-            if let Some(hit) = self.inner.core.read(name, |entry| owned(entry, now)) {
-                self.inner.hits.raise();
+        let inner = &self.inner;
+        let mut alarm = None;
+        for restarts in 0..MAX_RESTARTS {
+            let now = inner.ticks.now();
+            if let Some(hit) = inner.core.read(name, |entry| owned(entry, now)) {
+                inner.hits.raise();
                 return Ok(hit);
             }
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-                return Err(LoadError::NoRuntime { name: name.into() });
-            };
-            let waiter = match self.inner.core.begin(name, now) {
+            let spawner =
+                Spawner::current().ok_or_else(|| LoadError::NoRuntime { name: name.into() })?;
+            let waiter = match inner.core.begin(name, now) {
                 Begin::Ready(served) => {
                     if served.freshness == Freshness::Fresh {
-                        self.inner.hits.raise();
+                        inner.hits.raise();
                     }
                     return Ok(served);
                 }
                 Begin::Join(waiter) => waiter,
                 Begin::Lead(lead, waiter) => {
-                    runtime.spawn(run(Arc::clone(&self.inner), lead));
+                    spawner.spawn(run(Arc::clone(inner), lead));
                     waiter
                 }
             };
-            match waiter.await {
-                Outcome::Done(result) => return result,
-                Outcome::Superseded => {}
+            let alarm = alarm.get_or_insert_with(|| inner.sleep.sleep(inner.config.load_timeout));
+            match until(waiter, alarm).await {
+                Ok(Outcome::Done(result)) => return result,
+                Ok(Outcome::Superseded) => {}
+                Err(waiter) => {
+                    let error = inner.timed_out(name.into());
+                    // What was joined before the alarm was set has been under way all the while.
+                    if restarts > 0 {
+                        return Err(error);
+                    }
+                    return match waiter.expire(error.clone(), inner.ticks.now()) {
+                        Outcome::Done(result) => result,
+                        Outcome::Superseded => Err(error),
+                    };
+                }
             }
         }
         Err(LoadError::Superseded { name: name.into() })
@@ -360,6 +402,11 @@ impl Inner {
         found
     }
 
+    fn timed_out(&self, name: Arc<str>) -> LoadError {
+        let after = self.config.load_timeout;
+        LoadError::TimedOut { name, after }
+    }
+
     /// The configured time to live, less a random part of the jitter.
     fn time_to_live(&self) -> Duration {
         let CacheConfig {
@@ -383,12 +430,26 @@ fn owned(entry: &Entry<Arc<Policy>>, now: Tick) -> Option<Served<Arc<Policy>>> {
 /// The load itself, in a task of its own. `lead` ends the flight even if this is dropped.
 async fn run(inner: Arc<Inner>, lead: Lead<Arc<Policy>>) {
     let name = Arc::clone(lead.name());
-    let after = inner.config.load_timeout;
-    let result = match tokio::time::timeout(after, inner.loader.load(&name)).await {
+    let mut alarm = inner.sleep.sleep(inner.config.load_timeout);
+    let result = match until(inner.loader.load(&name), &mut alarm).await {
         Ok(result) => result.map(|policy| (policy, inner.time_to_live())),
-        Err(_) => Err(LoadError::TimedOut { name, after }),
+        Err(_) => Err(inner.timed_out(Arc::clone(&name))),
     };
     lead.finish(result, inner.ticks.now());
+}
+
+/// What the future gives, or the future itself if the alarm rings first.
+async fn until<F: Future + Unpin>(
+    mut future: F,
+    alarm: &mut BoxFuture<'_, ()>,
+) -> Result<F::Output, F> {
+    let ended = poll_fn(|context| {
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        alarm.as_mut().poll(context).map(|()| None)
+    });
+    ended.await.ok_or(future)
 }
 
 impl Loader for CachedLoader {

@@ -56,7 +56,7 @@ impl Policy {
     /// # Ok::<(), countersign_policy::DocumentError>(())
     /// ```
     pub fn diff(&self, new: &Policy) -> Difference {
-        search::diff(self, new, search::EFFORT)
+        search::diff(self, new, search::BOUNDS)
     }
 }
 

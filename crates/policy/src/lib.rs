@@ -84,7 +84,7 @@ pub use countersign_core::version::{Conflict, Version, VersionError};
 pub use countersign_core::window::duration::{DurationText, ParseDurationError};
 pub use countersign_core::window::{HoursDocument, Window, WindowDocument, WindowError};
 
-pub use cache::{CacheConfig, CacheStats, CachedLoader, Freshness, Handle, Served};
+pub use cache::{CacheConfig, CacheStats, CachedLoader, Freshness, Handle, Served, ThreadSleep};
 pub use decision::{
     Allow, Decision, Denial, Deny, Matched, OwnedDecision, OwnedDenial, OwnedRule, RequireApproval,
     Verdict,

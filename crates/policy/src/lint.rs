@@ -264,6 +264,10 @@ impl fmt::Display for Finding {
             }
             FindingKind::SwallowedDeny { .. } => {
                 write!(f, "denies what is allowed by {others} before it")?;
+                // No more are looked for.
+                if others.0.len() == NAMED_RULES {
+                    f.write_str(" and perhaps by more")?;
+                }
             }
             FindingKind::DuplicateRule { .. } => write!(f, "is {others} by another name")?,
         }

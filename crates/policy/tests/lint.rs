@@ -425,3 +425,26 @@ fn a_mode_that_no_earlier_rule_is_for_reaches_a_rule() {
     let asked = common::query("alice", "prod").with_mode(Mode::Cli);
     assert!(policy.decide(&asked).is_allowed());
 }
+
+#[test]
+fn a_finding_whose_list_was_cut_short_says_so() {
+    for (count, more) in [(7, false), (8, true), (9, true)] {
+        let people = (0..count).map(|number| {
+            let conditions = json!({"users": [format!("u{number}")], "profiles": ["prod"]});
+            json!({"name": format!("r{number}"), "effect": "allow", "conditions": conditions})
+        });
+        let deny = json!({"name": "last", "effect": "deny", "conditions": {"profiles": ["prod"]}});
+        let rules: Vec<Value> = people.chain([deny]).collect();
+        let report = policy(&json!(rules)).lint();
+        let [finding] = report.findings() else {
+            panic!("{report}")
+        };
+        assert_eq!(finding.kind.others().len(), count.min(8));
+        let told = finding.to_string();
+        assert_eq!(
+            told.contains(" and perhaps by more, such as "),
+            more,
+            "{told}"
+        );
+    }
+}

@@ -648,3 +648,67 @@ fn output_that_cannot_be_written_is_an_error() {
         "{told}"
     );
 }
+
+/// So many rules, each for a person and a profile of its own and with a limit of its own.
+fn apart(count: usize) -> String {
+    let rules = (1..=count).map(|number| {
+        json!({"name": format!("r{number}"), "effect": "allow",
+            "max_server_duration": format!("{number}s"),
+            "conditions": {"users": [format!("u{number}")], "profiles": [format!("p{number}")]}})
+    });
+    json!({"version": "1", "rules": rules.collect::<Vec<Value>>()}).to_string()
+}
+
+#[test]
+fn a_diff_cut_short_for_size_says_so_as_text_and_as_json() {
+    // One rule is in both, and 10,000 changes are told at most.
+    for (rules, complete) in [(10_001, true), (10_002, false)] {
+        let file = directory("diff-cut-short").join("old.json");
+        std::fs::write(&file, apart(1)).unwrap();
+        let new = apart(rules);
+        let diff = |format| {
+            let old = file.to_str().unwrap();
+            let ran = run(&["diff", old, "-", "--format", format], new.as_bytes());
+            assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+            ran.stdout
+        };
+        let text = diff("text");
+        let told = text
+            .lines()
+            .filter(|line| line.starts_with("gains: "))
+            .count();
+        let more = "there may be more: the policies differ in too many ways\n";
+        assert_eq!((told, text.ends_with(more)), (10_000, !complete));
+        let told = as_json(&diff("json"));
+        assert_eq!(told["complete"], complete);
+        assert_eq!(told["changes"].as_array().unwrap().len(), 10_000);
+    }
+}
+
+/// A denial for 200 people and 200 profiles, behind a rule for each person and profile: it takes much
+/// work to see that nothing is left of it.
+fn puzzle() -> String {
+    let names: Vec<String> = (0..200).map(|name| format!("n{name}")).collect();
+    let cells = (0..200 * 200).map(|cell| {
+        let (person, profile) = (&names[cell / 200], &names[cell % 200]);
+        json!({"name": format!("{cell}"), "effect": "allow",
+            "conditions": {"users": [person], "profiles": [profile]}})
+    });
+    let mut rules: Vec<Value> = cells.collect();
+    rules.push(json!({"name": "last", "effect": "deny",
+        "conditions": {"users": names, "profiles": names}}));
+    json!({"version": "1", "rules": rules}).to_string()
+}
+
+#[test]
+fn a_lint_that_could_not_look_at_all_of_it_is_something_to_look_at() {
+    let arguments = ["lint", "-", "--fail-on", "warning", "--format", "json"];
+    let ran = run(&arguments, puzzle().as_bytes());
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    let told = as_json(&ran.stdout);
+    let undecided = &told["undecided"][0];
+    assert_eq!(undecided["name"], "last", "it is too easy");
+    let findings = told["findings"].as_array().unwrap().iter();
+    let warned = findings.filter(|finding| finding["severity"] == "warning");
+    assert_eq!(warned.count(), 0, "there is another reason for the code");
+}

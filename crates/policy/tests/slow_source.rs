@@ -19,7 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use countersign_policy::{BoxFuture, CachedLoader, LoadError, Loader, ManualTicks, Policy};
+use countersign_core::id::OsRandom;
+use countersign_policy::{
+    BoxFuture, CachedLoader, LoadError, Loader, ManualTicks, Policy, TokioSleep,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -63,7 +66,8 @@ fn cold() -> (CachedLoader, Arc<Slow>) {
     let source = Arc::new(Slow::default());
     let config = countersign_policy::CacheConfig::default();
     let ticks = Arc::new(ManualTicks::new());
-    let cache = CachedLoader::with_config(source.clone(), config, ticks);
+    let (random, sleep) = (Arc::new(OsRandom), Arc::new(TokioSleep));
+    let cache = CachedLoader::with_sleep(source.clone(), config, ticks, random, sleep);
     (cache, source)
 }
 

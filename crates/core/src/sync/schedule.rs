@@ -155,6 +155,11 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     shuttle::future::block_on(future)
 }
 
+/// Runs a future in a task of its own, also if nobody waits for it.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    drop(shuttle::future::spawn(task));
+}
+
 /// Lets another thread have the turn.
 pub fn pause() {
     shuttle::thread::yield_now();

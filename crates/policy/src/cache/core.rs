@@ -1,31 +1,41 @@
 //! The synchronous heart of the cache: who loads, who waits, what is published.
 //!
-//! One lock guards flights and the writing of entries; readers of what is published take none.
+//! One lock guards flights (`flights.rs`) and the writing of entries; readers of what is published
+//! take none.
 //! Nothing here awaits, reads a clock or calls a loader: the edge in [`super`] passes the time in
 //! and runs the load. What always holds:
 //!
-//! - At most one flight per name; its [`Lead`] ends it exactly once, by [`Lead::finish`] or by
-//!   being dropped, and then every waiter is woken and the name is free again.
+//! - At most one flight per name. It ends exactly once: by [`Lead::finish`], by the lead being
+//!   dropped, by an invalidation, or by [`Waiter::expire`]; then every waiter is woken, by the waker
+//!   with which it was polled last, and the name is free again.
 //! - An entry is published only by the flight that is current for its name, under the lock. A
-//!   flight that [`Core::invalidate`] has superseded publishes nothing and answers nobody.
-//! - A waiter never returns an outcome that is older than the last invalidation.
-//! - Wakers are called after the lock is released.
+//!   flight that an invalidation has superseded publishes nothing and answers nobody.
+//! - A waiter never returns an outcome, a failure included, that is older than the last invalidation
+//!   of its name; an invalidation of another name is nothing to it.
+//! - A waiter that is dropped leaves no waker behind.
+//! - Wakers are called and dropped after the lock is released.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use countersign_core::clock::Tick;
-use countersign_core::sync::{Mutex, MutexGuard, SwapOption};
+use countersign_core::sync::{Mutex, SwapOption};
 
+use super::flights::{Flight, Flights, Name, Outcome, Wakers};
 use super::{Freshness, Served};
 use crate::loader::LoadError;
 
-pub(super) type Name = Arc<str>;
-pub(super) type Map<V> = HashMap<Name, Arc<Entry<V>>, foldhash::fast::RandomState>;
+pub(super) type Map<V> = HashMap<Name, Arc<Entry<V>>, Hashing>;
+
+#[cfg(not(countersign_loom))]
+type Hashing = foldhash::fast::RandomState;
+/// Every execution of a model must go through names in the same order.
+#[cfg(countersign_loom)]
+type Hashing = foldhash::fast::FixedState;
 
 /// What the cache is told to do; see [`super::CacheConfig`].
 #[derive(Debug, Clone)]
@@ -94,39 +104,9 @@ pub(super) struct Core<V> {
 
 #[derive(Debug)]
 struct State<V> {
-    flights: HashMap<Name, InFlight<V>>,
+    flights: Flights<V>,
     slots: HashMap<Name, Arc<Slot<V>>>,
-    /// Counts invalidations.
-    epoch: u64,
-    next_waiter: u64,
     counts: Counts,
-}
-
-#[derive(Debug)]
-struct InFlight<V> {
-    flight: Arc<Flight<V>>,
-    wakers: Vec<(u64, Waker)>,
-}
-
-/// One load. Its outcome is written and read under the lock only.
-#[derive(Debug)]
-struct Flight<V> {
-    outcome: OnceLock<Settled<V>>,
-}
-
-#[derive(Debug)]
-struct Settled<V> {
-    outcome: Outcome<V>,
-    epoch: u64,
-}
-
-/// How a flight ended for those who waited.
-#[derive(Debug, Clone)]
-pub(super) enum Outcome<V> {
-    /// With a value or an error.
-    Done(Result<Served<V>, LoadError>),
-    /// It was overtaken by an invalidation: begin again.
-    Superseded,
 }
 
 /// What a caller has to do to get a value.
@@ -142,10 +122,8 @@ pub(super) enum Begin<V: Clone> {
 impl<V: Clone> Core<V> {
     pub(super) fn new(settings: Settings) -> Self {
         let state = State {
-            flights: HashMap::new(),
+            flights: Flights::default(),
             slots: HashMap::new(),
-            epoch: 0,
-            next_waiter: 0,
             counts: Counts::default(),
         };
         Self {
@@ -175,27 +153,18 @@ impl<V: Clone> Core<V> {
         if let Some(served) = self.read(name, |entry| self.usable(entry, now)) {
             return Begin::Ready(served);
         }
-        if let Some(current) = state.flights.get(name) {
-            let flight = Arc::clone(&current.flight);
-            state.counts.joins += 1;
-            return Begin::Join(self.waiter(&mut state, name, flight));
-        }
         let name: Name = name.into();
-        let flight = Arc::new(Flight {
-            outcome: OnceLock::new(),
-        });
-        let current = InFlight {
-            flight: Arc::clone(&flight),
-            wakers: Vec::new(),
-        };
-        state.flights.insert(Arc::clone(&name), current);
+        if let Some((flight, number)) = state.flights.join(&name) {
+            state.counts.joins += 1;
+            return Begin::Join(self.waiter(name, flight, number));
+        }
+        let (flight, number) = state.flights.begin(&name, now);
         state.counts.loads += 1;
-        let waiter = self.waiter(&mut state, &name, Arc::clone(&flight));
+        let waiter = self.waiter(Arc::clone(&name), Arc::clone(&flight), number);
         let lead = Lead {
             core: Arc::clone(self),
             name,
             flight,
-            started: now,
             ended: false,
         };
         Begin::Lead(lead, waiter)
@@ -212,29 +181,23 @@ impl<V: Clone> Core<V> {
         Some(served.map(V::clone))
     }
 
-    fn waiter(
-        self: &Arc<Self>,
-        state: &mut State<V>,
-        name: &str,
-        flight: Arc<Flight<V>>,
-    ) -> Waiter<V> {
-        state.next_waiter += 1;
+    fn waiter(self: &Arc<Self>, name: Name, flight: Arc<Flight<V>>, number: u64) -> Waiter<V> {
         Waiter {
             core: Arc::clone(self),
-            name: name.into(),
+            name,
             flight,
-            number: state.next_waiter,
+            number,
         }
     }
 
-    /// Forgets `name`: what is published is gone, and a load under way will not be published.
+    /// Forgets `name`: what is published is gone, and neither what a load under way brings nor the
+    /// outcome of one that has ended is shown to anybody from now on.
     pub(super) fn invalidate(&self, name: &str) {
         let mut state = self.state.lock();
-        state.epoch += 1;
         self.publish(&mut state, |map, changed| {
             changed.extend(map.remove_entry(name).map(|(name, _)| name));
         });
-        let woken = state.settle(name, None, Outcome::Superseded);
+        let woken = state.flights.supersede(name);
         drop(state);
         wake(woken);
     }
@@ -242,15 +205,10 @@ impl<V: Clone> Core<V> {
     /// Forgets every name.
     pub(super) fn invalidate_all(&self) {
         let mut state = self.state.lock();
-        state.epoch += 1;
         self.publish(&mut state, |map, changed| {
             changed.extend(map.drain().map(|(name, _)| name))
         });
-        let names: Vec<Name> = state.flights.keys().cloned().collect();
-        let mut woken = Vec::new();
-        for name in names {
-            woken.extend(state.settle(&name, None, Outcome::Superseded));
-        }
+        let woken = state.flights.supersede_all();
         drop(state);
         wake(woken);
     }
@@ -278,16 +236,29 @@ impl<V: Clone> Core<V> {
         (names, state.counts)
     }
 
-    /// Checks that no flight is under way (so that no waker is held), that no more names are
-    /// published than allowed, and that every slot holds what is published for its name.
+    /// How many wakers are held for `name`, while its load is under way and afterwards.
+    #[cfg(test)]
+    #[cfg(not(countersign_shuttle))]
+    pub(super) fn wakers_held(&self, name: &str) -> usize {
+        self.state.lock().flights.wakers(name).count()
+    }
+
+    /// Whether this waker is held for `name`.
+    #[cfg(test)]
+    #[cfg(countersign_shuttle)]
+    pub(super) fn holds(&self, name: &str, waker: &std::task::Waker) -> bool {
+        let state = self.state.lock();
+        state.flights.wakers(name).any(|held| held.will_wake(waker))
+    }
+
+    /// Checks that no flight is under way and nobody waits (so that no waker is held), that no more
+    /// names are published than allowed, and that every slot holds what is published for its name.
     #[cfg(test)]
     pub(super) fn audit(&self) -> Result<(), String> {
         let state = self.state.lock();
         let published = self.published.load();
         let map = published.as_ref().ok_or("nothing was ever published")?;
-        if let Some(name) = state.flights.keys().next() {
-            return Err(format!("the flight of `{name}` never ended"));
-        }
+        state.flights.audit()?;
         if map.len() > self.settings.max_names {
             return Err(format!("{} names are published", map.len()));
         }
@@ -355,7 +326,8 @@ impl<V: Clone> Core<V> {
     fn conclude(
         &self,
         state: &mut State<V>,
-        lead: &Lead<V>,
+        name: &Name,
+        started: Tick,
         result: Result<(V, Duration), LoadError>,
         now: Tick,
     ) -> Result<Served<V>, LoadError> {
@@ -363,12 +335,12 @@ impl<V: Clone> Core<V> {
             Ok((value, time_to_live)) => {
                 let entry = Entry {
                     value: value.clone(),
-                    loaded_at: lead.started,
-                    expires_at: lead.started.plus(time_to_live),
+                    loaded_at: started,
+                    expires_at: started.plus(time_to_live),
                     retry_at: None,
                 };
-                self.publish_entry(state, &lead.name, entry, now);
-                let age = now.since(lead.started);
+                self.publish_entry(state, name, entry, now);
+                let age = now.since(started);
                 return Ok(Served {
                     policy: value,
                     age,
@@ -380,7 +352,7 @@ impl<V: Clone> Core<V> {
         state.counts.failures += 1;
         if matches!(error, LoadError::NotFound { .. }) {
             self.publish(state, |map, changed| {
-                changed.extend(map.remove_entry(&lead.name).map(|(name, _)| name));
+                changed.extend(map.remove_entry(name).map(|(name, _)| name));
             });
             return Err(error);
         }
@@ -388,7 +360,7 @@ impl<V: Clone> Core<V> {
             error,
             LoadError::Failed { .. } | LoadError::TimedOut { .. } | LoadError::Invalid { .. }
         );
-        let before = self.read(&lead.name, |entry| source_failed.then(|| entry.clone()));
+        let before = self.read(name, |entry| source_failed.then(|| entry.clone()));
         let stale = before
             .as_ref()
             .and_then(|entry| entry.stale(now, &self.settings));
@@ -398,55 +370,43 @@ impl<V: Clone> Core<V> {
         let served = served.map(V::clone);
         if let Some(entry) = before {
             let retry_at = Some(now.plus(self.settings.retry_after));
-            self.publish_entry(state, &lead.name, Entry { retry_at, ..entry }, now);
+            self.publish_entry(state, name, Entry { retry_at, ..entry }, now);
         }
         state.counts.stale += 1;
         Ok(served)
     }
-}
 
-impl<V> State<V> {
-    /// Ends the flight of `name`: if `flight` is given only if it is that one. Gives the wakers to
-    /// call once the lock is released.
-    fn settle(
-        &mut self,
-        name: &str,
-        flight: Option<&Arc<Flight<V>>>,
-        outcome: Outcome<V>,
-    ) -> Vec<(u64, Waker)> {
-        if flight.is_some_and(|flight| !self.is_current(name, flight)) {
-            return Vec::new();
-        }
-        let Some(ended) = self.flights.remove(name) else {
-            return Vec::new();
+    /// Ends this flight with what came of it, if it is still the current one of its name.
+    fn end(
+        &self,
+        name: &Name,
+        flight: &Arc<Flight<V>>,
+        result: Result<(V, Duration), LoadError>,
+        now: Tick,
+    ) {
+        let mut state = self.state.lock();
+        let Some(started) = state.flights.started(name, flight) else {
+            return;
         };
-        let _ = ended.flight.outcome.set(Settled {
-            outcome,
-            epoch: self.epoch,
-        });
-        ended.wakers
-    }
-
-    fn is_current(&self, name: &str, flight: &Arc<Flight<V>>) -> bool {
-        self.flights
-            .get(name)
-            .is_some_and(|current| Arc::ptr_eq(&current.flight, flight))
+        let result = self.conclude(&mut state, name, started, result, now);
+        let woken = state.flights.settle(name, Outcome::Done(result));
+        drop(state);
+        wake(woken);
     }
 }
 
-fn wake(wakers: Vec<(u64, Waker)>) {
+fn wake(wakers: Wakers) {
     for (_, waker) in wakers {
         waker.wake();
     }
 }
 
 /// The duty to end one flight. Dropped unfinished, it ends the flight with
-/// [`LoadError::Aborted`].
+/// [`LoadError::Aborted`]. Of a flight that has ended otherwise it ends nothing.
 pub(super) struct Lead<V: Clone> {
     core: Arc<Core<V>>,
     name: Name,
     flight: Arc<Flight<V>>,
-    started: Tick,
     ended: bool,
 }
 
@@ -460,33 +420,25 @@ impl<V: Clone> Lead<V> {
     /// from the beginning of the load, or an error.
     pub(super) fn finish(mut self, result: Result<(V, Duration), LoadError>, now: Tick) {
         self.ended = true;
-        let core = Arc::clone(&self.core);
-        let mut state = core.state.lock();
-        if state.is_current(&self.name, &self.flight) {
-            let result = core.conclude(&mut state, &self, result, now);
-            self.settle(state, Outcome::Done(result));
-        }
-    }
-
-    fn settle(&self, mut state: MutexGuard<'_, State<V>>, outcome: Outcome<V>) {
-        let woken = state.settle(&self.name, Some(&self.flight), outcome);
-        drop(state);
-        wake(woken);
+        self.core.end(&self.name, &self.flight, result, now);
     }
 }
 
 impl<V: Clone> Drop for Lead<V> {
     fn drop(&mut self) {
-        if !self.ended {
-            let mut state = self.core.state.lock();
-            if state.is_current(&self.name, &self.flight) {
-                state.counts.aborts += 1;
-                let error = LoadError::Aborted {
-                    name: Arc::clone(&self.name),
-                };
-                self.settle(state, Outcome::Done(Err(error)));
-            }
+        if self.ended {
+            return;
         }
+        let mut state = self.core.state.lock();
+        if state.flights.started(&self.name, &self.flight).is_none() {
+            return;
+        }
+        state.counts.aborts += 1;
+        let name = Arc::clone(&self.name);
+        let outcome = Outcome::Done(Err(LoadError::Aborted { name }));
+        let woken = state.flights.settle(&self.name, outcome);
+        drop(state);
+        wake(woken);
     }
 }
 
@@ -498,37 +450,30 @@ pub(super) struct Waiter<V: Clone> {
     number: u64,
 }
 
+impl<V: Clone> Waiter<V> {
+    /// Ends the flight with an error for all who wait for it, as its lead would, and waits no more.
+    /// Of a flight that has ended it gives the outcome.
+    pub(super) fn expire(self, error: LoadError, now: Tick) -> Outcome<V> {
+        self.core.end(&self.name, &self.flight, Err(error), now);
+        let state = self.core.state.lock();
+        let outcome = state.flights.outcome(&self.name, &self.flight);
+        outcome.unwrap_or(Outcome::Superseded)
+    }
+}
+
 impl<V: Clone> Future for Waiter<V> {
     type Output = Outcome<V>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<V>> {
+        // Cloning and dropping a waker may run anything, another waiter's drop included.
+        let waker = context.waker().clone();
         let mut state = self.core.state.lock();
-        if let Some(settled) = self.flight.outcome.get() {
-            // An invalidation since then makes the outcome older than what may be shown.
-            let outcome = if settled.epoch == state.epoch {
-                settled.outcome.clone()
-            } else {
-                Outcome::Superseded
-            };
+        if let Some(outcome) = state.flights.outcome(&self.name, &self.flight) {
             return Poll::Ready(outcome);
         }
-        if let Some(current) = state.flights.get_mut(&self.name) {
-            let waker = context.waker().clone();
-            let known = current
-                .wakers
-                .iter_mut()
-                .find(|(number, _)| *number == self.number);
-            let replaced = match known {
-                Some((_, known)) => Some(std::mem::replace(known, waker)),
-                None => {
-                    current.wakers.push((self.number, waker));
-                    None
-                }
-            };
-            // Dropping a waker may run anything, another waiter's drop included.
-            drop(state);
-            drop(replaced);
-        }
+        let replaced = state.flights.register(&self.name, self.number, waker);
+        drop(state);
+        drop(replaced);
         Poll::Pending
     }
 }
@@ -536,13 +481,7 @@ impl<V: Clone> Future for Waiter<V> {
 impl<V: Clone> Drop for Waiter<V> {
     fn drop(&mut self) {
         let mut state = self.core.state.lock();
-        let waker = state.flights.get_mut(&self.name).and_then(|current| {
-            let place = current
-                .wakers
-                .iter()
-                .position(|(number, _)| *number == self.number)?;
-            Some(current.wakers.swap_remove(place))
-        });
+        let waker = state.flights.leave(&self.name, self.number);
         drop(state);
         drop(waker);
     }

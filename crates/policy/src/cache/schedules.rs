@@ -1,16 +1,22 @@
-//! The cache's synchronous core under fifty callers and more, in schedules that are drawn.
+//! The cache's synchronous core under fifty callers and more, in schedules that are drawn; in
+//! `edge.rs` the cache itself, as its users call it.
 //!
 //! What the models of `models.rs` explore with two threads is run here at the sizes of the suites
-//! in `tests/concurrency.rs`; those that add to them say so. Every run ends with [`Core::audit`]:
+//! in `tests/concurrency.rs`; those that add to them say so. Who waits is polled with another waker each
+//! time. Every run ends with [`Core::audit`]:
 //! nothing is in flight, no waker is held, slots and map agree. Run by `cargo xtask schedules`.
 
 use std::sync::atomic::{AtomicU64 as Counter, Ordering};
+use std::task::{Context, Wake, Waker};
 
-use countersign_core::sync::schedule::{Schedule, pause, together, wait};
+use countersign_core::sync::schedule::{Schedule, pause, together};
 
-use super::callers::{TTL, call, core, failed, publish, tick};
-use super::core::{Begin, Core, Counts, Lead, Outcome};
+use super::callers::{TTL, call, core, failed, publish, tick, wait};
+use super::core::{Begin, Core, Counts, Lead};
+use super::flights::Outcome;
 use super::*;
+
+mod edge;
 
 /// What was loaded, by number.
 type Shared = Arc<Core<u64>>;
@@ -18,6 +24,15 @@ type Shared = Arc<Core<u64>>;
 /// How often something happened in one run.
 fn counter() -> Arc<Counter> {
     Arc::new(Counter::new(0))
+}
+
+/// A waker that is no other's, and wakes nobody.
+fn own_waker() -> Waker {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    Waker::from(Arc::new(Nobody))
 }
 
 fn value(served: Result<Served<u64>, LoadError>) -> u64 {
@@ -125,9 +140,13 @@ fn cache_concurrent_abort() {
             if n >= 50 {
                 // Registers its waker, if there is something to wait for, and gives up.
                 if let Begin::Join(mut waiter) = shared.begin("main", tick(1)) {
-                    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-                    let _ = std::pin::Pin::new(&mut waiter).poll(&mut context);
+                    let waker = own_waker();
+                    let mut context = Context::from_waker(&waker);
+                    let _ = Pin::new(&mut waiter).poll(&mut context);
                     pause();
+                    drop(waiter);
+                    let stays = shared.holds("main", &waker);
+                    assert!(!stays, "a waker stays behind while the load goes on");
                 }
                 return None;
             }
@@ -343,7 +362,8 @@ fn cache_concurrent_stale() {
             let served = call(&shared, "main", tick(140), |lead| {
                 counted.fetch_add(1, Ordering::SeqCst);
                 pause();
-                lead.finish(Err(failed("main")), tick(140));
+                // It takes longer than the pause that follows, which counts from its end.
+                lead.finish(Err(failed("main")), tick(150));
             });
             let served = served.unwrap();
             assert!(served.age <= Duration::from_nanos(150) && served.policy == 1);

@@ -1,15 +1,21 @@
 //! Tests of the cache at its edge: limits in time, sharing, failures, cancellation, invalidation.
 //!
-//! Ticks are manual and tokio's time is paused, so no test depends on how fast the machine is.
+//! Ticks are manual, and callers wait on tokio's time, which is paused, or on a bell that the test
+//! rings: no test depends on how fast the machine is.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use countersign_core::clock::ManualTicks;
 use countersign_core::id::{RandomError, SequenceRandom};
+use countersign_core::retry::TokioSleep;
 use tokio::sync::Notify;
 
 use super::*;
+
+mod invalidation;
+mod waiting;
 
 const NANO: Duration = Duration::from_nanos(1);
 const TTL: Duration = Duration::from_millis(2);
@@ -86,8 +92,13 @@ struct Fixture {
 }
 
 fn fixture(config: CacheConfig) -> Fixture {
+    waiting_on(config, Arc::new(TokioSleep))
+}
+
+fn waiting_on(config: CacheConfig, sleep: Arc<dyn Sleep>) -> Fixture {
     let (source, ticks) = (Arc::new(Source::default()), Arc::new(ManualTicks::new()));
-    let cache = CachedLoader::with_config(source.clone(), config, ticks.clone());
+    let random = Arc::new(OsRandom);
+    let cache = CachedLoader::with_sleep(source.clone(), config, ticks.clone(), random, sleep);
     Fixture {
         source,
         ticks,
@@ -100,6 +111,30 @@ fn short() -> CacheConfig {
         time_to_live: TTL,
         ..CacheConfig::default()
     }
+}
+
+/// Counts how often it is called.
+#[derive(Default)]
+pub(super) struct Called(AtomicUsize);
+
+impl Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Called {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+pub(super) fn poll<F: Future + ?Sized>(
+    future: &mut Pin<Box<F>>,
+    called: &Arc<Called>,
+) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::clone(called));
+    future.as_mut().poll(&mut Context::from_waker(&waker))
 }
 
 /// Lets every task that can run do so.
@@ -401,6 +436,59 @@ async fn after_a_failure_the_source_is_left_alone_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_load_that_failed_slowly_the_pause_counts_from_its_end() {
+    for times_out in [false, true] {
+        let Fixture {
+            source,
+            ticks,
+            cache,
+        } = fixture(forgiving());
+        cache.load("main").await.unwrap();
+        ticks.advance(TTL);
+        source.answers(failed());
+        source.gate("main");
+        let slow = spawn_load(&cache, "main");
+        source.started.notified().await;
+        // Longer than the pause: counted from the beginning it would be over.
+        ticks.advance(TTL * 3);
+        if !times_out {
+            source.gate.notify_one();
+        }
+        let served = slow.await.unwrap().unwrap();
+        assert_eq!((served.age, served.freshness), (TTL * 4, Freshness::Stale));
+        source.gate("nothing");
+        ticks.advance(TTL - NANO);
+        let served = cache.load("main").await.unwrap();
+        assert_eq!(served.freshness, Freshness::Stale);
+        assert_eq!(source.loads(), 2, "the source was asked again at once");
+        ticks.advance(NANO);
+        source.answers(Ok(policy("back")));
+        let served = cache.load("main").await.unwrap();
+        assert_eq!((served.freshness, source.loads()), (Freshness::Fresh, 3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_too_old_when_a_slow_load_failed_does_not_stand_in() {
+    for (takes, stands_in) in [(TTL * 9, true), (TTL * 9 + NANO, false)] {
+        let Fixture {
+            source,
+            ticks,
+            cache,
+        } = fixture(forgiving());
+        cache.load("main").await.unwrap();
+        ticks.advance(TTL);
+        source.answers(failed());
+        source.gate("main");
+        let slow = spawn_load(&cache, "main");
+        source.started.notified().await;
+        ticks.advance(takes);
+        source.gate.notify_one();
+        assert_eq!(slow.await.unwrap().is_ok(), stands_in, "{takes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_left_alone_does_not_stretch_the_greatest_age() {
     let config = CacheConfig {
         retry_after: TTL * 100,
@@ -467,71 +555,6 @@ async fn a_timeout_counts_as_a_failure_of_the_source() {
         cache.load("main").await.unwrap().freshness,
         Freshness::Stale
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_load_begun_before_an_invalidation_is_never_seen_after_it() {
-    for all in [false, true] {
-        let Fixture { source, cache, .. } = fixture(short());
-        source.gate("main");
-        source.answers(Ok(policy("old")));
-        let waiting = spawn_load(&cache, "main");
-        source.started.notified().await;
-        if all {
-            cache.invalidate_all()
-        } else {
-            cache.invalidate("main")
-        }
-        source.answers(Ok(policy("new")));
-        source.gate("nothing");
-        let served = waiting.await.unwrap().unwrap();
-        assert_eq!(
-            served.policy.rules()[0].name(),
-            "new",
-            "the waiter got what came after"
-        );
-        source.gate.notify_one();
-        settle().await;
-        let held = cache.get("main").unwrap();
-        assert_eq!(
-            held.policy.rules()[0].name(),
-            "new",
-            "the older load was published late"
-        );
-        cache.inner.core.audit().unwrap();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn invalidation_forgets_stale_policies_too() {
-    let Fixture {
-        source,
-        ticks,
-        cache,
-    } = fixture(forgiving());
-    cache.load("main").await.unwrap();
-    ticks.advance(TTL);
-    cache.invalidate("main");
-    source.answers(failed());
-    assert!(matches!(
-        cache.load("main").await,
-        Err(LoadError::Failed { .. })
-    ));
-}
-
-#[tokio::test(start_paused = true)]
-async fn endless_invalidation_ends_in_an_error() {
-    let Fixture { source, cache, .. } = fixture(short());
-    source.gate("main");
-    let waiting = spawn_load(&cache, "main");
-    for _ in 0..MAX_RESTARTS {
-        source.started.notified().await;
-        cache.invalidate("main");
-    }
-    assert!(matches!(
-        waiting.await.unwrap(),
-        Err(LoadError::Superseded { .. })
-    ));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,19 +12,28 @@ use crate::space::{
     Crossing, Effort, Exhausted, Id, Members, Names, Region, Space, Wanted, Ways, outside,
 };
 
-/// How much work is done for one pair of policies: some seconds.
-pub(super) const EFFORT: u64 = 200_000_000;
+/// How much is looked for. Whatever is cut short is not complete, and says so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// How much work is done for one pair of policies.
+    pub(super) effort: u64,
+    /// How much of it may go into one pair of rules.
+    pub(super) effort_a_pair: u64,
+    /// How many regions are told at most.
+    pub(super) regions: usize,
+}
 
-/// How much of it may go into one pair of rules.
-const EFFORT_A_PAIR: u64 = 2_000_000;
-
-/// How many regions are told at most. Nobody reads more.
-const MOST_REGIONS: usize = 10_000;
+/// Some seconds of work, and more changes than anybody reads.
+pub(super) const BOUNDS: Bounds = Bounds {
+    effort: 200_000_000,
+    effort_a_pair: 2_000_000,
+    regions: 10_000,
+};
 
 /// With how many of the last regions a region is tried to be joined.
 const TRIED_REGIONS: usize = 256;
 
-pub(super) fn diff(old: &Policy, new: &Policy, effort: u64) -> Difference {
+pub(super) fn diff(old: &Policy, new: &Policy, bounds: Bounds) -> Difference {
     let mut space = Space::default();
     let (old_regions, new_regions) = (regions(&mut space, old), regions(&mut space, new));
     let mut outcomes = Outcomes::default();
@@ -36,7 +45,8 @@ pub(super) fn diff(old: &Policy, new: &Policy, effort: u64) -> Difference {
         found: HashMap::new(),
         count: 0,
         complete: true,
-        effort: Effort::new(effort),
+        effort: Effort::new(bounds.effort),
+        bounds,
     };
     search.run()
 }
@@ -139,6 +149,7 @@ struct Search<'p> {
     count: usize,
     complete: bool,
     effort: Effort,
+    bounds: Bounds,
 }
 
 impl Search<'_> {
@@ -258,9 +269,9 @@ impl Search<'_> {
                 continue;
             }
             let mut pieces = Vec::new();
-            let mut portion = self.effort.portion(EFFORT_A_PAIR);
+            let mut portion = self.effort.portion(self.bounds.effort_a_pair);
             let space = &self.space;
-            let most = MOST_REGIONS.saturating_sub(self.count);
+            let most = self.bounds.regions.saturating_sub(self.count);
             let result = outside(
                 region,
                 &rules,
@@ -357,5 +368,116 @@ fn add(regions: &mut Vec<Region>, mut region: Region) {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::decision::Verdict;
+
+    /// These rules behind one that every policy here has.
+    fn policy(rules: impl IntoIterator<Item = Value>) -> Policy {
+        let common = json!({"name": "common", "effect": "deny",
+            "conditions": {"users": ["common"], "profiles": ["common"]}});
+        let rules: Vec<Value> = std::iter::once(common).chain(rules).collect();
+        let document = json!({"version": "1", "rules": rules});
+        document.to_string().parse().unwrap()
+    }
+
+    /// So many rules, each for a person and a profile of its own and with an outcome of its own.
+    fn apart(count: usize) -> Policy {
+        let rules = (1..=count).map(|number| {
+            json!({"name": format!("r{number}"), "effect": "allow",
+                "max_server_duration": format!("{number}s"),
+                "conditions": {"users": [format!("u{number}")], "profiles": [format!("p{number}")]}})
+        });
+        policy(rules)
+    }
+
+    /// Lists that overlap in so many ways that what is left of the last rule is in many pieces.
+    fn overlapping() -> Policy {
+        let some = |rule: usize| -> Vec<String> {
+            let chosen = (0..40).filter(|name| (name * 7 + rule * 5 + name * rule) % 3 > 0);
+            chosen.map(|name| format!("n{name}")).collect()
+        };
+        let rules = (0..40).map(|rule| {
+            json!({"name": format!("r{rule}"), "effect": "deny", "conditions": {
+                "users": some(rule), "profiles": some(rule + 1), "groups": some(rule + 2)}})
+        });
+        let last = json!({"name": "last", "effect": "allow", "conditions": {"groups": ["n0"]}});
+        policy(rules.chain([last]))
+    }
+
+    fn assert_is_cut_short(old: &Policy, new: &Policy, difference: &Difference) {
+        assert!(!difference.is_complete(), "it says that it is complete");
+        assert!(!difference.is_empty(), "it says that both mean the same");
+        assert!(
+            difference
+                .to_string()
+                .ends_with("there may be more: the policies differ in too many ways\n")
+        );
+        assert_eq!(json!(difference)["complete"], false);
+        for change in difference.changes() {
+            let outcomes = [old, new].map(|policy| Outcome::of(&policy.decide(&change.witness)));
+            assert_eq!(
+                outcomes,
+                [change.before.clone(), change.after.clone()],
+                "{change}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_diff_cut_short_for_size_does_not_say_that_it_is_complete() {
+        let (none, all) = (apart(0), apart(10));
+        for (old, new) in [(&none, &all), (&all, &none)] {
+            for regions in [0, 1, 9, 10, 11] {
+                let found = diff(old, new, Bounds { regions, ..BOUNDS });
+                assert_eq!(found.changes().len(), regions.min(10));
+                match regions {
+                    0..10 => assert_is_cut_short(old, new, &found),
+                    _ => assert!(found.is_complete() && !found.to_string().contains("more")),
+                }
+            }
+        }
+        let same = diff(
+            &all,
+            &all,
+            Bounds {
+                regions: 0,
+                ..BOUNDS
+            },
+        );
+        assert!(same.is_complete() && same.is_empty());
+    }
+
+    #[test]
+    fn pieces_of_one_pair_of_rules_beyond_what_is_told_are_not_forgotten() {
+        let (old, new) = (overlapping(), policy([]));
+        let regions = 3;
+        let found = diff(&old, &new, Bounds { regions, ..BOUNDS });
+        assert!(!found.changes().is_empty());
+        assert_is_cut_short(&old, &new, &found);
+    }
+
+    #[test]
+    fn a_diff_cut_short_for_work_does_not_say_that_it_is_complete() {
+        let (old, new) = (overlapping(), policy([]));
+        for effort in [0, 100, 10_000] {
+            let bounds = Bounds { effort, ..BOUNDS };
+            assert_is_cut_short(&old, &new, &diff(&old, &new, bounds));
+        }
+        // Of one pair of rules alone: the others are still told.
+        let bounds = Bounds {
+            effort_a_pair: 2_000,
+            ..BOUNDS
+        };
+        let found = diff(&old, &new, bounds);
+        assert_is_cut_short(&old, &new, &found);
+        let denied = |change: &Change| change.before.verdict == Verdict::Deny;
+        assert!(found.changes().iter().any(denied), "nothing is told");
     }
 }

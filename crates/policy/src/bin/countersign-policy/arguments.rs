@@ -10,7 +10,8 @@ use countersign_policy::{Group, Mode, Person, Profile, Severity};
 const AFTER_HELP: &str = "\
 Exit codes:
   0  all is well: access is allowed, nothing was found, both policies mean the same
-  1  there is something to look at: access is not allowed, a finding, a difference
+  1  there is something to look at: access is not allowed, a finding, a difference, or it is
+     not known whether there is one
   2  bad input: wrong arguments, a file that cannot be read, a document that is not a policy
 
 Colours are used on a terminal, unless NO_COLOR is set or `--color` says otherwise.";
@@ -31,7 +32,8 @@ Example:
   countersign-policy explain policy.json --person bob --profile prod --at 2026-03-02T09:00:00Z";
 
 const LINT_HELP: &str = "\
-Exit codes: 0 nothing was found; 1 a finding as severe as `--fail-on` says; 2 bad input.
+Exit codes: 0 nothing was found; 1 a finding as severe as `--fail-on` says, or a rule of which it is
+not known whether there is one; 2 bad input.
 
 Examples:
   countersign-policy lint policy.json

@@ -15,7 +15,7 @@ use crate::style::{Paint, Style};
 use crate::text::{Spot, Text};
 use crate::{json_line, source::FileName};
 
-/// Looks for what is probably wrong with a policy.
+/// Looks for what is probably wrong with a policy. Not to know is something to look at, too.
 pub fn lint(asked: &Linted, stdin: &mut dyn Read, style: Style) -> Result<Answer, Failure> {
     let source = Source::read(&asked.file, stdin)?;
     let report = source.policy.lint();
@@ -28,7 +28,8 @@ pub fn lint(asked: &Linted, stdin: &mut dyn Read, style: Style) -> Result<Answer
     let mut findings = report.findings().iter();
     Ok(Answer {
         text,
-        found: findings.any(|finding| asked.fail_on.is_reached(finding.severity)),
+        found: !report.undecided().is_empty()
+            || findings.any(|finding| asked.fail_on.is_reached(finding.severity)),
     })
 }
 
