@@ -239,6 +239,7 @@ macro_rules! __conformance_cases {
                 access_is_found_until_it_is_over
                 only_what_is_approved_gives_access
                 the_longest_access_is_found
+                of_equals_the_smallest_id_is_found
                 access_is_for_exactly_one_person_and_profile
                 pinned_access_holds_under_its_policy
                 access_that_is_not_pinned_holds_under_every_policy

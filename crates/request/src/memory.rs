@@ -3,6 +3,7 @@
 //! Everything is gone when the process ends. A step holds one lock for about a microsecond and
 //! never across an await; reads share it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -466,7 +467,7 @@ fn longest<'a>(
     };
     let pinned = policy.and_then(|policy| longest(Some(policy)));
     let both = longest(None).into_iter().chain(pinned);
-    both.max_by_key(|request| request.access_until)
+    both.max_by_key(|request| (request.access_until, Reverse(request.id)))
 }
 
 /// Those whose deadline or end is at `time` or later, as far as a correction may have made them

@@ -104,7 +104,8 @@ pub trait Store: Send + Sync {
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>>;
 
     /// The access that exactly this person has to exactly this profile now, by the store's time,
-    /// under the access policy `policy`, if there is any; of several, the one that lasts longest.
+    /// under the access policy `policy`, if there is any; of several, the one that lasts longest,
+    /// and among equals that of the request with the smallest id.
     ///
     /// - Never by a request that is revoked, released or ended, or whose `access_until` has come.
     /// - Never by one that is dated ahead of a clock that has been corrected, and never again once

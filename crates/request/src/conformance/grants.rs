@@ -1,7 +1,10 @@
 //! Looking for access: whose, for what, until when, and under which policy.
 
 use super::ground::*;
+use crate::approval_policy::ApprovalPolicy;
+use crate::change::Change;
 use crate::record::Draft;
+use crate::terms::Terms;
 use crate::transition::Status;
 
 /// Access is found until its last nanosecond.
@@ -84,6 +87,44 @@ pub async fn the_longest_access_is_found(ground: Ground) {
         Some(1),
         "a shorter one is over"
     );
+}
+
+/// Of several that last as long, the one with the smallest id, pinned or not.
+pub async fn of_equals_the_smallest_id_is_found(ground: Ground) {
+    let pinned = |bits| Draft {
+        policy: Some(digest(1)),
+        ..draft_for(bits, "pinned")
+    };
+    let free = Draft {
+        profile: profile("pinned"),
+        ..draft(2)
+    };
+    for bits in [3, 1] {
+        ground.create(&pinned(bits)).await;
+    }
+    ground.approved(9).await;
+    ground.approved(5).await;
+    // Under terms that do not pin.
+    let terms = Terms::of(&lax(), &free.profile);
+    let created = ground.store.create(&free, &terms).await;
+    created.expect("the terms let it");
+    for bits in [3, 2, 1] {
+        let by = Change::approve(&lax(), &free.profile, &person("bob"), None);
+        ground.change(bits, &by).await;
+    }
+    assert_eq!(ground.prod(start()).await, Some(5), "the smallest id");
+    let policy = Some(digest(1));
+    for left in [1, 2, 3] {
+        let found = ground.grant("pinned", policy, start()).await;
+        assert_eq!(found, Some(left), "the smallest id, pinned or not");
+        ground.change(left, &release()).await;
+    }
+}
+
+/// Rules that demand nothing.
+fn lax() -> ApprovalPolicy {
+    let rules = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#;
+    rules.parse().expect("the rules are valid")
 }
 
 /// Access is of exactly one person to exactly one profile.

@@ -158,6 +158,7 @@ faults! {
     NamesAsPatterns: "names are compared as patterns with `_`",
     // Grants
     FirstGrant: "the first grant is given, not the longest",
+    LargestOfEquals: "of grants that last as long, that of the largest id is given",
     GrantToItsEnd: "access is given at its end",
     GrantOfAnyProfile: "the profile is not compared",
     GrantOfAnySpelling: "the person is compared without regard to case",

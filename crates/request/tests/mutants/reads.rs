@@ -241,7 +241,12 @@ impl Naive {
         }
         let longest = match self.fault {
             Fault::FirstGrant => found.into_iter().next(),
-            _ => found.into_iter().max_by_key(|request| request.access_until),
+            Fault::LargestOfEquals => found
+                .into_iter()
+                .max_by_key(|request| (request.access_until, request.id)),
+            _ => found
+                .into_iter()
+                .max_by_key(|request| (request.access_until, Reverse(request.id))),
         };
         longest.filter(|request| holds(request))
     }

@@ -21,6 +21,8 @@ pub struct Naive {
     seen: Option<Version>,
     /// Whether the calls of others, which move the last version on, are left out of the history.
     part: bool,
+    /// The last step that may have been a jump, as far as the calls of the part can tell.
+    may_have_jumped_at: Option<DateTime<Utc>>,
 }
 
 impl Naive {
@@ -34,6 +36,7 @@ impl Naive {
             log: Vec::new(),
             seen: None,
             part: false,
+            may_have_jumped_at: None,
         }
     }
 
@@ -56,10 +59,23 @@ impl Naive {
         step
     }
 
+    fn remember(&mut self, step: Time) {
+        if self.part && self.may_jump_to(step.at()) {
+            self.may_have_jumped_at = step.at;
+        }
+        self.time = step;
+    }
+
+    /// Whether a step at this time may have been a jump: the last step of anybody was no earlier
+    /// than the last of this part.
+    fn may_jump_to(&self, at: DateTime<Utc>) -> bool {
+        self.time.at.is_none_or(|last| last + 24 * HOUR < at)
+    }
+
     fn keep(&mut self, step: Time, request: Request) -> Answer {
         let request = Arc::new(request);
         let id = request.id.to_bits();
-        self.time = step;
+        self.remember(step);
         self.log.push((request.updated_at, id));
         self.requests.insert(id, Arc::clone(&request));
         Answer::Request(request)
@@ -125,7 +141,7 @@ impl Naive {
         if let Err(error) = step.check_deletion(request, ended_before) {
             return error.into();
         }
-        self.time = step;
+        self.remember(step);
         self.requests.remove(&id);
         self.log.retain(|(_, of)| *of != id);
         let others = |(_, request): &(Call, Arc<Request>)| request.id.to_bits() != id;
@@ -174,7 +190,7 @@ impl Naive {
         let person = &CAST.people[person];
         let mut found =
             self.newest_first(|request| request.requester == *person && time.gives_access(request));
-        found.sort_by_key(|request| std::cmp::Reverse(request.access_until));
+        found.sort_by_key(|request| (std::cmp::Reverse(request.access_until), request.id));
         found.into_iter().next()
     }
 
@@ -305,11 +321,10 @@ impl Specification for Naive {
             self.time.version = Some(version - 1);
         }
         if let (true, Answer::Jumped(until)) = (self.part, answer) {
-            // The last step of anybody was a day before the jump, or earlier; the last here was no
-            // later than that.
+            // By a step of others, or by one of this part before.
             let jumped_at = *until - HOUR;
-            let before = self.time.at.is_none_or(|last| last + 24 * HOUR < jumped_at);
-            if !before || jumped_at > self.clock {
+            let by_others = jumped_at <= self.clock && self.may_jump_to(jumped_at);
+            if !by_others && self.may_have_jumped_at != Some(jumped_at) {
                 return false;
             }
             self.time.jumped_at = Some(jumped_at);
