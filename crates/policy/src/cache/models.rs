@@ -154,7 +154,7 @@ fn cache_cold_miss_3() {
     let claim = "three callers of a cold name: one load, all get its value";
     let bounded = Model {
         preemptions: Some(4),
-        ..model("cache_cold_miss_3", claim, 3, 3, 20_566)
+        ..model("cache_cold_miss_3", claim, 3, 3, 23_590)
     };
     bounded.check(|| cold(3));
 }

@@ -62,7 +62,7 @@ fn cache_invalidate_3() {
                  is published late";
     let bounded = Model {
         preemptions: Some(6),
-        ..model("cache_invalidate_3", claim, 3, 4, 474_606)
+        ..model("cache_invalidate_3", claim, 3, 4, 513_973)
     };
     bounded.check(|| {
         let core = core(8, None);

@@ -121,26 +121,32 @@ async fn what_a_load_answered_before_an_invalidation_answers_nobody_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_of_another_name_restarts_nobody() {
-    let Fixture { cache, .. } = fixture(short());
-    // As often as a restart would end in `Superseded`.
-    for round in 0..=MAX_RESTARTS as u64 {
-        let mut waiting = Box::pin(cache.load("main"));
-        begin(&mut waiting);
-        settle().await;
-        // Of a name that nobody knows, and of one that somebody waits for.
-        cache.invalidate("nobody's");
-        let mut other = Box::pin(cache.load("other"));
-        begin(&mut other);
-        cache.invalidate("other");
-        waiting.await.expect("nobody invalidated it");
-        assert!(cache.get("main").is_some());
-        let loads = cache.stats().loads;
-        assert_eq!(loads, 2 * round + 2, "it was loaded again");
-        drop(other);
-        settle().await;
-        cache.invalidate_all();
+    for fails in [false, true] {
+        let Fixture { source, cache, .. } = fixture(short());
+        if fails {
+            source.answers(failed());
+        }
+        // As often as a restart would end in `Superseded`.
+        for round in 0..=MAX_RESTARTS as u64 {
+            let mut waiting = Box::pin(cache.load("main"));
+            begin(&mut waiting);
+            settle().await;
+            // Of a name that nobody knows, and of one that somebody waits for.
+            cache.invalidate("nobody's");
+            let mut other = Box::pin(cache.load("other"));
+            begin(&mut other);
+            cache.invalidate("other");
+            let result = waiting.await;
+            assert_eq!(result.is_err(), fails, "nobody invalidated it: {result:?}");
+            // Who was restarted would have found what is held, or loaded it again.
+            let stats = cache.stats();
+            assert_eq!((stats.loads, stats.hits), (2 * round + 2, 0), "a restart");
+            drop(other);
+            settle().await;
+            cache.invalidate_all();
+        }
+        cache.inner.core.audit().unwrap();
     }
-    cache.inner.core.audit().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,6 +118,13 @@ fn spawn_on(runtime: &Runtime, cache: &CachedLoader) -> tokio::task::JoinHandle<
     spawn_load(cache, "main")
 }
 
+/// What a caller was told by now.
+fn told(runtime: &Runtime, caller: tokio::task::JoinHandle<Loaded>) -> Loaded {
+    runtime.block_on(settle());
+    assert!(caller.is_finished(), "a caller is held");
+    runtime.block_on(caller).unwrap()
+}
+
 fn is_timeout(result: &Loaded) -> bool {
     matches!(result, Err(LoadError::TimedOut { .. }))
 }
@@ -134,7 +141,7 @@ fn who_joins_a_load_whose_runtime_stands_still_is_not_held_past_its_own_time() {
     // The second of the three: what has been under way all its time has timed out for all.
     bells.ring(3);
     for waiting in waiting {
-        assert!(is_timeout(&other.block_on(waiting).unwrap()));
+        assert!(is_timeout(&told(&other, waiting)));
     }
     assert_eq!((cache.stats().failures, cache.stats().aborts), (1, 0));
     cache.inner.core.audit().unwrap();
@@ -173,7 +180,7 @@ fn a_stale_policy_stands_in_when_the_runtime_that_loads_stands_still() {
     let waiting = spawn_on(&other, &cache);
     other.block_on(settle());
     bells.ring(4);
-    let served = other.block_on(waiting).unwrap().unwrap();
+    let served = told(&other, waiting).unwrap();
     assert_eq!((served.age, served.freshness), (TTL, Freshness::Stale));
     assert_eq!(cache.stats().stale, 1);
     cache.inner.core.audit().unwrap();
@@ -194,9 +201,9 @@ fn who_was_restarted_is_not_held_past_its_own_time_and_ends_no_younger_load() {
     runtime.block_on(settle());
     // The caller's time counts from its call, and not from its restart.
     bells.ring(0);
-    assert!(is_timeout(&runtime.block_on(waiting).unwrap()));
+    assert!(is_timeout(&told(&runtime, waiting)));
     source.gate.notify_waiters();
-    runtime.block_on(younger).unwrap().expect("it is in time");
+    told(&runtime, younger).expect("it is in time");
     assert_eq!((cache.stats().loads, cache.stats().failures), (2, 0));
     cache.inner.core.audit().unwrap();
 }
@@ -212,7 +219,7 @@ fn who_is_invalidated_as_its_time_ends_is_told_that_it_is_over() {
     bells.ring(2);
     cache.invalidate("main");
     // It leads another load, whose time is over before it has begun to wait.
-    assert!(is_timeout(&other.block_on(waiting).unwrap()));
+    assert!(is_timeout(&told(&other, waiting)));
     other.block_on(settle());
     assert_eq!(cache.inner.core.wakers_held("main"), 0);
 }
