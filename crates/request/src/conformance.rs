@@ -202,7 +202,7 @@ macro_rules! __conformance_cases {
                 entries_keep_the_time_of_their_step
                 now_is_the_time_of_the_next_step
                 a_step_back_within_the_tolerance_reopens_nothing
-                a_call_that_fails_corrects_nothing
+                a_correction_is_remembered_by_whoever_finds_it
                 a_clock_that_can_be_no_time_grants_nothing
                 a_clock_that_can_be_no_time_ends_access
                 the_clock_is_told_in_its_order

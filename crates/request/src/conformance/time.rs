@@ -8,6 +8,7 @@ use countersign_core::time::{CLOCK_TOLERANCE, ClockError, EARLIEST, JUMP, LATEST
 use countersign_core::version::Version;
 
 use super::ground::*;
+use crate::Page;
 use crate::change::Change;
 use crate::error::Error;
 use crate::limits::ValidationError;
@@ -88,13 +89,13 @@ pub async fn now_is_the_time_of_the_next_step(ground: Ground) {
         ground.clock.set(reading);
         let now = ground.store.now().await.expect("the time can be read");
         assert_eq!(now.at(), at, "while the clock shows {reading}");
-        assert_eq!(now.makes_correction().is_some(), corrects, "{reading}");
+        assert_eq!(now.correction().is_some(), corrects, "{reading}");
         assert_eq!(now.granting(), Ok(()), "{reading}");
     }
     for reading in impossible() {
         let reading = show(&ground, reading);
         let now = ground.store.now().await.expect("the time can be read");
-        assert_eq!(now.at(), start(), "the last time that can be right");
+        assert_eq!(now.at(), beyond, "the last time that can be right");
         let doubt = Err(ClockError::Implausible { reading });
         assert_eq!(now.granting(), doubt, "and nothing is granted by it");
     }
@@ -102,7 +103,9 @@ pub async fn now_is_the_time_of_the_next_step(ground: Ground) {
     let noted = ground.change(1, &note("bob", "seen")).await;
     assert_eq!(noted.changed_at(), beyond, "the step has that time");
     let now = ground.store.now().await.expect("the time can be read");
-    let made = now.correction().expect("the step has corrected the clock");
+    let made = now
+        .correction()
+        .expect("the reading has corrected the clock");
     assert_eq!((made.from, made.to), (start(), beyond), "from and to");
     assert_eq!(now.makes_correction(), None, "once");
 }
@@ -137,24 +140,64 @@ pub async fn a_step_back_within_the_tolerance_reopens_nothing(ground: Ground) {
     assert!(ground.delete(2).await, "what is over can be deleted");
 }
 
-/// A call that fails leaves no trace of the time at which it was made.
-pub async fn a_call_that_fails_corrects_nothing(ground: Ground) {
+/// A correction is remembered by the first call that finds it and looks at the time, whatever it
+/// answers: refused changes, creations and deletions, and reads by the store's time. So it stands
+/// from then on. What is not judged by the time remembers nothing.
+pub async fn a_correction_is_remembered_by_whoever_finds_it(ground: Ground) {
     ground.create(&draft(9)).await;
     ground.create(&draft(1)).await;
-    ground.clock.advance(HOUR * 8);
-    let until = ground.change(1, &approve("bob")).await.access_until;
-    ground.clock.set(start());
-    for change in [approve("mallory"), deny("mallory"), Change::expire()] {
-        ground.refusal(9, &change).await;
+    let version = ground.get(9).await.updated_at;
+    let mut ahead = start();
+    for finder in 0..9 {
+        ahead += HOUR * 8;
+        ground.clock.set(ahead);
+        let noted = ground.change(1, &note("bob", "ahead")).await;
+        let right = ahead - HOUR * 4;
+        ground.clock.set(right);
+        let taken = ground.try_create(&draft(9)).await;
+        demand!(taken, Err(Error::AlreadyExists { .. }), "a taken id");
+        let stale = Version::from_nanos(version.as_nanos() - 1);
+        let stale = ground.store.update(id(9), stale, &cancel()).await;
+        demand!(stale, Err(Error::Conflict(_)), "another version");
+        match finder {
+            0 => drop(ground.refusal(9, &approve("mallory")).await),
+            1 => drop(ground.refusal(9, &Change::expire()).await),
+            2 => {
+                let refused = ground.try_create(&draft_for(3, "nobody")).await;
+                demand!(refused, Err(Error::Refused(_)), "nobody can approve it");
+            }
+            3 => {
+                let live = ground.store.delete(id(9), None).await;
+                demand!(live, Err(Error::NotTerminal { .. }), "it is not over");
+            }
+            4 => drop(ground.store.due(0).await.expect("due can be read")),
+            5 => drop(ground.granted().await.expect("a good clock")),
+            6 => {
+                let open = ground.store.open(&person("alice"), Page::default()).await;
+                drop(open.expect("open can be read"));
+            }
+            7 => drop(
+                ground
+                    .store
+                    .ended(right, 0)
+                    .await
+                    .expect("ended can be read"),
+            ),
+            _ => drop(ground.store.now().await.expect("the time can be read")),
+        }
+        ground.clock.advance(HOUR);
+        let now = ground.store.now().await.expect("the time can be read");
+        let made = now.correction().expect("the clock was corrected");
+        assert_eq!(
+            (made.from, made.to),
+            (ahead, right),
+            "finder {finder}, once"
+        );
+        assert_eq!(now.makes_correction(), None, "finder {finder}");
+        let after = noted.updated_at.as_nanos() + 1;
+        assert_eq!(made.version.as_nanos(), after, "its version is the next");
+        ahead = right + HOUR;
     }
-    let taken = ground.try_create(&draft(9)).await;
-    demand!(taken, Err(Error::AlreadyExists { .. }), "a taken id");
-    let live = ground.store.delete(id(1), None).await;
-    demand!(live, Err(Error::NotTerminal { .. }), "it is not over");
-    ground.clock.set(start() + HOUR * 8);
-    let now = ground.store.now().await.expect("the time can be read");
-    assert_eq!(now.correction(), None, "nothing has corrected the clock");
-    assert_eq!(ground.granted().await.expect("a good clock"), until);
 }
 
 /// A clock that can be no time grants nothing and changes nothing, in a fresh store too.

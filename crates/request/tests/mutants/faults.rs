@@ -207,4 +207,6 @@ faults! {
     CorrectionLost: "corrections are lost in a restart",
     CorrectionsLost: "all corrections but the last are lost in a restart",
     JumpLost: "a jump is lost in a restart",
+    RefusalsForget: "a step that is refused forgets what it has found out about the clock",
+    LooksForget: "a read forgets that the clock was corrected",
 }

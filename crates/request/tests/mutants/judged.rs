@@ -45,7 +45,19 @@ impl Naive {
     /// What the time is: the step that would be made.
     pub(super) fn looked(&self) -> Time {
         let id = RequestId::from_bits(0);
-        self.step(&self.lock(), id).judged
+        let mut state = self.lock();
+        let step = self.step(&state, id);
+        if step.kept.has_corrected(&state.time) && !self.is(Fault::LooksForget) {
+            state.time.notice(&step.kept);
+        }
+        step.judged
+    }
+
+    /// Remembers what a step has found out about the clock, whatever becomes of it.
+    pub(super) fn notice(&self, state: &mut State, step: &Step) {
+        if !self.is(Fault::RefusalsForget) {
+            state.time.notice(&step.kept);
+        }
     }
 
     fn remembered_step(&self, state: &State, id: RequestId, reading: DateTime<Utc>) -> Time {

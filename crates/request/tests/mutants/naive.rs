@@ -371,6 +371,7 @@ impl Naive {
     }
 
     fn put(&self, state: &mut State, draft: &Draft, terms: &Terms, step: &Step) -> Made {
+        self.notice(state, step);
         let anything =
             r#"{"version": "1", "rules": [{"name": "any", "approvers": ["one", "two"]}]}"#;
         let lax = Terms::of(&anything.parse().unwrap(), &draft.profile);
@@ -494,6 +495,7 @@ impl Naive {
         if let Some(answer) = before() {
             return answer;
         }
+        self.notice(&mut state, &step);
         if self.is(Fault::RefusedBeforeTransition) && current.status != Status::Pending {
             let mut pending = (*current).clone();
             pending.status = Status::Pending;
@@ -581,6 +583,7 @@ impl Naive {
         };
         let request = state.requests[place].clone();
         let step = self.step(&state, id);
+        self.notice(&mut state, &step);
         self.check_deletion(&step, &request, ended_before)?;
         if state.keeps_before {
             state.before = state.requests.clone();

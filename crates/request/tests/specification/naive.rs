@@ -66,6 +66,23 @@ impl Naive {
         self.time = step;
     }
 
+    /// What time it is for a read, which remembers a correction.
+    fn look(&mut self) -> Time {
+        let now = self.step();
+        if now.has_corrected(&self.time) {
+            self.time.notice(&now);
+        }
+        now
+    }
+
+    /// Remembers what a step that was refused has found out about the clock.
+    fn notice(&mut self, step: &Time) {
+        if self.part && self.may_jump_to(step.at()) {
+            self.may_have_jumped_at = step.at;
+        }
+        self.time.notice(step);
+    }
+
     /// Whether a step at this time may have been a jump: the last step of anybody was no earlier
     /// than the last of this part.
     fn may_jump_to(&self, at: DateTime<Utc>) -> bool {
@@ -115,7 +132,10 @@ impl Naive {
         let step = self.step();
         match step.create(draft, &LIMITS, &terms(id)) {
             Ok(request) => self.keep(step, request),
-            Err(error) => error.into(),
+            Err(error) => {
+                self.notice(&step);
+                error.into()
+            }
         }
     }
 
@@ -128,7 +148,10 @@ impl Naive {
             Some(expected) if expected != actual => Answer::Conflict(Conflict { expected, actual }),
             _ => match step.apply(current, change) {
                 Ok(request) => self.keep(step, request),
-                Err(error) => error.into(),
+                Err(error) => {
+                    self.notice(&step);
+                    error.into()
+                }
             },
         }
     }
@@ -139,6 +162,7 @@ impl Naive {
         };
         let step = self.step();
         if let Err(error) = step.check_deletion(request, ended_before) {
+            self.notice(&step);
             return error.into();
         }
         self.remember(step);
@@ -215,7 +239,7 @@ impl Naive {
                 None => Answer::NotFound,
             },
             Call::FindGrant(person) => {
-                let now = self.step();
+                let now = self.look();
                 let found = self.longest(person, &now);
                 let grant = found.map(|request| request.grant(now.at()).unwrap());
                 match now.granting() {
@@ -231,7 +255,7 @@ impl Naive {
                 Answer::Found(self.longest(person, &time).into_iter().collect())
             }
             Call::Due => {
-                let now = self.step();
+                let now = self.look();
                 let due = |request: &Request| now.is_due(request) || now.is_void(request);
                 self.ranked(due, |request| match request.access_until {
                     Some(until) => (true, until),
@@ -239,7 +263,7 @@ impl Naive {
                 })
             }
             Call::Now => {
-                let now = self.step();
+                let now = self.look();
                 let made = now.corrections.last().map(|made| (made.from, made.to));
                 Answer::Time(now.at(), made)
             }
@@ -254,7 +278,7 @@ impl Naive {
                 self.ranked(waits, |request| request.created)
             }
             Call::Open(person) => {
-                let now = self.step();
+                let now = self.look();
                 let ends_at = |request: &Request| match request.status {
                     Status::Pending => Some(request.decide_by),
                     Status::Approved => request.access_until,
@@ -266,7 +290,7 @@ impl Naive {
                 self.ranked(open, |request| std::cmp::Reverse(ends_at(request)))
             }
             Call::Ended(hours) => {
-                let (now, time) = (self.step(), after_start(hours));
+                let (now, time) = (self.look(), after_start(hours));
                 let ended = |request: &Request| now.ended_before(request, time);
                 self.ranked(ended, Request::ended_at)
             }

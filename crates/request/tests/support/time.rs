@@ -72,6 +72,8 @@ impl Time {
                     to: reading,
                 });
                 next.at = Some(reading);
+                // A jump to a time that was wrong was made by the correction at the latest.
+                next.jumped_at = self.jumped_at.map(|jumped_at| jumped_at.min(reading));
             }
             Some(last) if reading < last => {}
             last => {
@@ -84,6 +86,24 @@ impl Time {
         let nanos = reading.timestamp_nanos_opt().unwrap_or(i64::MAX);
         next.version = Some(next.version.map_or(nanos, |last| nanos.max(last + 1)));
         next
+    }
+
+    /// Whether the step found that the clock was ahead.
+    pub fn has_corrected(&self, before: &Self) -> bool {
+        self.corrections.len() > before.corrections.len()
+    }
+
+    /// After a step that wrote nothing, which may have found something out about the clock.
+    pub fn notice(&mut self, step: &Self) {
+        let corrects = step.has_corrected(self);
+        if corrects {
+            self.version = step.corrections.last().map(|made| made.version);
+            self.corrections.clone_from(&step.corrections);
+        }
+        if corrects || step.jumped_at != self.jumped_at {
+            self.jumped_at = step.jumped_at;
+            self.at = step.at;
+        }
     }
 
     /// Of the step.
@@ -116,7 +136,7 @@ impl Time {
 
     /// Until when nothing is deleted.
     pub fn deletes_from(&self) -> Option<DateTime<Utc>> {
-        let until = self.moment(self.jumped_at?) + HOUR;
+        let until = self.jumped_at? + HOUR;
         (self.at() < until).then_some(until)
     }
 
