@@ -47,7 +47,7 @@ faults! {
     NeverBack: "time never runs back, however far the clock does",
     ToleranceOff: "each step back of the clock is a correction",
     ToleranceOpen: "a step back by the tolerance itself is a correction",
-    FailureCorrects: "a call that fails corrects the clock",
+    FailureCorrects: "a call that fails uses a version up",
     ImpossibleGrants: "a clock that can be no time grants",
     ImpossibleGrantsInPart: "a clock that can be no time approves",
     ImpossibleIsFound: "grants are found by a clock that can be no time",

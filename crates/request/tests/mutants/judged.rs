@@ -108,6 +108,7 @@ impl Naive {
         if self.is(Fault::NowIsTheClock) {
             return Now::from(reading);
         }
+        self.looked();
         let state = self.lock();
         let time = &state.time;
         let (Some(version), Some(at)) = (time.version, time.at) else {
@@ -131,7 +132,7 @@ impl Naive {
         timeline.now(reading, Writer::ONLY, CLOCK_TOLERANCE)
     }
 
-    /// What a step gives; one that fails leaves no trace.
+    /// What a step gives; one that fails uses no version up.
     pub(super) fn done<T>(
         &self,
         state: &mut State,
