@@ -354,7 +354,10 @@ impl Database {
         });
         let result = self.inner.readers.call(call).await;
         result.map_err(|stop| match stop {
-            Stop::Failed(Failure { source, .. }) => E::backend(source.into()),
+            // From a lost file nothing is certain; any other reading has changed nothing.
+            Stop::Failed(Failure { source, .. }) if !matches!(source, EngineError::Lost { .. }) => {
+                E::backend(source.into())
+            }
             answer => answer.into_error(),
         })
     }

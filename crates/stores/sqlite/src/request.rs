@@ -3,6 +3,7 @@
 //! Each call is one transaction, and each rule is the pure function of `countersign-request`, called
 //! inside it; what a call answers is what the store in memory answers.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,7 +211,8 @@ fn longest(
     if let Some(policy) = policy {
         both.extend(longest(&policy.to_string())?);
     }
-    Ok(both.into_iter().max_by_key(|request| request.access_until))
+    let lasts = |request: &Request| (request.access_until, Reverse(request.id));
+    Ok(both.into_iter().max_by_key(lasts))
 }
 
 /// Waiting requests of one profile, read a few at a time.
@@ -485,11 +487,12 @@ impl Store for RequestStore {
         let limit = Page::first(limit).effective_limit();
         Box::pin(self.books.read_now(move |connection, now| {
             let before = |request: &Request| request.ended_before(time, now);
+            let to_come = clamped(time.max(now.at()));
             let time = clamped(time);
             let mut found = rows::some(connection, rows::ENDED, [time], limit, before)?;
             // What is dated ahead ended at the correction.
-            if now.some_is_ahead() {
-                let left = limit - found.len();
+            if now.correction().is_some() {
+                let (left, time) = (limit - found.len(), to_come);
                 found.extend(rows::some(
                     connection,
                     rows::NOT_ENDED,

@@ -17,16 +17,20 @@ use rusqlite::types::Value;
 use crate::{Database, Options, Synchronous};
 
 /// What is read back.
-const READ: [&str; 9] = [
+const READ: [&str; 13] = [
     "busy_timeout",
     "cache_size",
     "cell_size_check",
+    "checkpoint_fullfsync",
     "foreign_keys",
+    "fullfsync",
     "journal_mode",
+    "journal_size_limit",
     "locking_mode",
     "query_only",
     "synchronous",
     "trusted_schema",
+    "wal_autocheckpoint",
 ];
 
 /// What is no setting but says whose file it is, and of which schema: the tests of the schema look.
@@ -99,7 +103,11 @@ fn expected(options: &Options, writes: bool) -> Settings {
             let value = match name {
                 "busy_timeout" => Value::Integer(milliseconds),
                 "cache_size" => Value::Integer(-16 * 1024),
-                "cell_size_check" | "foreign_keys" => Value::Integer(1),
+                "cell_size_check" | "checkpoint_fullfsync" | "foreign_keys" | "fullfsync" => {
+                    Value::Integer(1)
+                }
+                "journal_size_limit" => Value::Integer(8 * 1024 * 1024),
+                "wal_autocheckpoint" => Value::Integer(0),
                 "journal_mode" => Value::Text("wal".into()),
                 "locking_mode" => Value::Text("normal".into()),
                 "query_only" => Value::Integer((!writes).into()),

@@ -187,7 +187,9 @@ fn lists(side: &Side, at: i64, add: &mut impl FnMut(String)) {
 /// Whether a record belongs into a list; by what it is sorted there, smallest first.
 fn belongs(side: &Side, list: &str, record: &Record, at: i64) -> Option<i64> {
     let of = side.of;
-    let void = matches!(record.status.as_str(), "approved" | "active") && is_void(side, record, at);
+    let live = matches!(record.status.as_str(), "approved" | "active");
+    let lasts = record.until.is_some_and(|until| until > at);
+    let void = live && lasts && is_void(side, record, at);
     let (kind, rest) = list.split_once(' ').unwrap_or((list, ""));
     let newest_first = -record.created;
     let ended = record.ended_at.filter(|ended| *ended < at);
@@ -224,6 +226,8 @@ fn belongs(side: &Side, list: &str, record: &Record, at: i64) -> Option<i64> {
         (_, "access") => {
             let wanted = rest == format!("{} {}", record.person, record.profile)
                 && matches!(record.status.as_str(), "approved" | "active");
+            // By a time that is given, which knows of no correction.
+            let open = record.until.filter(|until| *until > at);
             return open.filter(|_| wanted).map(|until| -until);
         }
         _ => return None,
