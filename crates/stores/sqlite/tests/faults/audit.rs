@@ -204,6 +204,7 @@ fn belongs(side: &Side, list: &str, record: &Record, at: i64) -> Option<i64> {
             let is_due = record.status == "pending" && record.deadline <= at;
             (is_due, record.deadline)
         }
+        (Of::Request, "ended") if void => return record.ended_at,
         (Of::Request, "ended") => return ended,
         (Of::Request, "open") if record.person != rest => return None,
         (Of::Request, "open") => match record.status.as_str() {
