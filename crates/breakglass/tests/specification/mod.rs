@@ -92,6 +92,12 @@ pub enum Call {
     /// Changes this version of the event in an operation: once, however often it is called.
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
+    /// The workflow marks what is due, at most one event. It may pass over what somebody has
+    /// changed since it looked.
+    ExpireDue,
+    /// The workflow deletes what ended earlier than so many hours after the start, at most one
+    /// event. It may pass over what is gone by now.
+    DeleteEnded(u32),
     Get(u64),
     /// The active event of the invoker and profile of an id, so many hours after the start.
     FindActive(u64, u32),
@@ -102,6 +108,8 @@ pub enum Call {
     List(Status),
     /// What awaits its review, so many hours after the start.
     AwaitingReview(u32),
+    /// What is due so many hours after the start.
+    Due(u32),
     /// What may be deleted if it was over earlier than so many hours after the start.
     Ended(u32),
     /// So many changes after a version.
@@ -137,7 +145,11 @@ impl Call {
     pub fn writes(self) -> bool {
         matches!(
             self,
-            Call::Invoke(_) | Call::InvokeOverriding(_) | Call::Change(..) | Call::ChangeAt(..)
+            Call::Invoke(_)
+                | Call::InvokeOverriding(_)
+                | Call::Change(..)
+                | Call::ChangeAt(..)
+                | Call::ExpireDue
         )
     }
 
@@ -165,8 +177,11 @@ impl Call {
             | Call::FindActive(id, _)
             | Call::ListOf(id)
             | Call::ListFor(id) => Some(id),
-            Call::List(_)
+            Call::ExpireDue
+            | Call::DeleteEnded(_)
+            | Call::List(_)
             | Call::AwaitingReview(_)
+            | Call::Due(_)
             | Call::Ended(_)
             | Call::ChangesSince(..)
             | Call::NextChanges(_)
@@ -292,6 +307,11 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
     (OF_MODELS..OF_BOTH + 8).map(cast).collect()
 });
 
+/// What the workflow is made with: nothing is kept longer than [`RETENTION`] says.
+static WORKFLOW: LazyLock<(Arc<InvocationPolicy>, Arc<RateLimitPolicy>)> = LazyLock::new(|| {
+    let invocation = Arc::new(INVOCATION.parse().unwrap());
+    (invocation, Arc::new(RateLimitPolicy::unlimited()))
+});
 static EXPIRE: LazyLock<Change> = LazyLock::new(Change::expire);
 /// What is over is kept for five minutes, as long as a second factor is good.
 static RETENTION: LazyLock<Retention> = LazyLock::new(|| {
@@ -333,7 +353,8 @@ fn after_start(hours: u32) -> DateTime<Utc> {
 /// A store under test, with its clock.
 pub struct Harness<S> {
     pub clock: Arc<ManualClock>,
-    pub store: S,
+    pub store: Arc<S>,
+    workflow: Workflow,
     retry: Retry,
     /// The last change that was seen by [`Call::NextChanges`].
     seen: Mutex<Option<Version>>,
@@ -352,14 +373,17 @@ impl Harness<InMemory> {
     }
 }
 
-impl<S: Store> Harness<S> {
+impl<S: Store + 'static> Harness<S> {
     /// A store with nothing in it, whose time is the clock.
     pub fn over(clock: Arc<ManualClock>, store: S) -> Self {
         let retry = Retry::default()
             .with_tries(std::num::NonZeroU32::MAX)
             .with_sleep(Arc::new(NoSleep))
             .with_random(Arc::new(SequenceRandom::default()));
+        let store = Arc::new(store);
+        let (who, often) = &*WORKFLOW;
         Self {
+            workflow: Workflow::new(store.clone(), who.clone(), often.clone(), clock.clone()),
             clock,
             store,
             retry,
@@ -408,6 +432,18 @@ impl<S: Store> Harness<S> {
                 let deleted = store.delete(EventId::from_bits(id), &RETENTION).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
+            Call::ExpireDue => match self.workflow.expire_due(1).await {
+                Ok(expired) => match expired.into_iter().next() {
+                    Some(event) => Answer::Event(event),
+                    None => Answer::Done,
+                },
+                Err(error) => error.into(),
+            },
+            Call::DeleteEnded(hours) => {
+                let before = after_start(hours);
+                let deleted = self.workflow.delete_ended_before(before, 1).await;
+                deleted.map_or_else(Answer::from, |deleted| Answer::Deleted(deleted > 0))
+            }
             Call::Get(id) => answered(store.get(EventId::from_bits(id)).await),
             Call::FindActive(id, hours) => {
                 let Draft {
@@ -425,6 +461,7 @@ impl<S: Store> Harness<S> {
                 let awaiting = store.awaiting_review(at, page).await;
                 found(awaiting.map(|listing| listing.items))
             }
+            Call::Due(hours) => found(store.due(after_start(hours), 100).await),
             Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
             Call::ChangesSince(after, limit) => {
                 let changes = store.changes_since(after, limit).await;

@@ -199,6 +199,34 @@ impl Naive {
         }
     }
 
+    fn delete(&mut self, id: u64) -> Answer {
+        let Some(event) = self.events.get(&id) else {
+            return Answer::Deleted(false);
+        };
+        let at = self.stamp();
+        if let Err(error) = RETENTION.check(event, at.time()) {
+            return error.into();
+        }
+        self.last = Some(at.as_nanos());
+        self.events.remove(&id);
+        self.log.retain(|(_, of)| *of != id);
+        let others = |(_, event): &(Call, Arc<Event>)| event.id.to_bits() != id;
+        self.operations.retain(|_, first| others(first));
+        Answer::Deleted(true)
+    }
+
+    fn ended(&self, before: DateTime<Utc>) -> Vec<Arc<Event>> {
+        self.soonest_over(|event| {
+            event.status != Status::Active && event.review.is_some() && event.ended_at() < before
+        })
+    }
+
+    /// Marks as expired what the answer says to have been: it was due, and as it was looked at.
+    fn expire(&mut self, marked: &Event) -> Answer {
+        let before = marked.history.last().and_then(|entry| entry.from);
+        self.update(marked.id.to_bits(), &EXPIRE, before)
+    }
+
     pub fn apply(&mut self, call: Call) -> Answer {
         match call {
             Call::Invoke(id) => self.invoke(&cast(id).draft, &cast(id).admission),
@@ -214,21 +242,13 @@ impl Naive {
                     store.update(id, &change, Some(version))
                 })
             }
-            Call::Delete(id) => {
-                let Some(event) = self.events.get(&id) else {
-                    return Answer::Deleted(false);
-                };
-                let at = self.stamp();
-                if let Err(error) = RETENTION.check(event, at.time()) {
-                    return error.into();
-                }
-                self.last = Some(at.as_nanos());
-                self.events.remove(&id);
-                self.log.retain(|(_, of)| *of != id);
-                let others = |(_, event): &(Call, Arc<Event>)| event.id.to_bits() != id;
-                self.operations.retain(|_, first| others(first));
-                Answer::Deleted(true)
-            }
+            Call::Delete(id) => self.delete(id),
+            // Which of those that are due it is, the answer says: see `explains`.
+            Call::ExpireDue => Answer::Done,
+            Call::DeleteEnded(hours) => match self.ended(after_start(hours)).first() {
+                Some(event) => self.delete(event.id.to_bits()),
+                None => Answer::Deleted(false),
+            },
             Call::Get(id) => match self.events.get(&id) {
                 Some(event) => Answer::Event(Arc::clone(event)),
                 None => Answer::NotFound,
@@ -255,14 +275,12 @@ impl Naive {
                 let awaits = |event: &Event| event.review.is_none() && !event.is_active(at);
                 Answer::Found(self.soonest_over(awaits))
             }
-            Call::Ended(hours) => {
-                let before = after_start(hours);
-                Answer::Found(self.soonest_over(|event| {
-                    event.status != Status::Active
-                        && event.review.is_some()
-                        && event.ended_at() < before
-                }))
+            Call::Due(hours) => {
+                let at = after_start(hours);
+                let due = |event: &Event| event.status == Status::Active && event.expires_at <= at;
+                Answer::Found(self.soonest_over(due))
             }
+            Call::Ended(hours) => Answer::Found(self.ended(after_start(hours))),
             Call::ChangesSince(after, limit) => self.changes(after, limit),
             Call::NextChanges(limit) => {
                 let answer = self.changes(self.seen, limit);
@@ -307,6 +325,11 @@ impl Specification for Naive {
             }
             self.last = Some(version - 1);
         }
-        self.apply(*call) == *answer
+        match (call, answer) {
+            (Call::ExpireDue, Answer::Event(marked)) => self.expire(marked) == *answer,
+            // It was gone, or is still to be kept.
+            (Call::DeleteEnded(_), Answer::Deleted(false)) => true,
+            _ => self.apply(*call) == *answer,
+        }
     }
 }

@@ -22,7 +22,9 @@ use countersign_request::Status;
 
 pub use subject::Subject;
 
-use specification::{Answer, Call, Harness, IDS, Naive, PEOPLE, Wish, clock};
+use specification::{
+    Answer, Call, Harness, IDS, Naive, OTHER, OWN, PEOPLE, Wish, clock, person_of,
+};
 
 pub type History = Vec<Event<Call, Answer>>;
 
@@ -50,10 +52,18 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
         60..74 => Call::Get(id),
         74..80 => Call::Delete(id),
         80..82 => Call::DeleteOld(id, random.below(80) as u32),
-        82..87 => Call::FindGrant(person, random.below(80) as u32),
+        82..85 => Call::FindGrant(person, random.below(80) as u32),
+        85 | 86 => {
+            let policy = [OWN, OTHER][random.below(2) as usize];
+            Call::FindGrantUnder(person, random.below(80) as u32, policy)
+        }
         87..90 => Call::ListOf(person),
         90..93 => Call::Open(person, random.below(80) as u32),
-        93..95 => Call::List(Status::ALL[random.below(6) as usize]),
+        93 => Call::List(Status::ALL[random.below(6) as usize]),
+        94 => match random.below(3) {
+            0 => Call::Due(random.below(80) as u32),
+            _ => Call::ExpireDue,
+        },
         95 => Call::Waiting(random.below(2) == 0),
         96 => Call::Ended(random.below(80) as u32),
         97 => {
@@ -99,10 +109,16 @@ fn of_the_store<S: Subject>(load: Load, ids: u64) -> History {
 }
 
 pub fn part(history: &History, person: usize) -> History {
-    let belongs = |call: Call| matches!(call, Call::Pass(_)) || call.person() == Some(person);
+    let of_it = |event: &Event<Call, Answer>| match (event.call, &event.answer) {
+        // Whose it is, the answer says.
+        (Call::ExpireDue, answer) => answer
+            .request()
+            .map(|request| person_of(request.id.to_bits())),
+        (call, _) => call.person(),
+    };
     history
         .iter()
-        .filter(|event| belongs(event.call))
+        .filter(|event| matches!(event.call, Call::Pass(_)) || of_it(event) == Some(person))
         .cloned()
         .collect()
 }

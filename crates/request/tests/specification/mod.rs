@@ -26,6 +26,15 @@ pub const IDS: u64 = 2 * PEOPLE as u64;
 /// counts for one, Carol is in the second. The other persons' are for a profile that either of
 /// them approves.
 pub const GROUPED: u64 = IDS;
+/// A request for a profile whose rule approves by itself what its person asks for.
+pub const AUTOMATIC: u64 = 7;
+/// A request of a person whose access ends with the policy [`OWN`], and another of the same person
+/// for the same profile, made under another rule, whose access ends with none.
+pub const PINNED: u64 = 5;
+pub const FREE: u64 = 6;
+/// The policy under which both were asked for, and another.
+pub const OWN: u8 = 1;
+pub const OTHER: u8 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -41,15 +50,25 @@ pub enum Call {
     Delete(u64),
     /// Deletes it if it ended earlier than so many hours after the start.
     DeleteOld(u64, u32),
+    /// The workflow marks what is due, at most one request. It may pass over what somebody has
+    /// changed since it looked.
+    ExpireDue,
+    /// The workflow deletes what ended earlier than so many hours after the start, at most one
+    /// request. It may pass over what is another by now.
+    DeleteEnded(u32),
     Get(u64),
     /// The grant of a person, so many hours after the start.
     FindGrant(usize, u32),
+    /// The same under a policy.
+    FindGrantUnder(usize, u32, u8),
     ListOf(usize),
     List(Status),
     /// What waits for a decision: for both profiles, or for all without naming one.
     Waiting(bool),
     /// What a person has open, so many hours after the start.
     Open(usize, u32),
+    /// What is due so many hours after the start.
+    Due(u32),
     /// What ended earlier than so many hours after the start.
     Ended(u32),
     /// So many changes after a version.
@@ -65,6 +84,8 @@ pub enum Wish {
     Approve,
     /// By Carol; the others are Bob's.
     ApproveToo,
+    /// By the rule itself.
+    ApproveByRule,
     Deny,
     Cancel,
     Revoke,
@@ -74,9 +95,10 @@ pub enum Wish {
 }
 
 impl Wish {
-    pub const ALL: [Wish; 9] = [
+    pub const ALL: [Wish; 10] = [
         Wish::Approve,
         Wish::ApproveToo,
+        Wish::ApproveByRule,
         Wish::Deny,
         Wish::Cancel,
         Wish::Revoke,
@@ -92,7 +114,7 @@ impl Call {
     pub fn writes(self) -> bool {
         matches!(
             self,
-            Call::Create(_) | Call::Change(..) | Call::ChangeAt(..)
+            Call::Create(_) | Call::Change(..) | Call::ChangeAt(..) | Call::ExpireDue
         )
     }
 
@@ -117,11 +139,15 @@ impl Call {
             | Call::Delete(id)
             | Call::DeleteOld(id, _)
             | Call::Get(id) => Some(person_of(id)),
-            Call::FindGrant(person, _) | Call::ListOf(person) | Call::Open(person, _) => {
-                Some(person)
-            }
-            Call::List(_)
+            Call::FindGrant(person, _)
+            | Call::FindGrantUnder(person, ..)
+            | Call::ListOf(person)
+            | Call::Open(person, _) => Some(person),
+            Call::ExpireDue
+            | Call::DeleteEnded(_)
+            | Call::List(_)
             | Call::Waiting(_)
+            | Call::Due(_)
             | Call::Ended(_)
             | Call::ChangesSince(..)
             | Call::NextChanges(_)
@@ -190,7 +216,9 @@ fn listed(result: Result<Listing, Error>) -> Answer {
 struct Cast {
     people: [Person; PEOPLE],
     drafts: Vec<Draft>,
-    policy: ApprovalPolicy,
+    policy: Arc<ApprovalPolicy>,
+    /// The same with no access that ends with a policy.
+    free: Arc<ApprovalPolicy>,
     profiles: BTreeSet<Profile>,
     bob: Person,
     carol: Person,
@@ -199,41 +227,42 @@ struct Cast {
 static CAST: LazyLock<Cast> = LazyLock::new(|| {
     let person = |name: &str| Person::new(name).unwrap();
     let people = ["alice", "dave", "erin", "frank", "gina"].map(person);
-    let (profile, grouped) = (Profile::new("prod"), Profile::new("vault"));
-    let (profile, grouped) = (profile.unwrap(), grouped.unwrap());
+    let profiles = ["prod", "prod", "pinned", "lab", "vault"];
+    let profiles = profiles.map(|name| Profile::new(name).unwrap());
     let json = r#"{"version": "1", "rules": [
         {"name": "groups", "profiles": ["vault"], "groups": [
             {"name": "security", "approvers": ["bob"]},
             {"name": "operations", "approvers": ["bob", "carol"]}]},
+        {"name": "automatic", "profiles": ["lab"], "approvers": ["bob", "carol"],
+         "auto_approve": {"users": ["frank"]}},
+        {"name": "pinned", "profiles": ["pinned"], "approvers": ["bob", "carol"],
+         "ends_with_policy": true},
         {"name": "all", "approvers": ["bob", "carol"]}]}"#;
     let draft = |id| Draft {
         id: RequestId::from_bits(id),
         requester: people[person_of(id)].clone(),
-        profile: if person_of(id) == person_of(GROUPED) {
-            grouped.clone()
-        } else {
-            profile.clone()
-        },
+        profile: profiles[person_of(id)].clone(),
         duration: HOUR,
         justification: "migrate the orders table".into(),
         ticket: None,
-        policy: None,
+        policy: (person_of(id) == person_of(PINNED)).then(|| digest(OWN)),
         operation: None,
     };
-    let policy: ApprovalPolicy = json.parse().unwrap();
+    let policy = |json: &str| Arc::new(json.parse().unwrap());
     Cast {
         drafts: (1..=IDS).map(draft).collect(),
-        policy,
+        policy: policy(json),
+        free: policy(&json.replace("true", "false")),
         bob: person("bob"),
         carol: person("carol"),
-        profiles: BTreeSet::from([profile.clone(), grouped.clone()]),
+        profiles: profiles.iter().cloned().collect(),
         people,
     }
 });
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
-fn person_of(id: u64) -> usize {
+pub fn person_of(id: u64) -> usize {
     (id as usize - 1) / 2
 }
 
@@ -248,8 +277,20 @@ fn draft_once(id: u64, operation: u64) -> Draft {
     }
 }
 
+fn digest(byte: u8) -> PolicyDigest {
+    PolicyDigest::from_bytes([byte; 32])
+}
+
+/// The rules under which a request is made and changed.
+fn policy_of(id: u64) -> &'static ApprovalPolicy {
+    match id {
+        FREE => &CAST.free,
+        _ => &CAST.policy,
+    }
+}
+
 fn terms(id: u64) -> Terms {
-    Terms::of(&CAST.policy, &draft(id).profile)
+    Terms::of(policy_of(id), &draft(id).profile)
 }
 
 fn profile_of(person: usize) -> &'static Profile {
@@ -258,17 +299,15 @@ fn profile_of(person: usize) -> &'static Profile {
 
 fn change(id: u64, wish: Wish) -> Change {
     let Cast {
-        people,
-        policy,
-        bob,
-        carol,
-        ..
+        people, bob, carol, ..
     } = &*CAST;
+    let policy = policy_of(id);
     let owner = &people[person_of(id)];
     let profile = &draft(id).profile;
     match wish {
         Wish::Approve => Change::approve(policy, profile, bob, None),
         Wish::ApproveToo => Change::approve(policy, profile, carol, None),
+        Wish::ApproveByRule => Change::approve_by_rule(policy, profile),
         Wish::Deny => Change::deny(policy, profile, carol, None),
         Wish::Cancel => Change::cancel(owner, None),
         Wish::Revoke => Change::revoke(policy, profile, carol, None),
@@ -286,7 +325,8 @@ fn after_start(hours: u32) -> DateTime<Utc> {
 /// A store under test, with its clock.
 pub struct Harness<S> {
     pub clock: Arc<ManualClock>,
-    pub store: S,
+    pub store: Arc<S>,
+    workflow: Workflow,
     retry: Retry,
     /// The last change that was seen by [`Call::NextChanges`].
     seen: Mutex<Option<Version>>,
@@ -305,14 +345,17 @@ impl Harness<InMemory> {
     }
 }
 
-impl<S: Store> Harness<S> {
+impl<S: Store + 'static> Harness<S> {
     /// A store with nothing in it, whose time is the clock.
     pub fn over(clock: Arc<ManualClock>, store: S) -> Self {
         let retry = Retry::default()
             .with_tries(std::num::NonZeroU32::MAX)
             .with_sleep(Arc::new(NoSleep))
             .with_random(Arc::new(SequenceRandom::default()));
+        let store = Arc::new(store);
+        let policy = Arc::clone(&CAST.policy);
         Self {
+            workflow: Workflow::new(store.clone(), policy, clock.clone()),
             clock,
             store,
             retry,
@@ -356,13 +399,22 @@ impl<S: Store> Harness<S> {
                 let deleted = store.delete(id, Some(before)).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
+            Call::ExpireDue => match self.workflow.expire_due(1).await {
+                Ok(expired) => match expired.into_iter().next() {
+                    Some(request) => Answer::Request(request),
+                    None => Answer::Done,
+                },
+                Err(error) => error.into(),
+            },
+            Call::DeleteEnded(hours) => {
+                let before = after_start(hours);
+                let deleted = self.workflow.delete_ended_before(before, 1).await;
+                deleted.map_or_else(Answer::from, |deleted| Answer::Deleted(deleted > 0))
+            }
             Call::Get(id) => answered(store.get(RequestId::from_bits(id)).await),
-            Call::FindGrant(person, hours) => {
-                let (profile, at) = (profile_of(person), after_start(hours));
-                let grant = store
-                    .find_grant(&CAST.people[person], profile, None, at)
-                    .await;
-                found(grant.map(|grant| grant.into_iter().collect()))
+            Call::FindGrant(person, hours) => self.find_grant(person, hours, None).await,
+            Call::FindGrantUnder(person, hours, policy) => {
+                self.find_grant(person, hours, Some(digest(policy))).await
             }
             Call::ListOf(person) => {
                 let filter = Filter::Requester(CAST.people[person].clone());
@@ -379,6 +431,7 @@ impl<S: Store> Harness<S> {
                 let (person, at) = (&CAST.people[person], after_start(hours));
                 listed(store.open(person, at, Page::default()).await)
             }
+            Call::Due(hours) => found(store.due(after_start(hours), 100).await),
             Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
             Call::ChangesSince(after, limit) => {
                 let changes = store.changes_since(after, limit).await;
@@ -396,5 +449,11 @@ impl<S: Store> Harness<S> {
                 Answer::Done
             }
         }
+    }
+
+    async fn find_grant(&self, person: usize, hours: u32, policy: Option<PolicyDigest>) -> Answer {
+        let (name, profile, at) = (&CAST.people[person], profile_of(person), after_start(hours));
+        let grant = self.store.find_grant(name, profile, policy, at).await;
+        found(grant.map(|grant| grant.into_iter().collect()))
     }
 }

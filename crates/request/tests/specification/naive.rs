@@ -153,11 +153,37 @@ impl Naive {
         &self,
         wanted: impl Fn(&Request) -> bool,
         rank: impl Fn(&Request) -> K,
-    ) -> Answer {
+    ) -> Vec<Arc<Request>> {
         let wanted = self.requests.values().filter(|request| wanted(request));
         let mut found: Vec<Arc<Request>> = wanted.cloned().collect();
         found.sort_by_key(|request| (rank(request), request.id));
+        found
+    }
+
+    fn ended(&self, before: DateTime<Utc>) -> Vec<Arc<Request>> {
+        let ended = |request: &Request| request.ended_at().is_some_and(|time| time < before);
+        self.ranked(ended, Request::ended_at)
+    }
+
+    /// The longest access of a person that is free, or ends with this policy.
+    fn find_grant(&self, person: usize, hours: u32, policy: Option<PolicyDigest>) -> Answer {
+        let (person, at) = (&CAST.people[person], after_start(hours));
+        let holds = |request: &Request| match request.ends_with_policy {
+            true => policy.is_some() && request.policy == policy,
+            false => true,
+        };
+        let mut found = self.newest_first(|request| {
+            request.requester == *person && request.grant(at).is_some() && holds(request)
+        });
+        found.sort_by_key(|request| std::cmp::Reverse(request.access_until));
+        found.truncate(1);
         Answer::Found(found)
+    }
+
+    /// Marks as expired what the answer says to have been: it was due, and as it was looked at.
+    fn expire(&mut self, marked: &Request) -> Answer {
+        let before = marked.history.last().and_then(|entry| entry.from);
+        self.update(marked.id.to_bits(), &Change::expire(), before)
     }
 
     fn newest_first(&self, wanted: impl Fn(&Request) -> bool) -> Vec<Arc<Request>> {
@@ -187,14 +213,18 @@ impl Naive {
                 Some(request) => Answer::Request(Arc::clone(request)),
                 None => Answer::NotFound,
             },
-            Call::FindGrant(person, hours) => {
-                let (person, at) = (&CAST.people[person], after_start(hours));
-                let mut found = self.newest_first(|request| {
-                    request.requester == *person && request.grant(at).is_some()
-                });
-                found.sort_by_key(|request| std::cmp::Reverse(request.access_until));
-                found.truncate(1);
-                Answer::Found(found)
+            // Which of those that are due or over it is, the answer says: see `explains`.
+            Call::ExpireDue => Answer::Done,
+            Call::DeleteEnded(hours) => {
+                let before = after_start(hours).min(DateTime::from_timestamp_nanos(self.clock));
+                match self.ended(before).first() {
+                    Some(request) => self.delete(request.id.to_bits(), Some(before)),
+                    None => Answer::Deleted(false),
+                }
+            }
+            Call::FindGrant(person, hours) => self.find_grant(person, hours, None),
+            Call::FindGrantUnder(person, hours, policy) => {
+                self.find_grant(person, hours, Some(digest(policy)))
             }
             Call::ListOf(person) => {
                 Answer::Found(self.newest_first(|request| request.requester == CAST.people[person]))
@@ -204,7 +234,7 @@ impl Naive {
             }
             Call::Waiting(_) => {
                 let waits = |request: &Request| request.status == Status::Pending;
-                self.ranked(waits, |request| request.created_at)
+                Answer::Found(self.ranked(waits, |request| request.created_at))
             }
             Call::Open(person, hours) => {
                 let at = after_start(hours);
@@ -216,16 +246,15 @@ impl Naive {
                 let open = |request: &Request| {
                     request.requester == CAST.people[person] && ends_at(request) > Some(at)
                 };
-                self.ranked(open, |request| std::cmp::Reverse(ends_at(request)))
+                Answer::Found(self.ranked(open, |request| std::cmp::Reverse(ends_at(request))))
             }
-            Call::Ended(hours) => {
-                let ended = |request: &Request| {
-                    request
-                        .ended_at()
-                        .is_some_and(|time| time < after_start(hours))
+            Call::Due(hours) => {
+                let due = |request: &Request| {
+                    request.status == Status::Pending && request.decide_by <= after_start(hours)
                 };
-                self.ranked(ended, Request::ended_at)
+                Answer::Found(self.ranked(due, |request| request.decide_by))
             }
+            Call::Ended(hours) => Answer::Found(self.ended(after_start(hours))),
             Call::ChangesSince(after, limit) => self.changes(after, limit),
             Call::NextChanges(limit) => {
                 let answer = self.changes(self.seen, limit);
@@ -270,6 +299,11 @@ impl Specification for Naive {
             }
             self.last = Some(version - 1);
         }
-        self.apply(*call) == *answer
+        match (call, answer) {
+            (Call::ExpireDue, Answer::Request(marked)) => self.expire(marked) == *answer,
+            // It was another by the time that it was to be deleted.
+            (Call::DeleteEnded(_), Answer::Deleted(false)) => true,
+            _ => self.apply(*call) == *answer,
+        }
     }
 }
