@@ -305,6 +305,48 @@ fn breakglass_changes_2x2() {
     model.check_scenarios(scenarios, parts(&setup));
 }
 
+#[test]
+fn breakglass_expiry_2x2() {
+    let model = Model {
+        name: "breakglass_expiry_2x2",
+        claim: "two threads with two calls each beside an active event, among them the workflow's \
+                marking of what is due and deletion of what ended: nothing is marked that somebody \
+                closed or that is not over, each is marked once, what is deleted was reviewed, and \
+                whoever marks or deletes is not told of those who were faster",
+        at_least: 39_146,
+        ..ACTIVE
+    };
+    let alphabet = [
+        Call::ExpireDue,
+        Call::DeleteEnded(100),
+        Call::Change(ALICE, Wish::Close),
+        Call::Change(ALICE, Wish::Review),
+        Call::Invoke(ALICE_SHOUTED),
+        // It is over.
+        Call::Pass(1),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Invoke(ALICE)]));
+}
+
+#[test]
+fn breakglass_overdue_2x2() {
+    let model = Model {
+        name: "breakglass_overdue_2x2",
+        claim: "the same beside an event that is over and not marked so",
+        at_least: 27_341,
+        ..ACTIVE
+    };
+    let alphabet = [
+        Call::ExpireDue,
+        Call::DeleteEnded(100),
+        Call::Delete(ALICE),
+        Call::Change(ALICE, Wish::Review),
+        Call::Due,
+    ];
+    let setup = [Call::Invoke(ALICE), Call::Pass(1)];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
+}
+
 const NEXT_CHANGE: Call = Call::NextChanges(1);
 /// Of the same person and for the same profile as `AFTER_REVIEW`.
 const REPLACING: u64 = AFTER_REVIEW + 2;

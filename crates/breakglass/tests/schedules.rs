@@ -609,3 +609,50 @@ fn breakglass_concurrent_quota_of_person() {
         ground.sound();
     });
 }
+
+#[test]
+fn breakglass_concurrent_expire_and_delete() {
+    let schedule = Schedule {
+        name: "breakglass_concurrent_expire_and_delete",
+        claim: "6 mark what is over, 4 delete what ended, and 10 review one each of 10 events that \
+                are over: each is marked once, reviewed once and deleted once, and nobody is told \
+                of those who were faster",
+        threads: 20,
+        operations: 20,
+    };
+    let cast = Cast::new();
+    let (who, often) = (Arc::new(anybody()), Arc::new(RateLimitPolicy::unlimited()));
+    schedule.check(move || {
+        let ground = Ground::new(&cast);
+        let mut end = start();
+        for n in 0..10 {
+            end = ground.begin(n).expires_at;
+        }
+        let late = end + HOUR;
+        ground.clock.set(late);
+        let workflow = Workflow::new(ground.store.clone(), Arc::clone(&who), Arc::clone(&often));
+        let (one, working) = (ground.clone(), workflow.clone());
+        let results = together(20, move |n| match n {
+            0..6 => (now(working.expire_due(0)).unwrap(), 0),
+            6..10 => {
+                let deleted = now(working.delete_ended_before(late, 0));
+                (Vec::new(), deleted.unwrap())
+            }
+            _ => {
+                let reviewed = one.update(n as u64 - 10, &review("carol", "prod")).0;
+                reviewed.unwrap();
+                (Vec::new(), 0)
+            }
+        });
+        let (mut marked, mut deleted) = (now(workflow.expire_due(0)).unwrap(), 0);
+        for (expired, gone) in results {
+            marked.extend(expired);
+            deleted += gone;
+        }
+        deleted += now(workflow.delete_ended_before(late, 0)).unwrap();
+        let ids: BTreeSet<_> = marked.iter().map(|event| event.id).collect();
+        assert_eq!((marked.len(), ids.len(), deleted), (10, 10, 10));
+        assert!(marked.iter().all(|one| one.status == Status::Expired));
+        ground.sound();
+    });
+}

@@ -15,7 +15,9 @@ use std::task::{Context, Poll, Waker};
 use countersign_core::sync::model::{Model, Parts, scenarios};
 use countersign_request::{InMemory, Status, Version};
 
-use specification::{Call, GROUPED, Harness, Naive, START, Wish};
+use specification::{
+    AUTOMATIC, Call, FREE, GROUPED, Harness, Naive, OTHER, OWN, PINNED, START, Wish,
+};
 
 mod specification;
 
@@ -306,6 +308,109 @@ fn request_void_2x2() {
     ];
     model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
 }
+
+#[test]
+fn request_automatic_2x2() {
+    let model = Model {
+        name: "request_automatic_2x2",
+        claim: "two threads with two calls each on a request that its rule approves by itself: \
+                its approval, those of people, denial and withdrawal exclude each other, and the \
+                approval of an operation is made once",
+        at_least: 85_140,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::Change(AUTOMATIC, Wish::ApproveByRule),
+        Call::ChangeOnce(AUTOMATIC, FIRST, Wish::ApproveByRule, 1),
+        Call::Change(AUTOMATIC, Wish::Approve),
+        Call::Change(AUTOMATIC, Wish::Deny),
+        Call::Change(AUTOMATIC, Wish::Cancel),
+        Call::FindGrant(AUTOMATIC_PERSON),
+    ];
+    let mut parts = parts(&[Call::Create(AUTOMATIC)]);
+    parts.closing.push(Call::Get(AUTOMATIC));
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts);
+}
+
+#[test]
+fn request_pinned_2x2() {
+    let model = Model {
+        name: "request_pinned_2x2",
+        claim: "two threads with two calls each, where a person has access that ends with a policy \
+                and asks for access that ends with none: what is found under a policy is of one \
+                moment, and never what ends with another",
+        at_least: 18_668,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::Change(FREE, Wish::Approve),
+        Call::Change(PINNED, Wish::Revoke),
+        Call::FindGrantUnder(PINNED_PERSON, OWN),
+        Call::FindGrantUnder(PINNED_PERSON, OTHER),
+        Call::FindGrant(PINNED_PERSON),
+    ];
+    let setup = [
+        Call::Create(PINNED),
+        Call::Change(PINNED, Wish::Approve),
+        Call::Create(FREE),
+    ];
+    let mut parts = parts(&setup);
+    parts.closing.extend([Call::Get(PINNED), Call::Get(FREE)]);
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts);
+}
+
+#[test]
+fn request_expiry_2x2() {
+    let model = Model {
+        name: "request_expiry_2x2",
+        claim: "two threads with two calls each, among them the workflow's marking of what is due: \
+                nothing is marked that somebody decided or that is not due, each is marked once, \
+                and whoever marks is not told of those who were faster",
+        at_least: 53_607,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::ExpireDue,
+        Call::Change(1, Wish::Approve),
+        Call::Change(1, Wish::Deny),
+        Call::Change(1, Wish::Note(false)),
+        Call::Due,
+        // The deadline passes.
+        Call::Pass(24),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[Call::Create(1)]));
+}
+
+#[test]
+fn request_overdue_2x2() {
+    let model = Model {
+        name: "request_overdue_2x2",
+        claim: "the same on a request that is due, and with the workflow's deletion of what ended: \
+                what is deleted had ended, and whoever deletes is not told of those who were \
+                faster, or that another has the id by now",
+        at_least: 28_291,
+        ..PENDING
+    };
+    let alphabet = [
+        Call::ExpireDue,
+        Call::DeleteEnded(100),
+        Call::Change(1, Wish::Cancel),
+        Call::Delete(1),
+        Call::Create(1),
+    ];
+    // Its deadline is over, and the clock has not jumped.
+    let setup = [
+        Call::Create(1),
+        Call::Pass(12),
+        Call::Change(1, Wish::Note(false)),
+        Call::Pass(13),
+    ];
+    model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&setup));
+}
+
+/// Whose the requests [`AUTOMATIC`] and [`PINNED`] are.
+const AUTOMATIC_PERSON: usize = 3;
+const PINNED_PERSON: usize = 2;
 
 const NEXT_CHANGE: Call = Call::NextChanges(1);
 

@@ -37,6 +37,9 @@ struct Cast {
     approve: Vec<Change>,
     deny: Vec<Change>,
     revoke: Change,
+    /// What a rule for `prod` approves by itself.
+    by_rule: Change,
+    policy: Arc<ApprovalPolicy>,
     notes: Vec<Change>,
     /// A draft of alice's for each id.
     drafts: Vec<Draft>,
@@ -47,6 +50,10 @@ struct Cast {
 impl Cast {
     fn new() -> Arc<Self> {
         let names: Vec<_> = (0..50).map(|n| format!(r#""approver-{n}""#)).collect();
+        let automatic = rules(
+            r#"{"version": "1", "rules": [{"name": "own", "approvers": ["bob"],
+                "auto_approve": {"users": ["alice"]}}]}"#,
+        );
         let policy = rules(&format!(
             r#"{{"version": "1", "rules": [
                 {{"name": "all", "profiles": ["prod"], "approvers": [{}]}}]}}"#,
@@ -61,6 +68,8 @@ impl Cast {
             approve: approvers.iter().map(approve).collect(),
             deny: approvers.iter().map(deny).collect(),
             revoke: Change::revoke(&policy, &prod, &approvers[1], None),
+            by_rule: Change::approve_by_rule(&automatic, &prod),
+            policy: Arc::new(policy),
             notes: (0..100).map(note).collect(),
             drafts: (0..120).map(draft).collect(),
             terms: terms("prod"),
@@ -555,6 +564,112 @@ fn request_concurrent_revoke_and_find_grant() {
         });
         assert!(ground.granted().is_none());
         assert_eq!(ground.get(1).history.len(), 3);
+        ground.sound();
+    });
+}
+
+#[test]
+fn request_concurrent_automatic_approval() {
+    let schedule = Schedule {
+        name: "request_concurrent_automatic_approval",
+        claim: "25 times a rule approves one pending request by itself, and 25 people deny it, who \
+                have all read it: exactly one decides it, 49 meet one conflict, with the winner's \
+                version, and are then told that it is decided",
+        threads: 50,
+        operations: 99,
+    };
+    let cast = Cast::new();
+    schedule.check(move || {
+        let ground = Ground::new(&cast);
+        let read = ground.create(1).updated_at;
+        let one = ground.clone();
+        let results = together(50, move |n| {
+            let change = match n % 2 {
+                0 => &one.cast.by_rule,
+                _ => &one.cast.deny[n],
+            };
+            match one.store.sync().update(id(1), read, change) {
+                Err(Error::Conflict(conflict)) => Err((conflict, one.update(1, change))),
+                result => Ok(result.unwrap()),
+            }
+        });
+        let decided = ground.get(1);
+        let mut won = 0;
+        for (n, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(request) => {
+                    let wanted = [Status::Approved, Status::Denied][n % 2];
+                    assert_eq!((&request, request.status), (&decided, wanted));
+                    won += 1;
+                }
+                Err((conflict, (again, made))) => {
+                    assert_eq!((conflict.actual, made), (decided.updated_at, 1));
+                    assert!(matches!(
+                        again,
+                        Err(Error::InvalidTransition { from, .. }) if from == decided.status
+                    ));
+                }
+            }
+        }
+        assert_eq!((won, decided.history.len()), (1, 2));
+        assert_eq!(decided.approving_people().count(), 0, "no person approved");
+        let access = ground.access(start());
+        assert_eq!(access.is_some(), decided.status == Status::Approved);
+        ground.sound();
+    });
+}
+
+#[test]
+fn request_concurrent_expire_and_delete() {
+    let schedule = Schedule {
+        name: "request_concurrent_expire_and_delete",
+        claim: "6 mark what is due, 4 delete what ended, and 10 write a note each on one of 10 \
+                requests that are due: each is marked once and deleted once, and nobody is told of \
+                those who were faster, but who writes a note on what is deleted",
+        threads: 20,
+        operations: 20,
+    };
+    let cast = Cast::new();
+    schedule.check(move || {
+        let ground = Ground::new(&cast);
+        let mut deadline = start();
+        for bits in 0..10 {
+            deadline = ground.create(bits).decide_by;
+        }
+        // Nothing is deleted where the clock has gone forward by more than a day in one step.
+        ground.clock.set(deadline - HOUR);
+        ground.update(0, &cast.notes[0]).0.unwrap();
+        let late = deadline + HOUR;
+        ground.clock.set(late);
+        let workflow = Workflow::new(
+            ground.store.clone(),
+            Arc::clone(&cast.policy),
+            ground.clock.clone(),
+        );
+        let (one, working) = (ground.clone(), workflow.clone());
+        let results = together(20, move |n| match n {
+            0..6 => (now(working.expire_due(0)).unwrap(), 0),
+            6..10 => {
+                let deleted = now(working.delete_ended_before(late, 0));
+                (Vec::new(), deleted.unwrap())
+            }
+            _ => {
+                let bits = n as u64 - 10;
+                match one.update(bits, &one.cast.notes[n]).0 {
+                    Ok(_) | Err(Error::NotFound { .. }) => (Vec::new(), 0),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+        let (mut marked, mut deleted) = (now(workflow.expire_due(0)).unwrap(), 0);
+        for (expired, gone) in results {
+            marked.extend(expired);
+            deleted += gone;
+        }
+        deleted += now(workflow.delete_ended_before(late, 0)).unwrap();
+        let ids: BTreeSet<_> = marked.iter().map(|request| request.id).collect();
+        assert_eq!((marked.len(), ids.len(), deleted), (10, 10, 10));
+        assert!(marked.iter().all(|one| one.status == Status::Expired));
         ground.sound();
     });
 }

@@ -70,7 +70,10 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: &Range<u64>) -> C
         90 => Call::Due,
         91 => Call::List(Status::ALL[random.below(3) as usize]),
         92..94 => Call::AwaitingReview,
-        94 => Call::Ended(random.below(40) as u32),
+        94 => match random.below(3) {
+            0 => Call::Ended(random.below(40) as u32),
+            _ => Call::ExpireDue,
+        },
         95 => {
             let seen = last.and_then(Answer::event);
             Call::ChangesSince(seen.map(|event| event.updated_at), 5)
@@ -116,13 +119,18 @@ fn of_the_store<S: Subject>(load: Load, ids: Range<u64>) -> History {
 /// The calls about a group of four ids, and every move of the clock. `foreign` reads more than
 /// that.
 fn part(history: &History, ids: Range<u64>, foreign: fn(Call) -> bool) -> History {
-    let belongs = |call: Call| match call {
-        Call::Pass(_) | Call::Back(_) => true,
-        _ => call.id().is_some_and(|id| ids.contains(&id)) && !foreign(call),
+    let belongs = |event: &Event<Call, Answer>| {
+        let id = match (event.call, &event.answer) {
+            (Call::Pass(_) | Call::Back(_), _) => return true,
+            // Which it was, the answer says.
+            (Call::ExpireDue, answer) => answer.event().map(|marked| marked.id.to_bits()),
+            (call, _) => call.id(),
+        };
+        id.is_some_and(|id| ids.contains(&id)) && !foreign(event.call)
     };
     history
         .iter()
-        .filter(|event| belongs(event.call))
+        .filter(|event| belongs(event))
         .cloned()
         .collect()
 }

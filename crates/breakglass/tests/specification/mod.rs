@@ -92,6 +92,12 @@ pub enum Call {
     /// Changes this version of the event in an operation: once, however often it is called.
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
+    /// The workflow marks what is due, at most one event. It may pass over what somebody has
+    /// changed since it looked.
+    ExpireDue,
+    /// The workflow deletes what ended earlier than so many hours after the start, at most one
+    /// event. It may pass over what is gone by now.
+    DeleteEnded(u32),
     Get(u64),
     /// The access that the invoker of an id has to its profile.
     FindGrant(u64),
@@ -143,7 +149,11 @@ impl Call {
     pub fn writes(self) -> bool {
         matches!(
             self,
-            Call::Invoke(_) | Call::InvokeOverriding(_) | Call::Change(..) | Call::ChangeAt(..)
+            Call::Invoke(_)
+                | Call::InvokeOverriding(_)
+                | Call::Change(..)
+                | Call::ChangeAt(..)
+                | Call::ExpireDue
         )
     }
 
@@ -172,7 +182,9 @@ impl Call {
             | Call::ActiveAt(id, _)
             | Call::ListOf(id)
             | Call::ListFor(id) => Some(id),
-            Call::List(_)
+            Call::ExpireDue
+            | Call::DeleteEnded(_)
+            | Call::List(_)
             | Call::Due
             | Call::AwaitingReview
             | Call::Ended(_)
@@ -306,6 +318,11 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
     (OF_MODELS..OF_BOTH + 8).map(cast).collect()
 });
 
+/// What the workflow is made with: nothing is kept longer than [`RETENTION`] says.
+static WORKFLOW: LazyLock<(Arc<InvocationPolicy>, Arc<RateLimitPolicy>)> = LazyLock::new(|| {
+    let invocation = Arc::new(INVOCATION.parse().unwrap());
+    (invocation, Arc::new(RateLimitPolicy::unlimited()))
+});
 static EXPIRE: LazyLock<Change> = LazyLock::new(Change::expire);
 /// What is over is kept for five minutes, as long as a second factor is good.
 static RETENTION: LazyLock<Retention> = LazyLock::new(|| {
@@ -347,7 +364,8 @@ fn after_start(hours: u32) -> DateTime<Utc> {
 /// A store under test, with its clock.
 pub struct Harness<S> {
     pub clock: Arc<ManualClock>,
-    pub store: S,
+    pub store: Arc<S>,
+    workflow: Workflow,
     retry: Retry,
     /// The last change that was seen by [`Call::NextChanges`].
     seen: Mutex<Option<Version>>,
@@ -366,14 +384,17 @@ impl Harness<InMemory> {
     }
 }
 
-impl<S: Store> Harness<S> {
+impl<S: Store + 'static> Harness<S> {
     /// A store with nothing in it, whose time is the clock.
     pub fn over(clock: Arc<ManualClock>, store: S) -> Self {
         let retry = Retry::default()
             .with_tries(std::num::NonZeroU32::MAX)
             .with_sleep(Arc::new(NoSleep))
             .with_random(Arc::new(SequenceRandom::default()));
+        let store = Arc::new(store);
+        let (who, often) = &*WORKFLOW;
         Self {
+            workflow: Workflow::new(store.clone(), who.clone(), often.clone()),
             clock,
             store,
             retry,
@@ -421,6 +442,18 @@ impl<S: Store> Harness<S> {
             Call::Delete(id) => {
                 let deleted = store.delete(EventId::from_bits(id), &RETENTION).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
+            }
+            Call::ExpireDue => match self.workflow.expire_due(1).await {
+                Ok(expired) => match expired.into_iter().next() {
+                    Some(event) => Answer::Event(event),
+                    None => Answer::Done,
+                },
+                Err(error) => error.into(),
+            },
+            Call::DeleteEnded(hours) => {
+                let before = after_start(hours);
+                let deleted = self.workflow.delete_ended_before(before, 1).await;
+                deleted.map_or_else(Answer::from, |deleted| Answer::Deleted(deleted > 0))
             }
             Call::Get(id) => answered(store.get(EventId::from_bits(id)).await),
             Call::FindGrant(id) => {

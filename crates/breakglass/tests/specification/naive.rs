@@ -369,6 +369,21 @@ impl Naive {
         Answer::Deleted(true)
     }
 
+    fn ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Event>> {
+        self.look(false);
+        self.soonest_over(|event| {
+            event.status != Status::Active
+                && event.review.is_some()
+                && self.over_since(event) < before
+        })
+    }
+
+    /// Marks as expired what the answer says to have been: it was due, and as it was looked at.
+    fn expire(&mut self, marked: &Event) -> Answer {
+        let before = marked.history.last().and_then(|entry| entry.from);
+        self.update(marked.id.to_bits(), Wish::Expire, &EXPIRE, before)
+    }
+
     pub fn apply(&mut self, call: Call) -> Answer {
         match call {
             Call::Invoke(id) => self.invoke(&cast(id).draft, &cast(id).admission),
@@ -387,6 +402,12 @@ impl Naive {
                 })
             }
             Call::Delete(id) => self.delete(id),
+            // Which of those that are due it is, the answer says: see `explains`.
+            Call::ExpireDue => Answer::Done,
+            Call::DeleteEnded(hours) => match self.ended(after_start(hours)).first() {
+                Some(event) => self.delete(event.id.to_bits()),
+                None => Answer::Deleted(false),
+            },
             Call::Get(id) => match self.events.get(&id) {
                 Some(event) => Answer::Event(Arc::clone(event)),
                 None => Answer::NotFound,
@@ -434,15 +455,7 @@ impl Naive {
                 let awaits = |event: &Event| event.review.is_none() && self.is_over(event, at);
                 Answer::Found(self.soonest_over(awaits))
             }
-            Call::Ended(hours) => {
-                self.look(false);
-                let before = after_start(hours);
-                Answer::Found(self.soonest_over(|event| {
-                    event.status != Status::Active
-                        && event.review.is_some()
-                        && self.over_since(event) < before
-                }))
-            }
+            Call::Ended(hours) => Answer::Found(self.ended(after_start(hours))),
             Call::ChangesSince(after, limit) => self.changes(after, limit),
             Call::NextChanges(limit) => {
                 let answer = self.changes(self.seen, limit);
@@ -492,13 +505,18 @@ impl Specification for Naive {
             }
             self.last = Some(version - 1);
         }
-        if let (true, Call::Delete(id), Answer::Jumped(until)) = (self.part, call, answer) {
+        match (call, answer) {
             // When the others made their last step is not known.
-            let settled = self.clock..=self.clock + AN_HOUR;
-            let event = self.events.get(id);
-            return settled.contains(&nanos(*until))
-                && event.is_some_and(|event| event.is_terminal() && event.review.is_some());
+            (Call::Delete(id), Answer::Jumped(until)) if self.part => {
+                let settled = self.clock..=self.clock + AN_HOUR;
+                let event = self.events.get(id);
+                settled.contains(&nanos(*until))
+                    && event.is_some_and(|event| event.is_terminal() && event.review.is_some())
+            }
+            (Call::ExpireDue, Answer::Event(marked)) => self.expire(marked) == *answer,
+            // It was gone, or is still to be kept.
+            (Call::DeleteEnded(_), Answer::Deleted(false)) => true,
+            _ => self.apply(*call) == *answer,
         }
-        self.apply(*call) == *answer
     }
 }

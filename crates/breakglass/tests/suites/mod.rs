@@ -19,8 +19,10 @@ mod gated;
 mod ground;
 #[path = "../common/subject.rs"]
 mod subject;
+mod unattended;
 
 pub use subject::Subject;
+pub use unattended::*;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ macro_rules! tests {
             race_detection
             concurrent_invoke_same_profile
             concurrent_quota
+            concurrent_expire_and_delete
         }
     };
     ($subject:ty: $($suite:ident)*) => {$(

@@ -22,7 +22,9 @@ use countersign_request::Status;
 
 pub use subject::Subject;
 
-use specification::{Answer, Call, Harness, IDS, Naive, PEOPLE, Wish, clock};
+use specification::{
+    Answer, Call, Harness, IDS, Naive, OTHER, OWN, PEOPLE, Wish, clock, person_of,
+};
 
 pub type History = Vec<Event<Call, Answer>>;
 
@@ -51,13 +53,17 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
         74..80 => Call::Delete(id),
         80..82 => Call::DeleteOld(id, random.below(80) as u32),
         82..85 => Call::FindGrant(person),
-        85..87 => Call::AccessAt(person, random.below(80) as u32),
+        85 | 86 => match random.below(3) {
+            0 => Call::AccessAt(person, random.below(80) as u32),
+            1 => Call::FindGrantUnder(person, OWN),
+            _ => Call::FindGrantUnder(person, OTHER),
+        },
         87..90 => Call::ListOf(person),
         90..93 => Call::Open(person),
         93 => Call::List(Status::ALL[random.below(8) as usize]),
-        94 => match random.below(2) {
+        94 => match random.below(3) {
             0 => Call::Due,
-            _ => Call::List(Status::ALL[random.below(8) as usize]),
+            _ => Call::ExpireDue,
         },
         95 => Call::Waiting(random.below(2) == 0),
         96 => Call::Ended(random.below(80) as u32),
@@ -104,10 +110,16 @@ fn of_the_store<S: Subject>(load: Load, ids: u64) -> History {
 }
 
 pub fn part(history: &History, person: usize) -> History {
-    let belongs = |call: Call| matches!(call, Call::Pass(_)) || call.person() == Some(person);
+    let of_it = |event: &Event<Call, Answer>| match (event.call, &event.answer) {
+        // Whose it is, the answer says.
+        (Call::ExpireDue, answer) => answer
+            .request()
+            .map(|request| person_of(request.id.to_bits())),
+        (call, _) => call.person(),
+    };
     history
         .iter()
-        .filter(|event| belongs(event.call))
+        .filter(|event| matches!(event.call, Call::Pass(_)) || of_it(event) == Some(person))
         .cloned()
         .collect()
 }

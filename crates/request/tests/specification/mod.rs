@@ -29,6 +29,15 @@ pub const IDS: u64 = 2 * PEOPLE as u64;
 /// counts for one, Carol is in the second. The other persons' are for a profile that either of
 /// them approves.
 pub const GROUPED: u64 = IDS;
+/// A request for a profile whose rule approves by itself what its person asks for.
+pub const AUTOMATIC: u64 = 7;
+/// A request of a person whose access ends with the policy [`OWN`], and another of the same person
+/// for the same profile, made under another rule, whose access ends with none and lasts longer.
+pub const PINNED: u64 = 5;
+pub const FREE: u64 = 6;
+/// The policy under which both were asked for, and another.
+pub const OWN: u8 = 1;
+pub const OTHER: u8 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -44,9 +53,17 @@ pub enum Call {
     Delete(u64),
     /// Deletes it if it ended earlier than so many hours after the start.
     DeleteOld(u64, u32),
+    /// The workflow marks what is due, at most one request. It may pass over what somebody has
+    /// changed since it looked.
+    ExpireDue,
+    /// The workflow deletes what ended earlier than so many hours after the start, at most one
+    /// request. It may pass over what is another by now.
+    DeleteEnded(u32),
     Get(u64),
     /// The grant of a person now.
     FindGrant(usize),
+    /// The same under a policy.
+    FindGrantUnder(usize, u8),
     /// The access of a person, so many hours after the start.
     AccessAt(usize, u32),
     /// What is due now.
@@ -76,6 +93,8 @@ pub enum Wish {
     Approve,
     /// By Carol; the others are Bob's.
     ApproveToo,
+    /// By the rule itself.
+    ApproveByRule,
     Deny,
     Cancel,
     Revoke,
@@ -86,9 +105,10 @@ pub enum Wish {
 }
 
 impl Wish {
-    pub const ALL: [Wish; 10] = [
+    pub const ALL: [Wish; 11] = [
         Wish::Approve,
         Wish::ApproveToo,
+        Wish::ApproveByRule,
         Wish::Deny,
         Wish::Cancel,
         Wish::Revoke,
@@ -105,7 +125,7 @@ impl Call {
     pub fn writes(self) -> bool {
         matches!(
             self,
-            Call::Create(_) | Call::Change(..) | Call::ChangeAt(..)
+            Call::Create(_) | Call::Change(..) | Call::ChangeAt(..) | Call::ExpireDue
         )
     }
 
@@ -131,10 +151,13 @@ impl Call {
             | Call::DeleteOld(id, _)
             | Call::Get(id) => Some(person_of(id)),
             Call::FindGrant(person)
+            | Call::FindGrantUnder(person, _)
             | Call::AccessAt(person, _)
             | Call::ListOf(person)
             | Call::Open(person) => Some(person),
-            Call::List(_)
+            Call::ExpireDue
+            | Call::DeleteEnded(_)
+            | Call::List(_)
             | Call::Waiting(_)
             | Call::Due
             | Call::Now
@@ -215,7 +238,9 @@ fn listed(result: Result<Listing, Error>) -> Answer {
 struct Cast {
     people: [Person; PEOPLE],
     drafts: Vec<Draft>,
-    policy: ApprovalPolicy,
+    policy: Arc<ApprovalPolicy>,
+    /// The same with no access that ends with a policy.
+    free: Arc<ApprovalPolicy>,
     profiles: BTreeSet<Profile>,
     bob: Person,
     carol: Person,
@@ -224,41 +249,42 @@ struct Cast {
 static CAST: LazyLock<Cast> = LazyLock::new(|| {
     let person = |name: &str| Person::new(name).unwrap();
     let people = ["alice", "dave", "erin", "frank", "gina"].map(person);
-    let (profile, grouped) = (Profile::new("prod"), Profile::new("vault"));
-    let (profile, grouped) = (profile.unwrap(), grouped.unwrap());
+    let profiles = ["prod", "prod", "pinned", "lab", "vault"];
+    let profiles = profiles.map(|name| Profile::new(name).unwrap());
     let json = r#"{"version": "1", "rules": [
         {"name": "groups", "profiles": ["vault"], "groups": [
             {"name": "security", "approvers": ["bob"]},
             {"name": "operations", "approvers": ["bob", "carol"]}]},
+        {"name": "automatic", "profiles": ["lab"], "approvers": ["bob", "carol"],
+         "auto_approve": {"users": ["frank"]}},
+        {"name": "pinned", "profiles": ["pinned"], "approvers": ["bob", "carol"],
+         "ends_with_policy": true},
         {"name": "all", "approvers": ["bob", "carol"]}]}"#;
     let draft = |id| Draft {
         id: RequestId::from_bits(id),
         requester: people[person_of(id)].clone(),
-        profile: if person_of(id) == person_of(GROUPED) {
-            grouped.clone()
-        } else {
-            profile.clone()
-        },
-        duration: HOUR,
+        profile: profiles[person_of(id)].clone(),
+        duration: HOUR * (1 + u32::from(id == FREE)),
         justification: "migrate the orders table".into(),
         ticket: None,
-        policy: None,
+        policy: (person_of(id) == person_of(PINNED)).then(|| digest(OWN)),
         operation: None,
     };
-    let policy: ApprovalPolicy = json.parse().unwrap();
+    let policy = |json: &str| Arc::new(json.parse().unwrap());
     Cast {
         drafts: (1..=IDS).map(draft).collect(),
-        policy,
+        policy: policy(json),
+        free: policy(&json.replace("true", "false")),
         bob: person("bob"),
         carol: person("carol"),
-        profiles: BTreeSet::from([profile.clone(), grouped.clone()]),
+        profiles: profiles.iter().cloned().collect(),
         people,
     }
 });
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
-fn person_of(id: u64) -> usize {
+pub fn person_of(id: u64) -> usize {
     (id as usize - 1) / 2
 }
 
@@ -273,8 +299,20 @@ fn draft_once(id: u64, operation: u64) -> Draft {
     }
 }
 
+fn digest(byte: u8) -> PolicyDigest {
+    PolicyDigest::from_bytes([byte; 32])
+}
+
+/// The rules under which a request is made and changed.
+fn policy_of(id: u64) -> &'static ApprovalPolicy {
+    match id {
+        FREE => &CAST.free,
+        _ => &CAST.policy,
+    }
+}
+
 fn terms(id: u64) -> Terms {
-    Terms::of(&CAST.policy, &draft(id).profile)
+    Terms::of(policy_of(id), &draft(id).profile)
 }
 
 fn profile_of(person: usize) -> &'static Profile {
@@ -283,17 +321,15 @@ fn profile_of(person: usize) -> &'static Profile {
 
 fn change(id: u64, wish: Wish) -> Change {
     let Cast {
-        people,
-        policy,
-        bob,
-        carol,
-        ..
+        people, bob, carol, ..
     } = &*CAST;
+    let policy = policy_of(id);
     let owner = &people[person_of(id)];
     let profile = &draft(id).profile;
     match wish {
         Wish::Approve => Change::approve(policy, profile, bob, None),
         Wish::ApproveToo => Change::approve(policy, profile, carol, None),
+        Wish::ApproveByRule => Change::approve_by_rule(policy, profile),
         Wish::Deny => Change::deny(policy, profile, carol, None),
         Wish::Cancel => Change::cancel(owner, None),
         Wish::Revoke => Change::revoke(policy, profile, carol, None),
@@ -312,7 +348,8 @@ fn after_start(hours: u32) -> DateTime<Utc> {
 /// A store under test, with its clock.
 pub struct Harness<S> {
     pub clock: Arc<ManualClock>,
-    pub store: S,
+    pub store: Arc<S>,
+    workflow: Workflow,
     retry: Retry,
     /// The last change that was seen by [`Call::NextChanges`].
     seen: Mutex<Option<Version>>,
@@ -331,14 +368,17 @@ impl Harness<InMemory> {
     }
 }
 
-impl<S: Store> Harness<S> {
+impl<S: Store + 'static> Harness<S> {
     /// A store with nothing in it, whose time is the clock.
     pub fn over(clock: Arc<ManualClock>, store: S) -> Self {
         let retry = Retry::default()
             .with_tries(std::num::NonZeroU32::MAX)
             .with_sleep(Arc::new(NoSleep))
             .with_random(Arc::new(SequenceRandom::default()));
+        let store = Arc::new(store);
+        let policy = Arc::clone(&CAST.policy);
         Self {
+            workflow: Workflow::new(store.clone(), policy, clock.clone()),
             clock,
             store,
             retry,
@@ -382,11 +422,22 @@ impl<S: Store> Harness<S> {
                 let deleted = store.delete(id, Some(before)).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
+            Call::ExpireDue => match self.workflow.expire_due(1).await {
+                Ok(expired) => match expired.into_iter().next() {
+                    Some(request) => Answer::Request(request),
+                    None => Answer::Done,
+                },
+                Err(error) => error.into(),
+            },
+            Call::DeleteEnded(hours) => {
+                let before = after_start(hours);
+                let deleted = self.workflow.delete_ended_before(before, 1).await;
+                deleted.map_or_else(Answer::from, |deleted| Answer::Deleted(deleted > 0))
+            }
             Call::Get(id) => answered(store.get(RequestId::from_bits(id)).await),
-            Call::FindGrant(person) => {
-                let (person, profile) = (&CAST.people[person], profile_of(person));
-                let grant = store.find_grant(person, profile, None).await;
-                grant.map_or_else(Answer::from, Answer::Granted)
+            Call::FindGrant(person) => self.find_grant(person, None).await,
+            Call::FindGrantUnder(person, policy) => {
+                self.find_grant(person, Some(digest(policy))).await
             }
             Call::AccessAt(person, hours) => {
                 let (profile, at) = (profile_of(person), after_start(hours));
@@ -432,5 +483,11 @@ impl<S: Store> Harness<S> {
                 Answer::Done
             }
         }
+    }
+
+    async fn find_grant(&self, person: usize, policy: Option<PolicyDigest>) -> Answer {
+        let (person, profile) = (&CAST.people[person], profile_of(person));
+        let grant = self.store.find_grant(person, profile, policy).await;
+        grant.map_or_else(Answer::from, Answer::Granted)
     }
 }

@@ -195,11 +195,27 @@ impl Naive {
         &self,
         wanted: impl Fn(&Request) -> bool,
         rank: impl Fn(&Request) -> K,
-    ) -> Answer {
+    ) -> Vec<Arc<Request>> {
         let wanted = self.requests.values().filter(|request| wanted(request));
         let mut found: Vec<Arc<Request>> = wanted.cloned().collect();
         found.sort_by_key(|request| (rank(request), request.id));
-        Answer::Found(found)
+        found
+    }
+
+    fn ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Request>> {
+        let now = self.look();
+        let ended = |request: &Request| now.ended_before(request, before);
+        self.ranked(ended, Request::ended_at)
+    }
+
+    /// Marks as over what the answer says to have been: it was due, and as it was looked at.
+    fn expire(&mut self, marked: &Request) -> Answer {
+        let before = marked.history.last().and_then(|entry| entry.from);
+        let change = match marked.status {
+            Status::Ended => Change::end_void(),
+            _ => Change::expire(),
+        };
+        self.update(marked.id.to_bits(), &change, before)
     }
 
     fn newest_first(&self, wanted: impl Fn(&Request) -> bool) -> Vec<Arc<Request>> {
@@ -209,13 +225,34 @@ impl Naive {
         found
     }
 
-    /// The request whose access lasts longest, of those of a person that give access.
-    fn longest(&self, person: usize, time: &Time) -> Option<Arc<Request>> {
+    /// The request whose access lasts longest, of those of a person that give access, and that are
+    /// free or end with this policy.
+    fn longest(
+        &self,
+        person: usize,
+        policy: Option<PolicyDigest>,
+        time: &Time,
+    ) -> Option<Arc<Request>> {
         let person = &CAST.people[person];
-        let mut found =
-            self.newest_first(|request| request.requester == *person && time.gives_access(request));
+        let holds = |request: &Request| match request.ends_with_policy {
+            true => policy.is_some() && request.policy == policy,
+            false => true,
+        };
+        let mut found = self.newest_first(|request| {
+            request.requester == *person && time.gives_access(request) && holds(request)
+        });
         found.sort_by_key(|request| (std::cmp::Reverse(request.access_until), request.id));
         found.into_iter().next()
+    }
+
+    fn find_grant(&mut self, person: usize, policy: Option<PolicyDigest>) -> Answer {
+        let now = self.look();
+        let found = self.longest(person, policy, &now);
+        let grant = found.map(|request| request.grant(now.at()).unwrap());
+        match now.granting() {
+            Ok(()) => Answer::Granted(grant),
+            Err(error) => Answer::Clock(error),
+        }
     }
 
     pub fn apply(&mut self, call: Call) -> Answer {
@@ -238,29 +275,31 @@ impl Naive {
                 Some(request) => Answer::Request(Arc::clone(request)),
                 None => Answer::NotFound,
             },
-            Call::FindGrant(person) => {
-                let now = self.look();
-                let found = self.longest(person, &now);
-                let grant = found.map(|request| request.grant(now.at()).unwrap());
-                match now.granting() {
-                    Ok(()) => Answer::Granted(grant),
-                    Err(error) => Answer::Clock(error),
+            // Which of those that are due it is, the answer says: see `explains`.
+            Call::ExpireDue => Answer::Done,
+            Call::DeleteEnded(hours) => {
+                let before = after_start(hours).min(self.look().at());
+                match self.ended(before).first() {
+                    Some(request) => self.delete(request.id.to_bits(), Some(before)),
+                    None => Answer::Deleted(false),
                 }
             }
+            Call::FindGrant(person) => self.find_grant(person, None),
+            Call::FindGrantUnder(person, policy) => self.find_grant(person, Some(digest(policy))),
             Call::AccessAt(person, hours) => {
                 let time = Time {
                     at: Some(after_start(hours)),
                     ..Time::default()
                 };
-                Answer::Found(self.longest(person, &time).into_iter().collect())
+                Answer::Found(self.longest(person, None, &time).into_iter().collect())
             }
             Call::Due => {
                 let now = self.look();
                 let due = |request: &Request| now.is_due(request) || now.is_void(request);
-                self.ranked(due, |request| match request.access_until {
+                Answer::Found(self.ranked(due, |request| match request.access_until {
                     Some(until) => (true, until),
                     None => (false, request.decide_by),
-                })
+                }))
             }
             Call::Now => {
                 let now = self.look();
@@ -275,7 +314,7 @@ impl Naive {
             }
             Call::Waiting(_) => {
                 let waits = |request: &Request| request.status == Status::Pending;
-                self.ranked(waits, |request| request.created)
+                Answer::Found(self.ranked(waits, |request| request.created))
             }
             Call::Open(person) => {
                 let now = self.look();
@@ -287,13 +326,9 @@ impl Naive {
                 let open = |request: &Request| {
                     request.requester == CAST.people[person] && now.is_open(request)
                 };
-                self.ranked(open, |request| std::cmp::Reverse(ends_at(request)))
+                Answer::Found(self.ranked(open, |request| std::cmp::Reverse(ends_at(request))))
             }
-            Call::Ended(hours) => {
-                let (now, time) = (self.look(), after_start(hours));
-                let ended = |request: &Request| now.ended_before(request, time);
-                self.ranked(ended, Request::ended_at)
-            }
+            Call::Ended(hours) => Answer::Found(self.ended(after_start(hours))),
             Call::ChangesSince(after, limit) => self.changes(after, limit),
             Call::NextChanges(limit) => {
                 let answer = self.changes(self.seen, limit);
@@ -353,6 +388,11 @@ impl Specification for Naive {
             }
             self.time.jumped_at = Some(jumped_at);
         }
-        self.apply(*call) == *answer
+        match (call, answer) {
+            (Call::ExpireDue, Answer::Request(marked)) => self.expire(marked) == *answer,
+            // It was another by the time that it was to be deleted.
+            (Call::DeleteEnded(_), Answer::Deleted(false)) => true,
+            _ => self.apply(*call) == *answer,
+        }
     }
 }

@@ -19,8 +19,10 @@ mod ground;
 mod subject;
 #[path = "../support/mod.rs"]
 mod support;
+mod unattended;
 
 pub use subject::Subject;
+pub use unattended::*;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,6 +52,8 @@ macro_rules! tests {
             concurrent_revoke_and_find_grant
             concurrent_group_approvals
             concurrent_changes_since
+            concurrent_automatic_approval
+            concurrent_expire_and_delete
         }
     };
     ($subject:ty: $($suite:ident)*) => {$(
