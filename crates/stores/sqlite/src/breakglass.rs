@@ -53,7 +53,7 @@ pub(crate) mod rows;
 /// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 /// let database = Database::open(&path, &Options::default())?;
 /// let store = Arc::new(EventStore::new(&database, clock.clone()));
-/// let workflow = Workflow::new(store.clone(), Arc::new(who), Arc::new(often), clock);
+/// let workflow = Workflow::new(store.clone(), Arc::new(who), Arc::new(often));
 /// let (alice, prod, hour) = (Person::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
 /// let draft = workflow.draft(&alice, &prod, hour, ReasonCode::Incident, "orders cannot be written")?;
 /// let id = workflow.invoke(&draft).await?.id;
