@@ -87,7 +87,7 @@ pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
 pub use invocation_policy::{InvocationPolicy, InvocationRule};
 pub use limits::{Limits, ValidationError};
-pub use memory::{Health, InMemory, InMemorySync};
+pub use memory::{InMemory, InMemorySync};
 pub use mfa::{MfaMethod, MfaProof, ProofId, ProofProblem};
 pub use rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
 pub use record::{Draft, Event, EventId, ReasonCode};
@@ -106,7 +106,7 @@ pub use countersign_core::id::{
 };
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
-pub use countersign_core::time::{ClockError, Correction, Now, Stamp};
+pub use countersign_core::time::{ClockError, Correction, Health, Now, Stamp};
 pub use countersign_core::version::{Conflict, Version, VersionError};
 
 /// A place in a list of events; see [`countersign_core::table::Cursor`].

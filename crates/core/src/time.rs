@@ -138,9 +138,8 @@ impl Settled {
     }
 
     fn ended(&self, from: DateTime<Utc>, version: Version) -> bool {
-        let kept = self.0.iter().flatten();
-        kept.into_iter()
-            .any(|(before, settled)| version < *before && from > *settled)
+        let mut kept = self.0.iter().flatten();
+        kept.any(|(before, settled)| version < *before && from > *settled)
     }
 }
 
@@ -160,11 +159,8 @@ impl Timeline {
     #[must_use]
     pub const fn after(version: Version, at: DateTime<Utc>, writer: Writer) -> Self {
         Self {
-            version: Some(version),
             last: Some((at, writer)),
-            correction: None,
-            settled: Settled([None; 4]),
-            jumped_at: None,
+            ..Self::after_version(version)
         }
     }
 
@@ -173,10 +169,7 @@ impl Timeline {
     pub const fn after_version(version: Version) -> Self {
         Self {
             version: Some(version),
-            last: None,
-            correction: None,
-            settled: Settled([None; 4]),
-            jumped_at: None,
+            ..Self::new()
         }
     }
 
@@ -237,12 +230,15 @@ impl Timeline {
         Self { correction, ..self }
     }
 
-    /// How far versions are ahead of a reading: zero where the clock leads.
-    pub fn versions_ahead_of(&self, reading: DateTime<Utc>) -> Duration {
+    /// How versions and a clock that shows `reading` stand to each other.
+    pub fn health(&self, reading: DateTime<Utc>) -> Health {
         let reading = reading.timestamp_nanos_opt().unwrap_or(i64::MAX);
         let version = self.version.map_or(i64::MIN, Version::as_nanos);
         let nanos = i128::from(version) - i128::from(reading);
-        Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+        Health {
+            versions_ahead: Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX)),
+            correction: self.correction,
+        }
     }
 
     /// What time it is for `writer`, whose clock shows `reading`. It remembers nothing:
@@ -347,6 +343,26 @@ impl Timeline {
             self.last = Some((now.at, now.writer));
         }
     }
+}
+
+/// How a store's clock and its versions stand to each other, for an alarm.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_core::time::Timeline;
+///
+/// let health = Timeline::new().health("2026-03-02T09:00:00Z".parse()?);
+/// assert_eq!((health.versions_ahead, health.correction), (Duration::ZERO, None));
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// How far the last version is ahead of the clock; zero where the clock leads. It is more than
+    /// the clock's tolerance after a clock that was ahead. It harms nothing, and says how far ahead
+    /// that was.
+    pub versions_ahead: Duration,
+    /// The last time that the clock was found to have been ahead.
+    pub correction: Option<Correction>,
 }
 
 /// What a step writes its entries with.

@@ -76,7 +76,7 @@ pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
 pub use limits::{Limits, ValidationError};
 pub use lint::{Finding, FindingKind, RulePlace};
-pub use memory::{Health, InMemory, InMemorySync};
+pub use memory::{InMemory, InMemorySync};
 pub use record::{Approval, Draft, Request, RequestId};
 pub use refusal::{Refusal, Rejection};
 pub use rule::{ApprovalGroup, ApprovalRule, AutoApproval};
@@ -94,7 +94,7 @@ pub use countersign_core::id::{
 pub use countersign_core::names::{NameError, Person, Profile, TextError};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
 pub use countersign_core::time::{
-    CLOCK_TOLERANCE, ClockError, Correction, Now, Stamp, Timeline, Writer,
+    CLOCK_TOLERANCE, ClockError, Correction, Health, Now, Stamp, Timeline, Writer,
 };
 pub use countersign_core::version::{Conflict, Version, VersionError};
 

@@ -15,7 +15,7 @@ use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::table::{LockError, Rank, Record, Table, View};
-use countersign_core::time::{Correction, Now};
+use countersign_core::time::{Health, Now};
 use countersign_core::version::Version;
 
 use crate::change::Change;
@@ -165,10 +165,7 @@ impl InMemory {
     /// How far the store's versions are ahead of its clock, and the last correction of the clock.
     pub fn health(&self) -> Health {
         let reading = self.table.clock().now();
-        self.table.read(|view| Health {
-            versions_ahead: view.timeline().versions_ahead_of(reading),
-            correction: view.timeline().correction(),
-        })
+        self.table.read(|view| view.timeline().health(reading))
     }
 
     /// The same calls without futures.
@@ -183,24 +180,6 @@ impl InMemory {
     pub fn audit(&self) -> Result<(), String> {
         self.table.read(|view| view.audit())
     }
-}
-
-/// How a store's clock and its versions stand to each other, for an alarm.
-///
-/// ```
-/// use std::{sync::Arc, time::Duration};
-/// use countersign_request::{InMemory, SystemClock};
-///
-/// let health = InMemory::new(Arc::new(SystemClock)).health();
-/// assert_eq!((health.versions_ahead, health.correction), (Duration::ZERO, None));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
-    /// How far the last version is ahead of the clock: more than the clock's tolerance after a
-    /// clock that was ahead. It harms nothing, and says how far ahead that was.
-    pub versions_ahead: Duration,
-    /// The last time that the clock was found to have been ahead.
-    pub correction: Option<Correction>,
 }
 
 /// The calls of [`Store`] without futures, on an [`InMemory`] store. Each keeps the contract of

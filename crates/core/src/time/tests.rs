@@ -396,10 +396,16 @@ fn deletion_waits_for_an_hour_after_a_jump_of_more_than_a_day() {
 fn the_health_of_a_clock_is_how_far_versions_are_ahead_of_it() {
     let mut bench = Bench::at(nine() + 4 * YEAR);
     bench.write(nine());
-    let ahead = bench.0.versions_ahead_of(nine());
+    let ahead = bench.0.health(nine()).versions_ahead;
     assert_eq!(ahead, 4 * YEAR + 2 * NANOSECOND);
-    assert_eq!(bench.0.versions_ahead_of(nine() + 5 * YEAR), Duration::ZERO);
-    assert_eq!(Timeline::new().versions_ahead_of(nine()), Duration::ZERO);
+    assert_eq!(
+        bench.0.health(nine() + 5 * YEAR).versions_ahead,
+        Duration::ZERO
+    );
+    assert_eq!(
+        Timeline::new().health(nine()).versions_ahead,
+        Duration::ZERO
+    );
 }
 
 #[test]

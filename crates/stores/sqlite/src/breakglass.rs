@@ -95,11 +95,7 @@ impl EventStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn health(&self) -> Result<Health, Error> {
-        let (versions_ahead, correction) = self.books.health::<Error>().await?;
-        Ok(Health {
-            versions_ahead,
-            correction,
-        })
+        self.books.health().await
     }
 
     /// The head of the ledger: note it where those who can write the file cannot.

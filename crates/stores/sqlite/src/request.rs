@@ -100,11 +100,7 @@ impl RequestStore {
     /// # Errors
     /// [`Error::Backend`] if the engine fails.
     pub async fn health(&self) -> Result<Health, Error> {
-        let (versions_ahead, correction) = self.books.health::<Error>().await?;
-        Ok(Health {
-            versions_ahead,
-            correction,
-        })
+        self.books.health().await
     }
 
     /// The head of the ledger: note it where those who can write the file cannot.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
-use countersign_core::time::{ClockError, Correction, Now, Stamp, Timeline, Writer, later};
+use countersign_core::time::{ClockError, Correction, Health, Now, Stamp, Timeline, Writer, later};
 use countersign_core::version::Version;
 use rusqlite::{Connection, ToSql, params};
 
@@ -134,13 +134,12 @@ impl Books {
         self.database.read(read).await
     }
 
-    /// How far versions are ahead of the clock, and its last correction.
-    pub(crate) async fn health<E: StoreError>(&self) -> Result<(Duration, Option<Correction>), E> {
+    /// How the clock and the versions stand to each other.
+    pub(crate) async fn health<E: StoreError>(&self) -> Result<Health, E> {
         let (ledger, timekeeper) = (self.ledger, Arc::clone(&self.timekeeper));
         let read = move |connection: &Connection| {
             let (_, timeline, now) = timekeeper.now(connection, ledger)?;
-            let ahead = timeline.versions_ahead_of(now.reading());
-            Ok((ahead, timeline.correction()))
+            Ok(timeline.health(now.reading()))
         };
         self.database.read(read).await
     }
