@@ -357,13 +357,13 @@ async fn new_rules_hold_for_what_is_to_come() {
     assert_eq!(paused.policy().rules()[0].name(), "rule");
 }
 
-/// A store whose events somebody else always changes first.
-struct Contended {
+/// A store to which something happens just before each update.
+struct Hindered<F> {
     store: Arc<InMemory>,
-    updates: AtomicU32,
+    before_update: F,
 }
 
-impl Store for Contended {
+impl<F: Fn(EventId, Version) + Send + Sync> Store for Hindered<F> {
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
@@ -382,9 +382,7 @@ impl Store for Contended {
         expected: Version,
         change: &'a Change,
     ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
-        self.updates.fetch_add(1, Ordering::SeqCst);
-        let note = Change::note(&person("dave"), "first");
-        self.store.sync().update(id, expected, &note).unwrap();
+        (self.before_update)(id, expected);
         self.store.update(id, expected, change)
     }
 
@@ -449,15 +447,22 @@ impl Store for Contended {
 #[tokio::test]
 async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
     let bench = Bench::default();
-    let contended = Arc::new(Contended {
-        store: bench.store.clone(),
-        updates: AtomicU32::new(0),
+    let store = bench.store.clone();
+    let updates = Arc::new(AtomicU32::new(0));
+    let counted = updates.clone();
+    let contended = Arc::new(Hindered {
+        store: store.clone(),
+        before_update: move |id, expected| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let note = Change::note(&person("dave"), "first");
+            store.sync().update(id, expected, &note).unwrap();
+        },
     });
     let retry = Retry::default()
         .with_tries(NonZeroU32::new(3).unwrap())
         .with_sleep(Arc::new(NoSleep));
     let workflow = Workflow::new(
-        contended.clone(),
+        contended,
         Arc::new(anybody()),
         Arc::new(RateLimitPolicy::unlimited()),
     )
@@ -465,108 +470,21 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
     let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
     let error = workflow.close(event.id, &event.invoker, "it is over").await;
     assert!(matches!(error, Err(Error::Conflict(_))));
-    assert_eq!(contended.updates.load(Ordering::SeqCst), 3);
+    assert_eq!(updates.load(Ordering::SeqCst), 3);
     bench.clock.set(event.expires_at);
     assert!(workflow.expire_due(0).await.unwrap().is_empty());
     assert_eq!(bench.get(1).status, Status::Active);
-}
-
-/// A store whose clock is set back as soon as it has said what is due.
-struct SetBack {
-    store: Arc<InMemory>,
-    clock: Arc<ManualClock>,
-    to: DateTime<Utc>,
-}
-
-impl Store for SetBack {
-    fn create<'a>(
-        &'a self,
-        draft: &'a Draft,
-        admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
-        self.store.create(draft, admission)
-    }
-
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
-        self.store.get(id)
-    }
-
-    fn update<'a>(
-        &'a self,
-        id: EventId,
-        expected: Version,
-        change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
-        self.clock.set(self.to);
-        self.store.update(id, expected, change)
-    }
-
-    fn delete<'a>(
-        &'a self,
-        id: EventId,
-        retention: &'a Retention,
-    ) -> BoxFuture<'a, Result<bool, Error>> {
-        self.store.delete(id, retention)
-    }
-
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.store.awaiting_review(page)
-    }
-
-    fn ended(
-        &self,
-        before: DateTime<Utc>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.ended(before, limit)
-    }
-
-    fn changes_since(
-        &self,
-        after: Option<Version>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.store.changes_since(after, limit)
-    }
-
-    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.store.list(filter, page)
-    }
-
-    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
-        self.store.now()
-    }
-
-    fn find_grant<'a>(
-        &'a self,
-        person: &'a Person,
-        profile: &'a Profile,
-    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        self.store.find_grant(person, profile)
-    }
-
-    fn active_at<'a>(
-        &'a self,
-        person: &'a Person,
-        profile: &'a Profile,
-        at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.store.active_at(person, profile, at)
-    }
-
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.due(limit)
-    }
 }
 
 #[tokio::test]
 async fn expiry_passes_over_what_is_not_over_by_a_clock_that_was_set_back() {
     let bench = Bench::default();
     let event = bench.begin(1, "alice", "prod");
-    let set_back = Arc::new(SetBack {
+    let clock = bench.clock.clone();
+    // The store has said what is due by then.
+    let set_back = Arc::new(Hindered {
         store: bench.store.clone(),
-        clock: bench.clock.clone(),
-        to: start(),
+        before_update: move |_, _| clock.set(start()),
     });
     let (policy, limits) = (Arc::new(anybody()), Arc::new(RateLimitPolicy::unlimited()));
     let workflow = Workflow::new(set_back, policy, limits);

@@ -18,7 +18,7 @@ use countersign_sqlite::{Database, EventStore};
 
 mod common;
 
-use common::{Draws, START, at, block_on, quick};
+use common::{Draws, START, at, block_on, person, profile, quick};
 
 const WHO: &str = r#"{"version": "1", "rules": [
     {"name": "reviewed", "profiles": ["prod"], "users": ["alice", "Alice", "bob"],
@@ -34,14 +34,6 @@ const OFTEN: &str = r#"{"version": "1", "rules": [
 
 const PEOPLE: [&str; 5] = ["alice", "Alice", "bob", "carol", "dave"];
 const PROFILES: [&str; 5] = ["prod", "factor", "paused", "dev", "other"];
-
-fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
-}
-
-fn profile(name: &str) -> Profile {
-    Profile::new(name).unwrap()
-}
 
 struct Rules {
     who: InvocationPolicy,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_breakglass as breakglass;
 use countersign_core::clock::{Clock, ManualClock};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::Profile;
 use countersign_core::time::ClockError;
 use countersign_request as request;
 use countersign_sqlite::{Database, EventStore, RequestStore};
@@ -26,19 +26,16 @@ use rusqlite::Connection;
 
 mod common;
 
-use common::{START, at, block_on, file, quick};
+use common::requests::rules;
+use common::{START, at, block_on, file, person, profile, quick};
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
-}
-
 fn prod() -> Profile {
-    Profile::new("prod").unwrap()
+    profile("prod")
 }
 
 /// One process: its opening of the file, and its clock.
@@ -57,10 +54,6 @@ impl Process {
         let database = Database::open(path, &quick()).unwrap();
         let request_store = Arc::new(RequestStore::new(&database, shared.clone()));
         let event_store = Arc::new(EventStore::new(&database, shared.clone()));
-        let rules: request::ApprovalPolicy = r#"{"version": "1", "rules": [
-            {"name": "all", "approvers": ["bob"]}]}"#
-            .parse()
-            .unwrap();
         let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
             {"name": "on-call", "users": ["alice"], "responders": ["bob"],
              "reviewers": ["bob"], "mfa": {"required": true, "max_age": "2m"}}]}"#
@@ -72,7 +65,7 @@ impl Process {
             .unwrap();
         Self {
             clock,
-            requests: request::Workflow::new(request_store.clone(), Arc::new(rules), shared),
+            requests: request::Workflow::new(request_store.clone(), Arc::new(rules()), shared),
             emergencies: breakglass::Workflow::new(
                 event_store.clone(),
                 Arc::new(who),

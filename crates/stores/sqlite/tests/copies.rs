@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use countersign_request as request;
 use countersign_request::{RequestId, Store as _, SystemClock};
@@ -28,8 +27,9 @@ use sha2::{Digest as _, Sha256};
 
 mod common;
 
-use common::filled::{Filled, filled, person, profile};
-use common::{block_on, quick};
+use common::filled::{Filled, filled};
+use common::requests::{draft, terms};
+use common::{block_on, person, quick};
 
 /// Everything in a folder: names, digests of the bytes, lengths, rights, and when each was changed.
 fn state(folder: &Path) -> Vec<(PathBuf, String, u32, i64, i64)> {
@@ -48,26 +48,12 @@ fn state(folder: &Path) -> Vec<(PathBuf, String, u32, i64, i64)> {
     state
 }
 
-fn draft(id: u64) -> request::Draft {
-    request::Draft {
-        id: RequestId::from_bits(id),
-        requester: person("erin"),
-        profile: profile("prod"),
-        duration: Duration::from_secs(3600),
-        justification: "migrate the orders table".into(),
-        ticket: None,
-        policy: None,
-        operation: None,
-    }
-}
-
 async fn create(store: &RequestStore, id: u64) -> Result<(), request::Error> {
-    let rules: request::ApprovalPolicy =
-        r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
-            .parse()
-            .unwrap();
-    let terms = request::Terms::of(&rules, &profile("prod"));
-    store.create(&draft(id), &terms).await.map(drop)
+    let draft = request::Draft {
+        requester: person("erin"),
+        ..draft(id)
+    };
+    store.create(&draft, &terms()).await.map(drop)
 }
 
 /// What all three stores of a file say, and that it cannot be changed.

@@ -19,38 +19,15 @@ use countersign_sqlite::{
     Database, EngineError, EventStore, OpenError, Options, RequestStore, SqliteError,
 };
 use request::{
-    ApprovalPolicy, Change, Draft, Error, ManualClock, Outcome, RequestId, Status, Store, StoreExt,
-    SystemClock, Terms,
+    Change, Error, ManualClock, Outcome, RequestId, Status, Store, StoreExt, SystemClock,
 };
 use rusqlite::Connection;
 
 mod common;
 
-use common::filled::{Filled, filled, person, profile};
-use common::{START, at, block_on, quick};
-
-fn rules() -> ApprovalPolicy {
-    r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
-        .parse()
-        .unwrap()
-}
-
-fn terms() -> Terms {
-    Terms::of(&rules(), &profile("prod"))
-}
-
-fn draft(id: u64) -> Draft {
-    Draft {
-        id: RequestId::from_bits(id),
-        requester: person("alice"),
-        profile: profile("prod"),
-        duration: Duration::from_secs(3600),
-        justification: "migrate the orders table".into(),
-        ticket: None,
-        policy: None,
-        operation: None,
-    }
-}
+use common::filled::{Filled, filled};
+use common::requests::{draft, rules, terms};
+use common::{START, at, block_on, person, profile, quick};
 
 #[test]
 fn the_file_of_somebody_else_is_refused_and_left_alone() {

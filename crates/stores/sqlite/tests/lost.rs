@@ -20,6 +20,7 @@ use request::Store as _;
 
 mod common;
 
+use common::requests::{draft, terms};
 use common::{START, at, block_on, quick};
 
 struct Bomb;
@@ -61,31 +62,12 @@ macro_rules! outcome {
     };
 }
 
-fn draft_of_request() -> request::Draft {
-    request::Draft {
-        id: request::RequestId::from_bits(1),
-        requester: request::Person::new("alice").unwrap(),
-        profile: request::Profile::new("prod").unwrap(),
-        duration: Duration::from_secs(600),
-        justification: "look at the slow query".into(),
-        ticket: None,
-        policy: None,
-        operation: None,
-    }
-}
-
-fn terms() -> request::Terms {
-    let rules = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#;
-    let rules: request::ApprovalPolicy = rules.parse().unwrap();
-    request::Terms::of(&rules, &draft_of_request().profile)
-}
-
 #[test]
 fn a_request_that_is_lost_with_its_thread_may_have_been_made() {
     let (_folder, path) = common::file();
     let database = Database::open(&path, &quick()).unwrap();
     let store = RequestStore::new(&database, Arc::new(FatalClock));
-    let (draft, terms) = (draft_of_request(), terms());
+    let (draft, terms) = (draft(1), terms());
     let lost = block_on(store.create(&draft, &terms));
     assert_eq!(outcome!(lost, request::Error::Backend), UNKNOWN);
     // Nobody is there to make the next, and those who read are.

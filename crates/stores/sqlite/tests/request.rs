@@ -18,7 +18,8 @@ use countersign_sqlite::{Database, Options, RequestStore, Synchronous};
 
 mod common;
 
-use common::{Draws, START, at, block_on, quick};
+use common::requests::draft;
+use common::{Draws, START, at, block_on, person, profile, quick};
 
 const RULES: &str = r#"{"version": "1", "rules": [
     {"name": "production", "profiles": ["prod"], "approvers": ["bob", "carol"],
@@ -33,27 +34,6 @@ const RULES: &str = r#"{"version": "1", "rules": [
 
 const PEOPLE: [&str; 5] = ["alice", "Alice", "bob", "carol", "dave"];
 const PROFILES: [&str; 5] = ["prod", "pinned", "groups", "dev", "other"];
-
-fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
-}
-
-fn profile(name: &str) -> Profile {
-    Profile::new(name).unwrap()
-}
-
-fn draft(id: u64) -> Draft {
-    Draft {
-        id: RequestId::from_bits(id),
-        requester: person("alice"),
-        profile: profile("prod"),
-        duration: Duration::from_secs(3600),
-        justification: "migrate the orders table".into(),
-        ticket: None,
-        policy: None,
-        operation: None,
-    }
-}
 
 fn terms(policy: &ApprovalPolicy, name: &str) -> Terms {
     Terms::of(policy, &profile(name))

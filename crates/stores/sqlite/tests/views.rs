@@ -22,8 +22,8 @@ use rusqlite::Connection;
 
 mod common;
 
-use common::filled::{Filled, filled, person, profile};
-use common::{START, at, block_on, quick};
+use common::filled::{Filled, filled};
+use common::{START, at, block_on, person, profile, quick};
 
 const RULES: &str = r#"{"version": "1", "rules": [
     {"name": "two of a group", "profiles": ["prod"], "groups": [

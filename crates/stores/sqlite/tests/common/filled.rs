@@ -9,10 +9,11 @@ use countersign_policy as policy;
 use countersign_policy::StoreExt as _;
 use countersign_request as request;
 use countersign_sqlite::{Database, EventStore, Head, PolicyStore, RequestStore};
-use request::{ManualClock, Person, Profile};
+use request::ManualClock;
 use tempfile::TempDir;
 
-use super::{START, at, block_on, file, quick};
+use super::requests::rules;
+use super::{START, at, block_on, file, person, profile, quick};
 
 /// A filled file, and the heads of its stores: request, event, policy.
 pub struct Filled {
@@ -50,21 +51,10 @@ pub fn fill(path: &Path, justification: &str) -> [Head; 3] {
     })
 }
 
-pub fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
-}
-
-pub fn profile(name: &str) -> Profile {
-    Profile::new(name).unwrap()
-}
-
 /// 1 approved, 2 cancelled, 3 pending, 4 deleted; the last change is the second note on 1.
 async fn fill_requests(database: &Database, clock: &Arc<ManualClock>, why: &str) -> Head {
-    use request::{ApprovalPolicy, Change, Draft, OperationId, RequestId, Store, Terms};
-    let rules: ApprovalPolicy =
-        r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
-            .parse()
-            .unwrap();
+    use request::{Change, Draft, OperationId, RequestId, Store, Terms};
+    let rules = rules();
     let (alice, bob, prod) = (person("alice"), person("bob"), profile("prod"));
     let terms = Terms::of(&rules, &prod);
     let store = RequestStore::new(database, clock.clone());

@@ -1,19 +1,30 @@
-//! What the tests share: files, times, drawn numbers, and waiting for a future.
+//! What the tests share: files, names, times, drawn numbers, and waiting for a future.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
+use countersign_core::names::{Person, Profile};
 use countersign_sqlite::{Options, Synchronous};
 use tempfile::TempDir;
 
 #[cfg(all(feature = "policy", feature = "request", feature = "breakglass"))]
 pub mod filled;
+#[cfg(feature = "request")]
+pub mod requests;
 
 pub const START: &str = "2026-03-02T09:00:00Z";
 
 pub fn at(time: &str) -> DateTime<Utc> {
     time.parse().unwrap()
+}
+
+pub fn person(name: &str) -> Person {
+    Person::new(name).unwrap()
+}
+
+pub fn profile(name: &str) -> Profile {
+    Profile::new(name).unwrap()
 }
 
 /// A place for a file that goes with its folder.

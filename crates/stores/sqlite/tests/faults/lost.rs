@@ -5,7 +5,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass as breakglass;
@@ -20,8 +19,8 @@ use breakglass::Store as _;
 use policy::Store as _;
 use request::Store as _;
 
-use crate::common::filled::{person, profile};
-use crate::common::{START, at, block_on};
+use crate::common::requests::{draft, terms};
+use crate::common::{START, at, block_on, person, profile};
 use crate::process::Process;
 use crate::writer::line;
 
@@ -92,22 +91,7 @@ impl Subject {
     }
 
     fn create(&self, id: u64) -> Result<(), request::Error> {
-        let rules: request::ApprovalPolicy =
-            r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
-                .parse()
-                .unwrap();
-        let terms = request::Terms::of(&rules, &profile("prod"));
-        let draft = request::Draft {
-            id: RequestId::from_bits(id),
-            requester: person("alice"),
-            profile: profile("prod"),
-            duration: Duration::from_secs(3600),
-            justification: "migrate the orders table".into(),
-            ticket: None,
-            policy: None,
-            operation: None,
-        };
-        block_on(self.requests.create(&draft, &terms)).map(drop)
+        block_on(self.requests.create(&draft(id), &terms())).map(drop)
     }
 
     fn file(&self, ending: &str) -> PathBuf {

@@ -16,7 +16,8 @@ use breakglass::Store as _;
 use request::Store as _;
 
 use crate::audit::Known;
-use crate::common::{Draws, block_on};
+use crate::common::requests::{draft, rules};
+use crate::common::{self, Draws, block_on};
 use crate::kill::{Said, Subject, Tally};
 use crate::operations::{Answer, Of, Stores};
 use crate::process::{Process, program};
@@ -114,21 +115,12 @@ pub fn outgrow(words: &str, path: &Path) {
 fn says_so_in_its_types(path: &Path) {
     let database = Database::open(path, &Options::default()).unwrap();
     let clock = Arc::new(request::SystemClock);
-    let alice = request::Person::new("alice").unwrap();
 
-    let rules = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#;
-    let rules: request::ApprovalPolicy = rules.parse().unwrap();
-    let store = RequestStore::new(&database, clock.clone());
+    let (rules, store) = (rules(), RequestStore::new(&database, clock.clone()));
     let failed = first_failure(|number| {
         let draft = request::Draft {
-            id: request::RequestId::from_bits(number),
-            requester: alice.clone(),
             profile: profile(number),
-            duration: Duration::from_secs(60),
-            justification: "look at the slow query".into(),
-            ticket: None,
-            policy: None,
-            operation: None,
+            ..draft(number)
         };
         let terms = request::Terms::of(&rules, &draft.profile);
         block_on(store.create(&draft, &terms)).err()
@@ -155,7 +147,7 @@ fn says_so_in_its_types(path: &Path) {
         let draft = breakglass::Draft {
             id: breakglass::EventId::from_bits(number),
             operation: None,
-            invoker: alice.clone(),
+            invoker: common::person("alice"),
             profile: profile(number),
             duration: Duration::from_secs(60),
             reason_code: breakglass::ReasonCode::Incident,
@@ -209,7 +201,7 @@ fn policies_say_so(database: &Database) {
 }
 
 fn profile(number: u64) -> request::Profile {
-    request::Profile::new(format!("profile-{number}")).unwrap()
+    common::profile(&format!("profile-{number}"))
 }
 
 /// The error of the first of many calls that fails.
