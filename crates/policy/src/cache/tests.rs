@@ -152,6 +152,25 @@ fn spawn_load(
     tokio::spawn(async move { cache.load(name).await })
 }
 
+/// Begins a load of `main` that the gate holds.
+async fn slow_load(
+    source: &Source,
+    cache: &CachedLoader,
+) -> tokio::task::JoinHandle<Result<Served<Arc<Policy>>, LoadError>> {
+    source.gate("main");
+    let load = spawn_load(cache, "main");
+    source.started.notified().await;
+    load
+}
+
+/// A cache whose policy of `main` has just expired.
+async fn expired(config: CacheConfig) -> Fixture {
+    let fixture = fixture(config);
+    fixture.cache.load("main").await.unwrap();
+    fixture.ticks.advance(TTL);
+    fixture
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_policy_is_fresh_until_the_last_nanosecond_of_its_time() {
     let Fixture {
@@ -187,9 +206,7 @@ async fn age_counts_from_the_beginning_of_the_load() {
         ticks,
         cache,
     } = fixture(short());
-    source.gate("main");
-    let load = spawn_load(&cache, "main");
-    source.started.notified().await;
+    let load = slow_load(&source, &cache).await;
     ticks.advance(TTL - NANO);
     source.gate.notify_one();
     assert_eq!(load.await.unwrap().unwrap().age, TTL - NANO);
@@ -205,9 +222,7 @@ async fn a_load_longer_than_the_time_to_live_serves_only_those_who_waited() {
         ticks,
         cache,
     } = fixture(short());
-    source.gate("main");
-    let load = spawn_load(&cache, "main");
-    source.started.notified().await;
+    let load = slow_load(&source, &cache).await;
     ticks.advance(TTL);
     source.gate.notify_one();
     assert!(load.await.unwrap().is_ok());
@@ -245,9 +260,7 @@ async fn callers_of_one_cold_name_share_one_load_and_one_instance() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_gives_up_harms_nobody() {
     let Fixture { source, cache, .. } = fixture(short());
-    source.gate("main");
-    let first = spawn_load(&cache, "main");
-    source.started.notified().await;
+    let first = slow_load(&source, &cache).await;
     let second = spawn_load(&cache, "main");
     settle().await;
     first.abort();
@@ -260,9 +273,7 @@ async fn a_caller_who_gives_up_harms_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_load_goes_on_when_every_caller_has_given_up() {
     let Fixture { source, cache, .. } = fixture(short());
-    source.gate("main");
-    let only = spawn_load(&cache, "main");
-    source.started.notified().await;
+    let only = slow_load(&source, &cache).await;
     only.abort();
     let _ = only.await;
     source.gate.notify_one();
@@ -372,14 +383,8 @@ fn forgiving() -> CacheConfig {
 
 #[tokio::test(start_paused = true)]
 async fn without_leave_an_expired_policy_is_never_served() {
-    let Fixture {
-        source,
-        ticks,
-        cache,
-    } = fixture(short());
-    cache.load("main").await.unwrap();
+    let Fixture { source, cache, .. } = expired(short()).await;
     source.answers(failed());
-    ticks.advance(TTL);
     assert!(matches!(
         cache.load("main").await,
         Err(LoadError::Failed { .. })
@@ -414,10 +419,8 @@ async fn after_a_failure_the_source_is_left_alone_for_a_while() {
         source,
         ticks,
         cache,
-    } = fixture(forgiving());
-    cache.load("main").await.unwrap();
+    } = expired(forgiving()).await;
     source.answers(failed());
-    ticks.advance(TTL);
     cache.load("main").await.unwrap();
     assert_eq!(source.loads(), 2);
     ticks.advance(TTL - NANO);
@@ -442,13 +445,9 @@ async fn after_a_load_that_failed_slowly_the_pause_counts_from_its_end() {
             source,
             ticks,
             cache,
-        } = fixture(forgiving());
-        cache.load("main").await.unwrap();
-        ticks.advance(TTL);
+        } = expired(forgiving()).await;
         source.answers(failed());
-        source.gate("main");
-        let slow = spawn_load(&cache, "main");
-        source.started.notified().await;
+        let slow = slow_load(&source, &cache).await;
         // Longer than the pause: counted from the beginning it would be over.
         ticks.advance(TTL * 3);
         if !times_out {
@@ -475,13 +474,9 @@ async fn what_was_too_old_when_a_slow_load_failed_does_not_stand_in() {
             source,
             ticks,
             cache,
-        } = fixture(forgiving());
-        cache.load("main").await.unwrap();
-        ticks.advance(TTL);
+        } = expired(forgiving()).await;
         source.answers(failed());
-        source.gate("main");
-        let slow = spawn_load(&cache, "main");
-        source.started.notified().await;
+        let slow = slow_load(&source, &cache).await;
         ticks.advance(takes);
         source.gate.notify_one();
         assert_eq!(slow.await.unwrap().is_ok(), stands_in, "{takes:?}");
@@ -515,13 +510,7 @@ async fn a_source_left_alone_does_not_stretch_the_greatest_age() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_stands_in_for_a_policy_that_was_not_found_or_whose_load_was_aborted() {
-    let Fixture {
-        source,
-        ticks,
-        cache,
-    } = fixture(forgiving());
-    cache.load("main").await.unwrap();
-    ticks.advance(TTL);
+    let Fixture { source, cache, .. } = expired(forgiving()).await;
     *source.panics.lock().unwrap() = true;
     assert!(matches!(
         cache.load("main").await,
@@ -543,13 +532,7 @@ async fn nothing_stands_in_for_a_policy_that_was_not_found_or_whose_load_was_abo
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_counts_as_a_failure_of_the_source() {
-    let Fixture {
-        source,
-        ticks,
-        cache,
-    } = fixture(forgiving());
-    cache.load("main").await.unwrap();
-    ticks.advance(TTL);
+    let Fixture { source, cache, .. } = expired(forgiving()).await;
     source.gate("main");
     assert_eq!(
         cache.load("main").await.unwrap().freshness,

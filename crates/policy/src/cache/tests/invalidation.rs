@@ -37,13 +37,7 @@ async fn a_load_begun_before_an_invalidation_is_never_seen_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn invalidation_forgets_stale_policies_too() {
-    let Fixture {
-        source,
-        ticks,
-        cache,
-    } = fixture(forgiving());
-    cache.load("main").await.unwrap();
-    ticks.advance(TTL);
+    let Fixture { source, cache, .. } = expired(forgiving()).await;
     cache.invalidate("main");
     source.answers(failed());
     assert!(matches!(
@@ -90,13 +84,7 @@ async fn what_a_load_answered_before_an_invalidation_answers_nobody_after_it() {
     ];
     for (what, config, told) in answers {
         for all in [false, true] {
-            let Fixture {
-                source,
-                ticks,
-                cache,
-            } = fixture(config.clone());
-            cache.load("main").await.unwrap();
-            ticks.advance(TTL);
+            let Fixture { source, cache, .. } = expired(config.clone()).await;
             told(&source);
             let mut waiting = Box::pin(cache.load("main"));
             begin(&mut waiting);
