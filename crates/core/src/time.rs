@@ -18,6 +18,7 @@
 //!
 //! Invariant: everything here is a pure function of a reading and of what the store remembers.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -42,14 +43,16 @@ pub const SETTLING_TIME: Duration = Duration::from_secs(60 * 60);
 /// The longest step forward between two steps of a store after which deletion goes on at once.
 pub const JUMP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Who wrote: an id for each opening of a store. A store with one writer has [`Writer::ONLY`].
+/// Who wrote: an id for each opening of a store. A store with one writer has [`Writer::ONLY`]. Its
+/// text is 16 hexadecimal digits.
 ///
 /// ```
 /// use countersign_core::time::Writer;
 ///
 /// assert_eq!(Writer::ONLY, Writer::from_bits(0));
+/// assert_eq!(Writer::from_bits(255).to_string(), "00000000000000ff");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Writer(u64);
 
 impl Writer {
@@ -64,6 +67,18 @@ impl Writer {
     /// The id.
     pub const fn to_bits(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Writer({self})")
     }
 }
 
@@ -158,9 +173,16 @@ impl Timeline {
     /// Of a store whose last step had this version and `at`. For engines that keep them.
     #[must_use]
     pub const fn after(version: Version, at: DateTime<Utc>, writer: Writer) -> Self {
+        Self::new().with_last(version, at, writer)
+    }
+
+    /// The same with another last step. For engines that keep its corrections from step to step.
+    #[must_use]
+    pub const fn with_last(self, version: Version, at: DateTime<Utc>, writer: Writer) -> Self {
         Self {
+            version: Some(version),
             last: Some((at, writer)),
-            ..Self::after_version(version)
+            ..self
         }
     }
 
@@ -556,10 +578,11 @@ pub enum ClockError {
         reading: DateTime<Utc>,
     },
     /// Another writer of the store has corrected this one's clock. Set the slower or the faster
-    /// clock right; which of them is wrong the store cannot know.
+    /// clock right; which of them is wrong the store cannot know. If this one is right, a new
+    /// opening of the store counts as another writer, and is not held to the correction.
     #[error(
         "the clock shows `{reading}`, and another writer has corrected it to `{last}`: set the \
-         clock that is wrong, or open the store again if this one is right"
+         clock that is wrong, or open the file anew if this one is right"
     )]
     Corrected {
         /// What the clock shows.

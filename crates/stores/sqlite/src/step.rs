@@ -8,15 +8,15 @@
 //! is answered, also if it was refused or only read. Otherwise a wait that counts from it would
 //! begin anew with each call.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::time::{ClockError, Correction, Health, Now, Stamp, Timeline, Writer, later};
 use countersign_core::version::Version;
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use crate::database::Database;
 use crate::error::{Failure, Stop, StoreError};
@@ -145,39 +145,6 @@ impl Books {
     }
 }
 
-/// What the store remembers of time, as its ledger stands.
-fn timeline(
-    connection: &Connection,
-    ledger: &Ledger,
-    tip: &Tip,
-) -> Result<Timeline, rusqlite::Error> {
-    let (Some(version), Some(times)) = (tip.version, &ledger.times) else {
-        return Ok(tip.version.map_or(Timeline::new(), Timeline::after_version));
-    };
-    let Some(written) = tip.written else {
-        return Ok(Timeline::after_version(version));
-    };
-    let time = DateTime::from_timestamp_nanos;
-    let writer = |bits: i64| Writer::from_bits(bits as u64);
-    let mut statement = sql::statement(connection, ledger.statements, times.corrected)?;
-    let corrections = statement.query_map([], |row| {
-        Ok(Correction {
-            version: Version::from_nanos(row.get(0)?),
-            to: time(row.get(1)?),
-            by: writer(row.get(2)?),
-            from: time(row.get(3)?),
-            latest: time(row.get(4)?),
-            of: writer(row.get(5)?),
-        })
-    });
-    let corrections: Vec<_> = corrections?.collect::<Result<_, _>>()?;
-    Ok(
-        Timeline::after(version, time(written.at), writer(written.writer))
-            .with_corrections(corrections)
-            .with_jump(written.jumped_at.map(time)),
-    )
-}
-
 /// A store's clock, and what its readings have shown.
 #[derive(Debug)]
 pub(crate) struct Timekeeper {
@@ -189,6 +156,8 @@ pub(crate) struct Timekeeper {
     /// The version of the correction that was the last when the clock was seen to step back: it no
     /// longer counts against this writer.
     outlived: AtomicI64,
+    /// The corrections that were last read, and nothing else: a file may have thousands.
+    corrected: Mutex<Timeline>,
 }
 
 impl Timekeeper {
@@ -199,6 +168,7 @@ impl Timekeeper {
             writer,
             latest: AtomicI64::new(i64::MIN),
             outlived: AtomicI64::new(i64::MIN),
+            corrected: Mutex::new(Timeline::new()),
         }
     }
 
@@ -214,7 +184,7 @@ impl Timekeeper {
         ledger: &Ledger,
     ) -> Result<(Tip, Timeline, Now), rusqlite::Error> {
         let tip = Tip::read(connection, ledger)?;
-        let timeline = timeline(connection, ledger, &tip)?;
+        let timeline = self.timeline(connection, ledger, &tip)?;
         let reading = self.clock.now();
         let timeline = match self.has_stepped_back(reading, &timeline) {
             true => timeline.trusting(self.writer),
@@ -222,6 +192,67 @@ impl Timekeeper {
         };
         let now = timeline.now(reading, self.writer, self.tolerance);
         Ok((tip, timeline, now))
+    }
+
+    /// What the store remembers of time, as its ledger stands.
+    fn timeline(
+        &self,
+        connection: &Connection,
+        ledger: &Ledger,
+        tip: &Tip,
+    ) -> Result<Timeline, rusqlite::Error> {
+        let (Some(version), Some(times)) = (tip.version, &ledger.times) else {
+            return Ok(tip.version.map_or(Timeline::new(), Timeline::after_version));
+        };
+        let Some(written) = tip.written else {
+            return Ok(Timeline::after_version(version));
+        };
+        let time = DateTime::from_timestamp_nanos;
+        Ok(self
+            .corrected(connection, ledger, times)?
+            .with_last(
+                version,
+                time(written.at),
+                Writer::from_bits(written.writer as u64),
+            )
+            .with_jump(written.jumped_at.map(time)))
+    }
+
+    /// The corrections that a snapshot has. Those that were read before are not read again, if the
+    /// last of them is in the snapshot as it was: it is not in an older one, nor after the
+    /// transaction that it was read in was undone.
+    fn corrected(
+        &self,
+        connection: &Connection,
+        ledger: &Ledger,
+        times: &Times,
+    ) -> Result<Timeline, rusqlite::Error> {
+        let known = *self
+            .corrected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let read = |known: Option<Correction>| {
+            let from = known.map_or(i64::MIN, |known| known.version.as_nanos());
+            let mut statement = sql::statement(connection, ledger.statements, times.corrected)?;
+            let rows = statement.query_map([from], correction)?;
+            rows.collect::<Result<Vec<_>, _>>()
+        };
+        let last = known.correction();
+        let found = read(last)?;
+        let corrected = match (last, &found[..]) {
+            (None, all) => known.with_corrections(all.iter().copied()),
+            (Some(last), [first, new @ ..]) if *first == last => {
+                known.with_corrections(new.iter().copied())
+            }
+            _ => Timeline::new().with_corrections(read(None)?),
+        };
+        if corrected != known {
+            *self
+                .corrected
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = corrected;
+        }
+        Ok(corrected)
     }
 
     /// Whether the clock was set back since the store's last correction, as far as it was read.
@@ -240,6 +271,20 @@ impl Timekeeper {
         }
         self.outlived.load(Ordering::Relaxed) >= version
     }
+}
+
+/// A row of the ledger's corrections.
+fn correction(row: &Row<'_>) -> Result<Correction, rusqlite::Error> {
+    let time = DateTime::from_timestamp_nanos;
+    let writer = |bits: i64| Writer::from_bits(bits as u64);
+    Ok(Correction {
+        version: Version::from_nanos(row.get(0)?),
+        to: time(row.get(1)?),
+        by: writer(row.get(2)?),
+        from: time(row.get(3)?),
+        latest: time(row.get(4)?),
+        of: writer(row.get(5)?),
+    })
 }
 
 /// One step on a store: the end of its ledger as the step found it, what time it is for the step,
@@ -379,3 +424,6 @@ impl<'c> Step<'c> {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "request"))]
+mod tests;

@@ -124,7 +124,7 @@ const INSERT_LEDGER: &str = "INSERT INTO event_ledger (position, version, action
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
      FROM event_ledger INDEXED BY event_ledger_corrected WHERE action = 'corrected' \
-     ORDER BY version";
+     AND version >= ?1 ORDER BY version";
 const DELETE: &str = "DELETE FROM event WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM event_history WHERE record = ?1";
 

@@ -102,7 +102,7 @@ const INSERT_LEDGER: &str = "INSERT INTO request_ledger (position, version, acti
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
      FROM request_ledger INDEXED BY request_ledger_corrected WHERE action = 'corrected' \
-     ORDER BY version";
+     AND version >= ?1 ORDER BY version";
 const DELETE: &str = "DELETE FROM request WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM request_history WHERE record = ?1";
 
