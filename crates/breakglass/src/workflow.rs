@@ -308,7 +308,8 @@ impl Workflow {
     /// ([`Retention`]).
     ///
     /// # Errors
-    /// Those of the store; what was deleted before stays deleted.
+    /// Those of the store, and [`Error::Clock`] if its clock cannot be right, also if there is
+    /// nothing to delete; what was deleted before stays deleted.
     pub async fn delete_ended_before(
         &self,
         time: DateTime<Utc>,
@@ -316,14 +317,20 @@ impl Workflow {
     ) -> Result<usize, Error> {
         let retention = Retention::new(&self.policy, &self.rate_limits);
         let mut gone = 0;
+        let now = self.store.now().await?;
+        now.granting()?;
         let ended = self.store.ended(time, limit).await?;
         // What was over later is kept still longer, but for what a correction has found to be over.
-        let in_order = self.store.now().await?.correction().is_none();
+        let in_order = now.correction().is_none();
         for event in ended {
             match self.store.delete(event.id, &retention).await {
                 Ok(was_there) => gone += usize::from(was_there),
                 Err(Error::Refused(Refusal::Kept { .. })) if in_order => break,
-                Err(Error::Refused(Refusal::Kept { .. })) => {}
+                // Or another event has the id by now.
+                Err(
+                    Error::Refused(Refusal::Kept { .. } | Refusal::Unreviewed { .. })
+                    | Error::NotTerminal { .. },
+                ) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -362,13 +362,16 @@ impl Workflow {
     /// keep requests longer than the slowest reader of changes lags and than calls are repeated.
     ///
     /// # Errors
-    /// Those of the store; what was deleted before stays deleted.
+    /// Those of the store, and [`Error::Clock`] if its clock cannot be right, also if there is
+    /// nothing to delete; what was deleted before stays deleted.
     pub async fn delete_ended_before(
         &self,
         time: DateTime<Utc>,
         limit: usize,
     ) -> Result<usize, Error> {
-        let time = time.min(self.store.now().await?.at());
+        let now = self.store.now().await?;
+        now.granting()?;
+        let time = time.min(now.at());
         let mut deleted = 0;
         for request in self.store.ended(time, limit).await? {
             match self.store.delete(request.id, Some(time)).await {

@@ -20,11 +20,9 @@ use crate::schema;
 pub(crate) fn connect(path: &Path, count: usize) -> Result<(Vec<Connection>, Opened), OpenError> {
     let unseen = |error: std::io::Error| OpenError::unseen(path, &error);
     let engine = |source: rusqlite::Error| OpenError::engine(path, source);
-    // A file that is not there, or may not be read, the engine tells in its own words.
     let opened = match Opened::unchanging(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let missing = Connection::open_with_flags(path, flags()).map(drop);
-            return Err(missing.map_or_else(engine, |()| unseen(error)));
+            return Err(OpenError::missing(path));
         }
         opened => opened.map_err(unseen)?,
     };

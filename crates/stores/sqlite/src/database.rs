@@ -72,6 +72,10 @@ pub struct Options {
     /// How many threads read, each with a connection, which keeps up to 16 MiB of the file in
     /// memory: 2; of 0 there is one.
     pub readers: usize,
+    /// Whether a file that is not there is made: yes. If not, opening it is refused
+    /// ([`OpenError::Missing`]): for a service that is past its first day a file that is gone is no
+    /// reason to begin with an empty one, in which nobody has used up a limit or a second factor.
+    pub create_if_missing: bool,
 }
 
 impl Default for Options {
@@ -80,6 +84,7 @@ impl Default for Options {
             synchronous: Synchronous::Full,
             busy_timeout: Duration::from_secs(5),
             readers: 2,
+            create_if_missing: true,
         }
     }
 }
@@ -115,7 +120,9 @@ struct Inner {
 }
 
 impl Database {
-    /// Opens a file, and makes it if it is not there: its owner alone can read and write it then.
+    /// Opens a file, and makes it if it is not there ([`Options::create_if_missing`]): its owner
+    /// alone can read and write it then. It is not made beside a log that holds changes of a file
+    /// that is gone ([`OpenError::LogWithoutFile`]): that would destroy them.
     ///
     /// Blocks while it reads, and while it changes the schema; [`Database::open_on_a_thread`] does
     /// not. Several processes can have one file open. The file must be on a local disk: its
@@ -128,8 +135,18 @@ impl Database {
         named(path)?;
         check_engine(rusqlite::version_number())?;
         let engine = |source: rusqlite::Error| OpenError::engine(path, source);
-        // If it cannot be made, the engine says why.
-        let _ = file::make(path);
+        match file::missing(path) {
+            Some(Some(log)) => {
+                return Err(OpenError::LogWithoutFile {
+                    path: path.to_owned(),
+                    log,
+                });
+            }
+            Some(None) if !options.create_if_missing => return Err(OpenError::missing(path)),
+            // If it cannot be made, the engine says why.
+            Some(None) => drop(file::make(path)),
+            None => {}
+        }
         let mut connection = connect(path, options).map_err(engine)?;
         schema::prepare(&mut connection, path)?;
         let opened = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
@@ -307,8 +324,9 @@ impl Database {
         })
     }
 
-    /// What tells this opening of the file from others.
-    pub(crate) fn writer(&self) -> Writer {
+    /// What tells this opening of the file from others: what it writes bears this in the ledger.
+    /// [`Writer::ONLY`] of a file that is opened for audit, which writes nothing.
+    pub fn writer(&self) -> Writer {
         self.inner.writer_id
     }
 
@@ -395,7 +413,8 @@ fn no_thread(error: std::io::Error) -> OpenError {
 /// That it is the name of a file, and not one that means something else to the engine.
 fn named(path: &Path) -> Result<(), OpenError> {
     let text = path.to_string_lossy();
-    if text.is_empty() || text == ":memory:" || text.starts_with("file:") {
+    let means_other = text.is_empty() || text == ":memory:" || text.starts_with("file:");
+    if means_other || path.is_dir() {
         return Err(OpenError::NotAFile {
             path: path.to_owned(),
         });

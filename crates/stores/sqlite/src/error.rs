@@ -46,6 +46,28 @@ pub enum OpenError {
         /// The newest schema that this release knows.
         known: u32,
     },
+    /// The file is not there, and was to be opened only if it is. Find it, or restore a backup.
+    #[error(
+        "`{path}` is not there: find it, or restore a backup; `Options::create_if_missing` makes a \
+         new one", path = .path.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not there, and a log of it that holds changes is: a new file would destroy them.
+    /// Put the file that belongs to the log back beside it, or move the log away.
+    #[error(
+        "`{path}` is not there, but its log `{log}` is, with changes in it: put back the file that it \
+         belongs to, or move the log away to begin with a new file", path = .path.display(),
+         log = .log.display()
+    )]
+    LogWithoutFile {
+        /// The file.
+        path: PathBuf,
+        /// Its log.
+        log: PathBuf,
+    },
     /// The file can be read and not written. Let the process write it and its folder.
     #[error(
         "`{path}` cannot be written: let this process write the file and its folder", path = .path.display()
@@ -54,7 +76,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// The name is none of a file that several connections can share. Name a file.
+    /// The name is none of a file that several connections can share, or of a folder. Name a file.
     #[error("`{path}` names no file: name one", path = .path.display())]
     NotAFile {
         /// The name.
@@ -118,6 +140,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    pub(crate) fn missing(path: &Path) -> Self {
+        Self::Missing {
+            path: path.to_owned(),
+        }
+    }
+
     /// The file, or its log, cannot be looked at though it was just opened.
     pub(crate) fn unseen(path: &Path, error: &std::io::Error) -> Self {
         Self::Engine {
@@ -249,13 +277,28 @@ pub enum EngineError {
     #[error("a call within the step panicked: look at the clock that the store was given")]
     Panicked,
     /// The file or its log is not the one that was opened: it was deleted, moved or replaced, or
-    /// another program has removed the log. Nothing is read or written any more. Find out what
-    /// happened, open the file again, and look what is in it.
+    /// another program has removed the log. Nothing is read or written any more.
+    ///
+    /// Stop, and restart nothing: whoever opens what is there now may write over what can still be
+    /// saved. Keep a copy of it with all that lies beside it, put the file and its `-wal` back
+    /// together, then open it, and verify it with the last head that was noted.
     #[error(
-        "`{path}` {problem}: changes may be lost: find out what happened to it, open it again and \
-         look what is there", path = .path.display()
+        "`{path}` {problem}: changes may be lost. Stop, copy what is there with its `-wal`, and put \
+         file and log back together before anything opens them; then verify", path = .path.display()
     )]
     Lost {
+        /// The file or its log.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file was opened for audit, and it or its log has been changed or replaced since: nothing
+    /// is answered from it any more. Audit a copy ([`Database::backup`](crate::Database::backup)).
+    #[error(
+        "`{path}` {problem} while it was audited, so nothing can be said of it: audit a copy that \
+         nobody writes to, such as a backup", path = .path.display()
+    )]
+    Changed {
         /// The file or its log.
         path: PathBuf,
         /// What is wrong with it.
@@ -289,6 +332,7 @@ impl EngineError {
             | EngineError::Panicked
             | EngineError::ForAudit
             | EngineError::Lost { .. }
+            | EngineError::Changed { .. }
             | EngineError::Closed
             | EngineError::Other(_) => false,
         }

@@ -117,9 +117,7 @@ impl Watched {
             (Ok(now), seen) if now == *seen => return None,
             (Ok(None), _) => "is gone",
             (Ok(Some(_)), None) => "was not there when the file was opened",
-            (Ok(Some(now)), Some(seen)) if now.identity == seen.identity => {
-                "was changed while it was read"
-            }
+            (Ok(Some(now)), Some(seen)) if now.identity == seen.identity => "was changed",
             (Ok(Some(_)), Some(_)) => "is another file than the one that was opened",
             (Err(error), _) => return Some(format!("cannot be looked at ({error})")),
         };
@@ -196,15 +194,27 @@ impl Opened {
                 continue;
             };
             self.lost.store(true, Ordering::Release);
-            return Err(lost(&watched.path, problem));
+            return Err(self.failure(&watched.path, problem));
         }
         match self.lost.load(Ordering::Acquire) {
             false => Ok(()),
             // It was put back; what was written in between is not in it.
-            true => Err(lost(
+            true => Err(self.failure(
                 &self.file.path,
                 "or its log was gone for a time, or another".to_owned(),
             )),
+        }
+    }
+
+    fn failure(&self, path: &Path, problem: String) -> Failure {
+        let path = path.to_owned();
+        match self.file.content {
+            // Nothing was written.
+            true => EngineError::Changed { path, problem }.into(),
+            false => Failure {
+                source: EngineError::Lost { path, problem },
+                unknown: true,
+            },
         }
     }
 
@@ -226,16 +236,6 @@ impl Opened {
     }
 }
 
-fn lost(path: &Path, problem: String) -> Failure {
-    Failure {
-        source: EngineError::Lost {
-            path: path.to_owned(),
-            problem,
-        },
-        unknown: true,
-    }
-}
-
 /// Does so much with the log; how many pages were in it.
 fn checkpoint(connection: &Connection, how: &str) -> Option<i64> {
     let pages = |row: &rusqlite::Row<'_>| row.get(1);
@@ -246,11 +246,8 @@ fn checkpoint(connection: &Connection, how: &str) -> Option<i64> {
 /// How many links are followed to a file that is not there yet.
 const MOST_LINKS: usize = 40;
 
-/// Makes an empty file for its owner alone, unless there is one: that keeps its rights.
-///
-/// It is made under another name and then given this one: whoever opens it as soon as it is there
-/// has no lock that closing it here could end.
-pub(crate) fn make(path: &Path) -> io::Result<()> {
+/// Where the file is, or is to be, to which a path leads.
+fn end_of_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         let Ok(target) = fs::read_link(&path) else {
@@ -258,6 +255,27 @@ pub(crate) fn make(path: &Path) -> io::Result<()> {
         };
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
+    path
+}
+
+/// Whether there is no file, and the log of one that was there if it has something in it.
+pub(crate) fn missing(path: &Path) -> Option<Option<PathBuf>> {
+    let path = end_of_links(path);
+    // The log first: whoever makes a file just now makes the log after it.
+    let log = beside(&path, "-wal");
+    let has_log = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(has_log.then_some(log)),
+        _ => None,
+    }
+}
+
+/// Makes an empty file for its owner alone, unless there is one: that keeps its rights.
+///
+/// It is made under another name and then given this one: whoever opens it as soon as it is there
+/// has no lock that closing it here could end.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
+    let path = end_of_links(path);
     if fs::symlink_metadata(&path).is_ok() {
         return Ok(());
     }

@@ -142,6 +142,7 @@ fn every_connection_has_the_settings_that_its_options_say() {
                     synchronous,
                     busy_timeout,
                     readers,
+                    ..Options::default()
                 };
                 assert_settings(&path, &options);
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_request as request;
-use countersign_request::{RequestId, Store as _, SystemClock};
+use countersign_request::{Outcome, RequestId, Store as _, SystemClock};
 use countersign_sqlite::{
     BackupError, Database, EngineError, EventStore, Head, OpenError, Options, PolicyStore, Report,
     RequestStore,
@@ -258,18 +258,15 @@ fn what_is_not_to_be_audited_is_refused_and_left() {
             "{name}"
         );
     }
-    for (name, kind) in [("text.db", "damaged"), ("none.db", "cannot be opened")] {
-        assert!(
-            refused(name).to_string().contains(kind),
-            "{}",
-            refused(name)
-        );
-    }
+    let damaged = refused("text.db").to_string();
+    assert!(damaged.contains("damaged"), "{damaged}");
+    assert!(matches!(refused("none.db"), OpenError::Missing { .. }));
     assert!(matches!(
         refused("journal.db"),
         OpenError::Unfinished { .. }
     ));
-    for name in ["", ":memory:", "file:own.db"] {
+    let folder_itself = folder.path().to_str().unwrap();
+    for name in ["", ":memory:", "file:own.db", folder_itself] {
         let refused = Database::open_for_audit(name, &Options::default());
         assert!(
             matches!(refused, Err(OpenError::NotAFile { .. })),
@@ -304,12 +301,22 @@ fn a_file_that_is_written_while_it_is_audited_is_not_answered_from() {
             }
         }
         let failed = block_on(store.verify(None)).unwrap_err();
-        let request::Error::Backend { source, .. } = failed else {
+        let request::Error::Backend {
+            source, outcome, ..
+        } = failed
+        else {
             panic!("{deed}: {failed}");
         };
         assert!(
-            matches!(source.downcast_ref(), Some(EngineError::Lost { .. })),
+            matches!(source.downcast_ref(), Some(EngineError::Changed { .. })),
             "{source}"
+        );
+        // An audit changes nothing, so that nothing is in doubt but what it read.
+        assert_eq!(outcome, Outcome::NotApplied);
+        let again = block_on(store.verify(None)).unwrap_err();
+        assert!(
+            again.to_string().contains("while it was audited"),
+            "{again}"
         );
     }
 }

@@ -95,13 +95,80 @@ fn what_is_no_database_is_said_to_be_damaged() {
 
 #[test]
 fn names_of_no_file_are_refused() {
-    for name in ["", ":memory:", "file:countersign.db?mode=memory"] {
+    let folder = tempfile::tempdir().unwrap();
+    let itself = folder.path().to_str().unwrap();
+    for name in ["", ":memory:", "file:countersign.db?mode=memory", itself] {
         let refused = Database::open(name, &Options::default());
         assert!(
             matches!(refused, Err(OpenError::NotAFile { .. })),
             "`{name}`"
         );
     }
+}
+
+/// After a file is gone, an empty one in its place would let everybody use their limits and second
+/// factors again.
+#[test]
+fn a_file_that_is_gone_is_not_made_anew_unless_that_is_asked_for() {
+    let (_folder, path) = common::file();
+    let options = Options {
+        create_if_missing: false,
+        ..quick()
+    };
+    let refused = Database::open(&path, &options).unwrap_err();
+    assert!(matches!(refused, OpenError::Missing { .. }), "{refused}");
+    assert!(!path.exists());
+    drop(Database::open(&path, &quick()).unwrap());
+    drop(Database::open(&path, &options).unwrap());
+    // A link that leads nowhere is no file either.
+    let link = path.with_extension("link");
+    std::os::unix::fs::symlink("none.db", &link).unwrap();
+    let refused = Database::open(&link, &options).unwrap_err();
+    assert!(matches!(refused, OpenError::Missing { .. }), "{refused}");
+    drop(Database::open(&link, &quick()).unwrap());
+    assert!(path.with_file_name("none.db").exists());
+}
+
+#[test]
+fn a_log_whose_file_is_gone_is_left_as_it_is() {
+    let Filled { _folder, path, .. } = filled();
+    let database = Database::open(&path, &quick()).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    let (log, moved) = (path.with_extension("db-wal"), path.with_extension("moved"));
+    block_on(store.create(&draft(77), &terms())).unwrap();
+    let (held, written) = (database, std::fs::read(&log).unwrap());
+    assert!(!written.is_empty());
+    std::fs::rename(&path, &moved).unwrap();
+    let link = path.with_extension("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for create_if_missing in [true, false] {
+        let options = Options {
+            create_if_missing,
+            ..quick()
+        };
+        for path in [&path, &link] {
+            let refused = Database::open(path, &options).unwrap_err();
+            assert!(
+                matches!(refused, OpenError::LogWithoutFile { .. }),
+                "{refused}"
+            );
+        }
+    }
+    assert!(!path.exists());
+    assert_eq!(std::fs::read(&log).unwrap(), written);
+    // Put together again, the last change is there.
+    drop((store, held));
+    assert_eq!(std::fs::read(&log).unwrap(), written);
+    std::fs::rename(&moved, &path).unwrap();
+    let database = Database::open(&path, &quick()).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    assert!(block_on(store.get(RequestId::from_bits(77))).is_ok());
+    drop(database);
+    // An empty log holds nothing.
+    drop(store);
+    std::fs::write(&log, "").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    drop(Database::open(&path, &quick()).unwrap());
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use countersign_core::clock::SystemClock;
+use countersign_core::clock::{Clock, ManualClock, SystemClock};
 use countersign_sqlite::{Database, EventStore, Head, PolicyStore, RequestStore};
 use rusqlite::Connection;
 
@@ -59,14 +59,13 @@ fn assert_verifies(path: &Path, heads: &[Head; 3], when: &str) {
     }
 }
 
-/// Access by the machine's clock, which is the one of whoever asks who has it now.
-fn somebody_has_access(database: &Database) {
+/// Access by a clock: by the machine's, which is the one of whoever asks who has it now.
+fn somebody_has_access(database: &Database, clock: Arc<dyn Clock>) {
     use countersign_request::{ApprovalPolicy, Person, Profile, Workflow};
     let rules: ApprovalPolicy =
         r#"{"version": "1", "rules": [{"name": "all", "approvers": ["carol"]}]}"#
             .parse()
             .unwrap();
-    let clock = Arc::new(SystemClock);
     let store = RequestStore::new(database, clock.clone());
     let workflow = Workflow::new(Arc::new(store), Arc::new(rules), clock);
     let [erin, carol] = ["erin", "carol"].map(|name| Person::new(name).unwrap());
@@ -92,7 +91,9 @@ fn every_statement_of_the_document_does_what_it_says() {
     } = filled();
     // Whoever asks, the service goes on.
     let service = Database::open(&path, &quick()).unwrap();
-    somebody_has_access(&service);
+    let ahead = SystemClock.now() + std::time::Duration::from_secs(8 * 3600);
+    somebody_has_access(&service, Arc::new(ManualClock::at(ahead)));
+    somebody_has_access(&service, Arc::new(SystemClock));
     let (mut asked, mut done) = (0, 0);
     for sql in statements() {
         let connection = Connection::open(&path).unwrap();
@@ -119,5 +120,5 @@ fn every_statement_of_the_document_does_what_it_says() {
         }
     }
     drop(service);
-    assert_eq!((asked, done), (7, 2), "the statements of the document");
+    assert_eq!((asked, done), (8, 2), "the statements of the document");
 }

@@ -258,3 +258,47 @@ fn the_whole_audit_has_all_that_happened_once_in_order_and_deletions_too() {
         + (SELECT count(*) FROM event_history) + 2";
     assert_eq!(rows(&path, all), [["1"]]);
 }
+
+/// A clock that was ahead leaves access behind that seems to begin after it ended. The first query
+/// is that of docs/backends.md.
+#[test]
+fn what_a_wrong_clock_did_is_told_by_the_views() {
+    let (_folder, path) = common::file();
+    let wrong = Database::open(&path, &quick()).unwrap();
+    let subject = Subject::new(&wrong, at("2030-01-01T00:00:00Z"));
+    let ahead = subject.submit("ahead", "staging");
+    subject.approve(ahead, "bob");
+    let right = Database::open(&path, &quick()).unwrap();
+    let subject = Subject::new(&right, at(START));
+    let granted = subject.submit("right", "staging");
+    subject.approve(granted, "bob");
+    let corrections =
+        "SELECT kind, was, at, found_by, clock_of, in_force_again FROM correction_utc";
+    let (found_by, clock_of) = (right.writer().to_string(), wrong.writer().to_string());
+    assert_eq!(
+        rows(&path, corrections),
+        [[
+            "request",
+            "2030-01-01T00:00:02.000000000Z",
+            "2026-03-02T09:00:01.000000000Z",
+            &found_by,
+            &clock_of,
+            "0"
+        ]]
+    );
+    let documented = include_str!("../../../../docs/backends.md");
+    let (_, query) = documented
+        .split_once("```sql\nSELECT DISTINCT audit.kind")
+        .unwrap();
+    let (query, _) = query.split_once("```").unwrap();
+    let granted_ahead = format!("SELECT DISTINCT audit.kind{query}");
+    let of_ahead = |row: &Vec<String>| {
+        assert_eq!(
+            row[..4],
+            ["request", &ahead.to_string(), "ahead", "staging"]
+        );
+    };
+    let found = rows(&path, &granted_ahead);
+    assert_eq!(found.len(), 1, "{found:?}");
+    of_ahead(&found[0]);
+}

@@ -822,3 +822,24 @@ FROM (
     SELECT 'request' AS kind, id, at, version, action FROM request_ledger
     UNION ALL SELECT 'event', id, at, version, action FROM event_ledger
 ) AS ledger WHERE action = 'deleted';
+
+-- Each time that the clock of a store was found to have been ahead: what it showed before, what was
+-- right, who found it and whose clock it was (an id for each opening of the file), and how many
+-- accesses are in force again by it.
+CREATE VIEW correction_utc AS SELECT
+    kind,
+    strftime('%Y-%m-%dT%H:%M:%S', version / 1000000000 - (version % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (version % 1000000000 + 1000000000) % 1000000000) AS version,
+    strftime('%Y-%m-%dT%H:%M:%S', record / 1000000000 - (record % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (record % 1000000000 + 1000000000) % 1000000000) AS was,
+    strftime('%Y-%m-%dT%H:%M:%S', at / 1000000000 - (at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (at % 1000000000 + 1000000000) % 1000000000) AS at,
+    printf('%016x', writer) AS found_by,
+    printf('%016x', corrected_writer) AS clock_of,
+    in_force_again
+FROM (
+    SELECT 'request' AS kind, * FROM request_ledger INDEXED BY request_ledger_corrected
+    WHERE action = 'corrected'
+    UNION ALL SELECT 'event' AS kind, * FROM event_ledger INDEXED BY event_ledger_corrected
+    WHERE action = 'corrected'
+);
