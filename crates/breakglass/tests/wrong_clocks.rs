@@ -283,3 +283,19 @@ fn health_tells_how_far_ahead_the_clock_was() {
     bench.clock.set(start() + 9 * HOUR);
     assert_eq!(bench.store.health().versions_ahead, Duration::ZERO);
 }
+
+/// Nothing was deleted, and a job that hears "0" takes that for done.
+#[tokio::test]
+async fn a_deletion_by_a_clock_that_shows_no_time_is_an_error_though_nothing_is_there() {
+    let bench = Bench::default();
+    let workflow = bench.workflow(anybody(), unlimited());
+    bench.begin(1, "alice", "prod");
+    for wrong in ["1970-01-01T00:00:00Z", "2262-01-01T00:00:00Z"] {
+        let wrong: DateTime<Utc> = wrong.parse().unwrap();
+        bench.clock.set(wrong);
+        let refused = workflow.delete_ended_before(wrong - HOUR, 0).await;
+        assert!(matches!(refused, Err(Error::Clock(_))), "{refused:?}");
+    }
+    bench.clock.set(start());
+    assert_eq!(workflow.delete_ended_before(start(), 0).await.unwrap(), 0);
+}

@@ -443,3 +443,19 @@ async fn everything_looks_old_to_a_clock_that_is_years_ahead() {
     assert!(world.store.sync().get(id(1)).is_err(), "{}", denied.id);
     assert_eq!(world.get(90).status, Status::Pending, "it is not over");
 }
+
+/// Nothing was deleted, and a job that hears "0" takes that for done.
+#[tokio::test]
+async fn a_deletion_by_a_clock_that_shows_no_time_is_an_error_though_nothing_is_there() {
+    let world = World::new();
+    let workflow = world.workflow();
+    world.create(&draft(90));
+    for wrong in ["1970-01-01T00:00:00Z", "2262-01-01T00:00:00Z"] {
+        let wrong = wrong.parse().unwrap();
+        world.clock.set(wrong);
+        let refused = workflow.delete_ended_before(wrong - HOUR, 0).await;
+        assert!(matches!(refused, Err(Error::Clock(_))), "{refused:?}");
+    }
+    world.clock.set(start());
+    assert_eq!(workflow.delete_ended_before(start(), 0).await.unwrap(), 0);
+}

@@ -155,7 +155,10 @@ fn assert_lost(error: request::Error, what: &str) {
     );
     let lost = matches!(source.downcast_ref(), Some(EngineError::Lost { .. }));
     assert!(lost, "{what}: {source}");
-    assert!(source.to_string().contains("before anything opens them"), "{source}");
+    assert!(
+        source.to_string().contains("before anything opens them"),
+        "{source}"
+    );
 }
 
 /// A whole copy of the file, in its place.
