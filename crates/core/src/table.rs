@@ -216,9 +216,13 @@ impl<R: Record> Table<R> {
             }
         }
         let mut state = self.state.write();
-        let now = self.now(&state.timeline);
+        let mut now = self.now(&state.timeline);
         if now.makes_correction().is_some() {
             state.timeline.notice(&now);
+            // It is made: the snapshot is one after it.
+            now = state
+                .timeline
+                .now(now.reading(), Writer::ONLY, self.tolerance);
         }
         read(&state, &now)
     }

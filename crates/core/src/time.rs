@@ -126,7 +126,46 @@ pub struct Timeline {
     last: Option<(DateTime<Utc>, Writer)>,
     correction: Option<Correction>,
     settled: Settled,
+    ahead: Ahead,
     jumped_at: Option<DateTime<Utc>>,
+}
+
+/// The writers whose clocks others have found to be ahead, with the version of the correction, the
+/// last one last: what would grant is refused to them. Of more than there is room for the one that
+/// was found longest ago is forgotten; it can be corrected once more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Ahead([Option<(Writer, Version)>; 4]);
+
+impl Ahead {
+    fn push(&mut self, correction: &Correction) {
+        // Whoever has found another to be wrong, or itself, is right.
+        self.forget(correction.by);
+        if correction.of == correction.by {
+            return;
+        }
+        self.forget(correction.of);
+        let new = Some((correction.of, correction.version));
+        match self.0.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = new,
+            None => {
+                self.0.rotate_left(1);
+                let [.., last] = &mut self.0;
+                *last = new;
+            }
+        }
+    }
+
+    fn forget(&mut self, writer: Writer) {
+        let mut kept = self.0.into_iter().flatten();
+        let mut kept = kept.by_ref().filter(|(ahead, _)| *ahead != writer);
+        self.0 = std::array::from_fn(|_| kept.next());
+    }
+
+    fn since(&self, writer: Writer) -> Option<Version> {
+        let mut all = self.0.iter().flatten();
+        all.find(|(ahead, _)| *ahead == writer)
+            .map(|(_, version)| *version)
+    }
 }
 
 /// The corrections before the last that had stood for [`SETTLING_TIME`] when the next came: what
@@ -166,6 +205,7 @@ impl Timeline {
             last: None,
             correction: None,
             settled: Settled([None; 4]),
+            ahead: Ahead([None; 4]),
             jumped_at: None,
         }
     }
@@ -207,6 +247,7 @@ impl Timeline {
         if let Some(before) = self.correction.filter(settled) {
             self.settled.push(&before);
         }
+        self.ahead.push(&correction);
         self.correction = Some(correction);
         self
     }
@@ -240,16 +281,15 @@ impl Timeline {
     /// The same for a writer whose clock has been seen to step back since: that its readings were
     /// corrected no longer counts against it.
     #[must_use]
-    pub fn trusting(self, writer: Writer) -> Self {
-        let correction = self.correction.map(|correction| Correction {
-            of: if correction.of == writer {
-                correction.by
-            } else {
-                correction.of
-            },
-            ..correction
-        });
-        Self { correction, ..self }
+    pub fn trusting(mut self, writer: Writer) -> Self {
+        self.ahead.forget(writer);
+        self
+    }
+
+    /// The version of the correction by which another writer has found this one's clock to be ahead,
+    /// if what would grant is refused to it since.
+    pub fn corrected_at(&self, writer: Writer) -> Option<Version> {
+        self.ahead.since(writer)
     }
 
     /// How versions and a clock that shows `reading` stand to each other.
@@ -285,10 +325,8 @@ impl Timeline {
         let Some((last, last_writer)) = self.last else {
             return now;
         };
-        let is_corrected = |correction: Correction| {
-            correction.of == writer && correction.by != writer && reading > later(last, tolerance)
-        };
-        if self.correction.is_some_and(is_corrected) {
+        let is_corrected = self.ahead.since(writer).is_some();
+        if is_corrected && reading > later(last, tolerance) {
             now.doubt = Some(ClockError::Corrected { reading, last });
             now.at = last;
         } else if reading >= last {
@@ -354,13 +392,13 @@ impl Timeline {
     /// correction, which takes its version all the same, or a jump. Otherwise the hour after it,
     /// and every wait that counts from it, would begin anew with each step that is refused.
     pub fn notice(&mut self, now: &Now) {
-        let corrects = now.corrects && self.correction != now.correction;
-        if corrects {
-            self.version = now.correction.map(|correction| correction.version);
-            self.correction = now.correction;
-            self.settled = now.settled;
+        let correction = now.makes_correction();
+        let correction = correction.filter(|_| self.correction != now.correction);
+        if let Some(correction) = correction {
+            *self = self.corrected(correction);
+            self.version = Some(correction.version);
         }
-        if corrects || self.jumped_at != now.jumped_at {
+        if correction.is_some() || self.jumped_at != now.jumped_at {
             self.jumped_at = now.jumped_at;
             self.last = Some((now.at, now.writer));
         }

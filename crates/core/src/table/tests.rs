@@ -373,6 +373,7 @@ fn a_correction_is_remembered_by_whoever_finds_it() {
         find(&table);
         clock.advance(Duration::from_secs(60));
         find(&table);
+        table.read_now(|_, now| assert_eq!(now.makes_correction(), None, "it is made"));
         table.read(|view| {
             let made = view.timeline().correction().unwrap();
             assert_eq!(made.to, start - Duration::from_secs(3_600), "once");
@@ -544,4 +545,16 @@ proptest! {
             prop_assert_eq!(&paged, &expected);
         }
     }
+}
+
+#[test]
+fn whoever_reads_and_finds_a_correction_reads_after_it() {
+    let (clock, table) = table();
+    clock.set(EARLIEST + Duration::from_secs(36_000));
+    put(&table, 7, "red");
+    clock.step_back(Duration::from_secs(3_600));
+    let (right, now) = (clock.now(), table.read_now(|_, now| *now));
+    assert_eq!(now.correction().map(|made| made.to), Some(right));
+    assert_eq!((now.at(), now.makes_correction()), (right, None));
+    assert_eq!(table.read_now(|_, now| *now), now, "as whoever reads next");
 }

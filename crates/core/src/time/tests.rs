@@ -342,6 +342,60 @@ fn two_writers_three_and_ten_minutes_apart_correct_each_other_once() {
 }
 
 #[test]
+fn each_of_several_writers_that_are_ahead_is_corrected_once() {
+    let [right, fast, faster, other, fifth, last] = [1, 2, 3, 4, 5, 6].map(Writer::from_bits);
+    for all in [&[fast, faster][..], &[fast, faster, other, fifth]] {
+        let mut bench = Bench::default();
+        let (mut granted, mut corrections) = (0, 0);
+        for round in 0..20 {
+            let now = nine() + round * SECOND;
+            for writer in all {
+                let ahead = bench.write_as(now + 10 * MINUTE, *writer);
+                granted += u32::from(ahead.now.granting().is_ok());
+                let found = bench.write_as(now, right).now.makes_correction();
+                corrections += usize::from(found.is_some());
+            }
+        }
+        let count = all.len();
+        assert_eq!((granted as usize, corrections), (count, count));
+        assert!(
+            all.iter()
+                .all(|writer| bench.0.corrected_at(*writer).is_some())
+        );
+        // Read from a ledger it is the same, and who is trusted again is that one alone.
+        let trusted = bench.0.trusting(faster);
+        assert_eq!(trusted.corrected_at(faster), None);
+        assert_eq!(trusted.corrected_at(fast), bench.0.corrected_at(fast));
+        // There is room for four: the one that was found longest ago is forgotten then.
+        bench.write_as(nine() + HOUR, last);
+        bench.write_as(nine() + MINUTE, right);
+        assert!(bench.0.corrected_at(last).is_some());
+        assert_eq!(bench.0.corrected_at(fast).is_none(), count == 4);
+    }
+}
+
+#[test]
+fn whoever_corrects_another_is_trusted_again() {
+    let [one, two] = [1, 2].map(Writer::from_bits);
+    let mut bench = Bench::default();
+    bench.write_as(nine() + HOUR, one);
+    bench.write_as(nine(), two);
+    assert!(bench.0.corrected_at(one).is_some());
+    bench.write_as(nine() + 2 * HOUR, two);
+    bench.write_as(nine() + MINUTE, one);
+    assert_eq!(bench.0.corrected_at(one), None);
+    assert_eq!(
+        bench.0.corrected_at(two),
+        bench.0.correction().map(|made| made.version)
+    );
+    // Nor does it count against a writer that it has found its own clock to be ahead.
+    bench.write_as(nine() + 9 * HOUR, one);
+    bench.write_as(nine() + 2 * MINUTE, one);
+    assert_eq!(bench.0.corrected_at(one), None);
+    assert!(bench.0.corrected_at(two).is_some());
+}
+
+#[test]
 fn two_writers_within_the_tolerance_do_not_correct_each_other() {
     let [one, two] = [1, 2].map(Writer::from_bits);
     let mut bench = Bench::default();

@@ -153,8 +153,8 @@ pub(crate) struct Timekeeper {
     writer: Writer,
     /// The latest reading, in nanoseconds.
     latest: AtomicI64,
-    /// The version of the correction that was the last when the clock was seen to step back: it no
-    /// longer counts against this writer.
+    /// The version of the correction that was the last when the clock was seen to step back: it and
+    /// those before it no longer count against this writer.
     outlived: AtomicI64,
     /// The corrections that were last read, and nothing else: a file may have thousands.
     corrected: Mutex<Timeline>,
@@ -255,7 +255,7 @@ impl Timekeeper {
         Ok(corrected)
     }
 
-    /// Whether the clock was set back since the store's last correction, as far as it was read.
+    /// Whether the clock was set back since this writer was corrected, as far as it was read.
     fn has_stepped_back(&self, reading: DateTime<Utc>, timeline: &Timeline) -> bool {
         let Some(correction) = timeline.correction() else {
             self.latest.fetch_max(clamped(reading), Ordering::Relaxed);
@@ -269,7 +269,9 @@ impl Timekeeper {
         } else {
             self.latest.fetch_max(clamped(reading), Ordering::Relaxed);
         }
-        self.outlived.load(Ordering::Relaxed) >= version
+        let corrected_at = timeline.corrected_at(self.writer);
+        let outlived = self.outlived.load(Ordering::Relaxed);
+        corrected_at.is_some_and(|corrected_at| outlived >= corrected_at.as_nanos())
     }
 }
 
