@@ -417,7 +417,9 @@ impl Inner {
         if jitter.is_zero() {
             return time_to_live;
         }
-        let range = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX - 1);
+        // One more number than the range must exist.
+        let range = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX);
+        let range = range.min(u64::MAX - 1);
         let draw = self.random.next_u64().map_or(0, |draw| draw % (range + 1));
         time_to_live.saturating_sub(Duration::from_nanos(draw))
     }

@@ -643,6 +643,18 @@ async fn jitter_shortens_the_time_to_live_and_never_stretches_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_jitter_of_any_length_loads() {
+    for nanos in [u64::MAX - 1, u64::MAX] {
+        for jitter in [Duration::from_nanos(nanos), Duration::MAX] {
+            let config = CacheConfig { jitter, ..short() };
+            let Fixture { cache, .. } = fixture(config);
+            let loaded = cache.load("main").await;
+            assert!(loaded.is_ok(), "{jitter:?}: {:?}", loaded.err());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn hits_are_counted_however_they_are_made() {
     let Fixture { cache, .. } = fixture(short());
     let handle = cache.handle("main");
