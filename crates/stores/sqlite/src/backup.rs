@@ -38,8 +38,9 @@ pub struct Backup {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// There is a file of that name, and none is overwritten. Name another, or move it away.
-    #[error("`{path}` is there already: name another file for the backup", path = .path.display())]
+    /// There is a file of that name, and none is overwritten; or the name is one of those that the
+    /// engine uses beside the file (`-journal`, `-wal`, `-shm`). Name another, or move it away.
+    #[error("`{path}` is there already, or the database needs that name: name another file for the backup", path = .path.display())]
     Exists {
         /// The name.
         path: PathBuf,
@@ -99,8 +100,9 @@ pub(crate) fn make(
             reason: error.to_string(),
         },
     };
-    // Told at once, and not after the copying; giving the name asks again.
-    if std::fs::symlink_metadata(path).is_ok() {
+    // A copy of these names would be taken for a part of the file. Told at once, and not after the
+    // copying; giving the name asks again.
+    if opened.has_beside(path) || std::fs::symlink_metadata(path).is_ok() {
         return Err(not_made(io::ErrorKind::AlreadyExists.into()));
     }
     let path = std::path::absolute(path).map_err(not_made)?;

@@ -344,7 +344,7 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(|connection: &mut Connection| {
+        let call = self.on_the_file(Opened::look, |connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Immediate)?;
             let result = step(&transaction)?;
             commit(&transaction)?;
@@ -366,7 +366,7 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(|connection: &mut Connection| {
+        let call = self.on_the_file(Opened::begin, |connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Deferred)?;
             read(&transaction)
         });
@@ -381,14 +381,16 @@ impl Database {
     }
 
     /// A call whose answer, whatever it is, is given only if file and log are those that were opened:
-    /// a refusal or a conflict rests on what was read, too.
+    /// a refusal or a conflict rests on what was read, too. What is written by the wrong shared memory
+    /// destroys what others write, so that `may_begin` is asked first.
     fn on_the_file<T, E>(
         &self,
+        may_begin: fn(&Opened) -> Result<(), Failure>,
         call: impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static,
     ) -> impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static {
         let opened = Arc::clone(&self.inner.opened);
         move |connection| {
-            opened.begin()?;
+            may_begin(&opened)?;
             let result = call(connection);
             opened.look()?;
             result

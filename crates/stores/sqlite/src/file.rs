@@ -10,7 +10,9 @@
 //! it back, by itself and between calls.
 //!
 //! Other programs can still remove the log, and anybody can delete, move or replace a file. That is
-//! looked for before a call is answered; after it was seen, no call is.
+//! looked for before a call is answered; after it was seen, no call is. The shared memory beside the
+//! log (`-shm`) counts too: whoever opens the file after it was deleted has another, and the two
+//! write over each other's changes in the log. So a writer looks also before it begins.
 //!
 //! Invariant: nothing here opens a file that is there. Files are looked at by their metadata alone,
 //! which leaves the locks as they are.
@@ -125,13 +127,15 @@ impl Watched {
     }
 }
 
-/// The file and the log that were opened.
+/// The file, the log and the shared memory that were opened.
 ///
 /// Invariant: while it is used, connections have both open, so that no other file gets their number.
 #[derive(Debug)]
 pub(crate) struct Opened {
     file: Watched,
     log: Watched,
+    /// None of a file that is read alone: there its content is looked at.
+    shared: Option<Watched>,
     /// Set for good once one of them was not the one that was opened.
     lost: AtomicBool,
 }
@@ -141,7 +145,9 @@ impl Opened {
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let opened = Self::seen(path, false)?;
         let (file, log) = (opened.file.present()?, opened.log.present()?);
+        let shared = beside(&fs::canonicalize(&file.path)?, "-shm");
         Ok(Self {
+            shared: Some(Watched::at(shared, false)?.present()?),
             file,
             log,
             ..opened
@@ -164,8 +170,23 @@ impl Opened {
         Ok(Self {
             file,
             log,
+            shared: None,
             lost: AtomicBool::new(false),
         })
+    }
+
+    /// Whether it is the name of a file that the engine makes beside this one, or takes for such.
+    pub(crate) fn has_beside(&self, path: &Path) -> bool {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+        let place = folder.map(|folder| folder.join(path.file_name().unwrap_or_default()));
+        let Ok((place, file)) =
+            place.and_then(|place| Ok((place, fs::canonicalize(&self.file.path)?)))
+        else {
+            return false;
+        };
+        let endings = ["-journal", "-wal", "-shm"];
+        endings.iter().any(|ending| beside(&file, ending) == place)
     }
 
     /// Whether there is something in the log.
@@ -174,9 +195,15 @@ impl Opened {
         self.log.seen.as_ref().is_some_and(length)
     }
 
-    /// Whether it is the same file and log.
+    /// Whether it is the same file and log, and the same shared memory.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.file.seen == other.file.seen && self.log.seen == other.log.seen
+        let (own, others) = (self.watched(), other.watched());
+        own.map(|watched| &watched.seen)
+            .eq(others.map(|watched| &watched.seen))
+    }
+
+    fn watched(&self) -> impl Iterator<Item = &Watched> {
+        [&self.file, &self.log].into_iter().chain(&self.shared)
     }
 
     /// Whether a call can be begun: none can once anything was lost.
@@ -189,7 +216,7 @@ impl Opened {
 
     /// Whether what was read and written was read from and written to the files that others see.
     pub(crate) fn look(&self) -> Result<(), Failure> {
-        for watched in [&self.file, &self.log] {
+        for watched in self.watched() {
             let Some(problem) = watched.problem() else {
                 continue;
             };

@@ -403,6 +403,14 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_when_it_fails() {
     );
     let refused = block_on(database.backup(at("none/backup.db"))).unwrap_err();
     assert!(matches!(refused, BackupError::NotMade { .. }), "{refused}");
+    // The engine would take it for a part of the file: every call would wait for it in vain.
+    let name = path.file_name().unwrap().to_str().unwrap();
+    for ending in ["-journal", "-wal", "-shm"] {
+        let refused = block_on(database.backup(path.with_file_name(format!("{name}{ending}"))));
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, BackupError::Exists { .. }), "{refused}");
+    }
+    assert!(!path.with_file_name(format!("{name}-journal")).exists());
     assert_eq!(names(), before);
     assert_eq!(fs::read(at("file.db")).unwrap(), b"something");
 

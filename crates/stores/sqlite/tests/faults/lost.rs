@@ -187,12 +187,23 @@ fn losses(subject: &Subject) -> Vec<(&'static str, Deed)> {
             Box::new(move || fs::remove_file(file).unwrap())
         }),
         ("all three are deleted", {
-            let files = [file.clone(), log.clone(), index];
+            let files = [file.clone(), log.clone(), index.clone()];
             Box::new(move || files.iter().for_each(|file| fs::remove_file(file).unwrap()))
         }),
         ("the log is deleted", {
             let log = log.clone();
             Box::new(move || fs::remove_file(log).unwrap())
+        }),
+        ("the shared memory is deleted", {
+            let index = index.clone();
+            Box::new(move || fs::remove_file(index).unwrap())
+        }),
+        ("the shared memory is another", {
+            let index = index.clone();
+            Box::new(move || {
+                fs::copy(&index, index.with_extension("copy")).unwrap();
+                fs::rename(index.with_extension("copy"), &index).unwrap();
+            })
         }),
         ("the log is another", {
             let log = log.clone();
@@ -341,6 +352,51 @@ fn what_loses_nothing_is_answered_as_before() {
     fs::remove_file(&other).unwrap();
     go_on("another file is deleted");
     drop(subject);
+}
+
+/// The role of another process that makes a change.
+pub fn create_beside(words: &str, path: &Path) {
+    let subject = Subject::at(tempfile::tempdir().unwrap(), path.to_owned());
+    subject.create(words.parse().unwrap()).unwrap();
+    line(format_args!("\ncreated"));
+}
+
+/// Two processes that do not share their memory write over each other's changes in the log, so the
+/// one that has the old memory writes nothing more.
+#[test]
+fn what_another_process_writes_after_the_shared_memory_is_deleted_is_not_written_over() {
+    let subject = Subject::new();
+    let created = |id: u64| {
+        let mut process = Process::start("create beside", &id.to_string(), &subject.path);
+        let mut said = false;
+        while let Some(line) = process.line() {
+            said |= line == "created";
+        }
+        assert!(process.child.wait().unwrap().success() && said);
+    };
+    created(2);
+    fs::remove_file(subject.file("-shm")).unwrap();
+    for id in 10..15 {
+        created(id);
+    }
+    for id in 20..25 {
+        assert_lost(subject.create(id).unwrap_err(), "the memory is another");
+    }
+    created(15);
+    let subject = subject.reopened();
+    for id in [1, 2].into_iter().chain(10..=15) {
+        let found = block_on(subject.requests.get(RequestId::from_bits(id)));
+        assert!(found.is_ok(), "{id}: {found:?}");
+    }
+    for id in 20..25 {
+        let found = block_on(subject.requests.get(RequestId::from_bits(id)));
+        assert!(
+            matches!(found, Err(request::Error::NotFound { .. })),
+            "{id}"
+        );
+    }
+    let report = block_on(subject.requests.verify(None)).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
 }
 
 /// The role of a process that opens a file by a path that is not absolute, and goes elsewhere.

@@ -68,6 +68,7 @@ fn in_a_process_of_its_own() {
         "outgrow" => outgrown::outgrow(&words, path),
         "audit" => permission::audit_a_file(&words, path),
         "refused" => permission::be_refused(&words, path),
+        "create beside" => lost::create_beside(&words, path),
         "go elsewhere" => lost::go_elsewhere(&words, path),
         "lose locks" => lock::lose_locks(&words, path),
         "come and go" => lock::come_and_go(&words, path),
