@@ -26,8 +26,10 @@ pub(crate) fn connect(path: &Path, count: usize) -> Result<(Vec<Connection>, Ope
         }
         opened => opened.map_err(unseen)?,
     };
-    let journal = beside(path, "-journal");
-    let unfinished = std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0);
+    // Beside the file itself, to which a link may lead.
+    let real = std::fs::canonicalize(path).map_err(unseen)?;
+    let journal = std::fs::metadata(beside(&real, "-journal"));
+    let unfinished = journal.is_ok_and(|journal| journal.len() > 0);
     if unfinished || (opened.has_log() && !cfg!(unix)) {
         return Err(OpenError::Unfinished {
             path: path.to_owned(),

@@ -341,8 +341,12 @@ impl<'c> Step<'c> {
         self.is_judged && (self.correction.is_some() || has_jumped)
     }
 
-    /// Writes down what a step that writes nothing else has found out about the clock.
+    /// Writes down what a step that writes nothing else has found out about the clock, if anything:
+    /// another may have written it just before.
     fn notice(&mut self) -> Result<(), Failure> {
+        if !self.has_news() {
+            return Ok(());
+        }
         if self.correction.is_some() {
             return self.append_correction();
         }

@@ -68,6 +68,39 @@ fn corrections_that_are_kept_are_those_of_the_ledger() {
 }
 
 #[test]
+fn what_another_has_noticed_is_not_noticed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open(&folder.path().join("countersign.db"));
+    let rows = || {
+        let sql = "SELECT count(*) FROM request_ledger";
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    let kept = Kept::new();
+    let start = kept.clock.now();
+    kept.step(&connection, start + SETTLING_TIME * 8);
+    kept.step(&connection, start);
+    let before = rows();
+    let mut step = Step::begin(&connection, &LEDGER, &kept.keeper).unwrap();
+    step.is_judged = true;
+    step.notice().unwrap();
+    assert_eq!(
+        rows(),
+        before,
+        "nothing is corrected, and nothing has jumped"
+    );
+    // The twin: a jump that nobody has noticed is a row, once.
+    kept.clock.set(start + SETTLING_TIME * 48);
+    for _ in 0..2 {
+        let mut step = Step::begin(&connection, &LEDGER, &kept.keeper).unwrap();
+        step.is_judged = true;
+        step.notice().unwrap();
+    }
+    assert_eq!(rows(), before + 1);
+}
+
+#[test]
 fn a_correction_that_was_undone_or_is_not_in_the_snapshot_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("countersign.db");
@@ -96,7 +129,7 @@ fn a_correction_that_was_undone_or_is_not_in_the_snapshot_is_not_kept() {
     kept.step(&writer, start + Duration::from_secs(1));
     kept.assert_same(&writer, "within the second transaction");
     writer.execute_batch("ROLLBACK").unwrap();
-    kept.step(&writer, start + Duration::from_secs(2));
-    // Nobody looked in between.
+    // By another process, so that nobody here looked in between.
+    Kept::new().step(&writer, start + Duration::from_secs(2));
     kept.assert_same(&writer, "another in its place");
 }
