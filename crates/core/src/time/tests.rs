@@ -396,6 +396,37 @@ fn whoever_corrects_another_is_trusted_again() {
 }
 
 #[test]
+fn a_correction_before_the_last_ended_what_was_later_than_its_hour_if_it_stood_for_one() {
+    let correction = |version: i64, from: DateTime<Utc>, to: DateTime<Utc>| Correction {
+        version: Version::from_nanos(version),
+        from,
+        to,
+        latest: nine() + 9 * HOUR,
+        by: Writer::ONLY,
+        of: Writer::ONLY,
+    };
+    let hour = nine() + HOUR;
+    for (stood_until, stood) in [(hour - NANOSECOND, false), (hour, true)] {
+        let corrections = [
+            correction(10, nine() + 9 * HOUR, nine()),
+            correction(20, stood_until, nine() + HOUR / 2),
+        ];
+        let timeline = Timeline::after(Version::from_nanos(30), hour, Writer::ONLY);
+        let timeline = timeline.with_corrections(corrections);
+        let now = timeline.now(hour, Writer::ONLY, MINUTE);
+        for (from, later) in [(hour, false), (hour + NANOSECOND, true)] {
+            for (version, before) in [(9, true), (10, false), (11, false)] {
+                assert_eq!(
+                    now.is_void(from, Version::from_nanos(version)),
+                    stood && later && before,
+                    "stood until {stood_until}, from {from}, version {version}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn two_writers_within_the_tolerance_do_not_correct_each_other() {
     let [one, two] = [1, 2].map(Writer::from_bits);
     let mut bench = Bench::default();

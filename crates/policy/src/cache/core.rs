@@ -243,6 +243,13 @@ impl<V: Clone> Core<V> {
         self.state.lock().flights.wakers(name).count()
     }
 
+    /// How many names are held for handles.
+    #[cfg(test)]
+    #[cfg(not(countersign_shuttle))]
+    pub(super) fn slots_held(&self) -> usize {
+        self.state.lock().slots.len()
+    }
+
     /// Whether this waker is held for `name`.
     #[cfg(test)]
     #[cfg(countersign_shuttle)]

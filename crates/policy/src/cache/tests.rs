@@ -563,6 +563,58 @@ async fn expired_names_make_room_first_then_those_loaded_longest_ago() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_expired_makes_room_before_what_was_loaded_longer_ago() {
+    let config = CacheConfig {
+        max_names: NonZeroUsize::new(2).unwrap(),
+        jitter: NANO,
+        ..short()
+    };
+    let (source, ticks) = (Arc::new(Source::default()), Arc::new(ManualTicks::new()));
+    let random = Arc::new(SequenceRandom::starting_at(0));
+    let cache = CachedLoader::with_random(source, config, ticks.clone(), random);
+    // The second lives a nanosecond less than the first.
+    cache.load("a").await.unwrap();
+    cache.load("b").await.unwrap();
+    ticks.advance(TTL - NANO);
+    cache.load("c").await.unwrap();
+    assert!(cache.get("a").is_some() && cache.get("c").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_policy_stands_in_for_a_document_that_is_none() {
+    let Fixture { source, cache, .. } = expired(forgiving()).await;
+    let invalid = "{}".parse::<Policy>().unwrap_err();
+    source.answers(Err(LoadError::Invalid {
+        name: "main".into(),
+        source: Arc::new(invalid),
+    }));
+    let served = cache.load("main").await.unwrap();
+    assert_eq!(served.freshness, Freshness::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_stale_is_no_hit() {
+    let Fixture { source, cache, .. } = expired(forgiving()).await;
+    source.answers(failed());
+    for _ in 0..3 {
+        let served = cache.load("main").await.unwrap();
+        assert_eq!(served.freshness, Freshness::Stale);
+    }
+    assert_eq!((cache.stats().hits, source.loads()), (0, 2));
+}
+
+#[test]
+fn names_of_handles_that_are_gone_are_forgotten() {
+    let Fixture { cache, .. } = fixture(short());
+    let kept = cache.handle("kept");
+    for number in 0..100 {
+        drop(cache.handle(&format!("name-{number}")));
+    }
+    let held = cache.inner.core.slots_held();
+    assert!(held <= 2, "{held} names are held for `{}`", kept.name());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_of_one_name_keeps_the_newest() {
     let config = CacheConfig {
         max_names: NonZeroUsize::MIN,

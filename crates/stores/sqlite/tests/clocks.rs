@@ -365,6 +365,63 @@ fn a_corrected_writer_grants_again_once_its_clock_steps_back() {
     assert_eq!(corrections(&path, "request_ledger").len(), 1);
 }
 
+/// What counts is how far the clock was at the latest since it was last seen to step back: a clock
+/// that stepped back once has not done so for good.
+#[test]
+fn a_clock_that_stepped_back_and_is_still_ahead_is_refused_when_it_is_corrected_again() {
+    let (_folder, path) = file();
+    let right = Process::open(&path, at(START));
+    let fast = Process::open(&path, at(START) + 10 * HOUR);
+    fast.note("dave");
+    right.note("dave");
+    fast.clock.set(at(START) + HOUR);
+    fast.approved("erin", HOUR).unwrap();
+    right.note("dave");
+    for _ in 0..2 {
+        let refused = fast.approved("erin", HOUR).unwrap_err();
+        assert!(
+            matches!(refused, request::Error::Clock(ClockError::Corrected { .. })),
+            "{refused}"
+        );
+    }
+    assert_eq!(corrections(&path, "request_ledger").len(), 2);
+}
+
+#[test]
+fn a_clock_steps_back_by_more_than_the_tolerance_and_not_by_as_much() {
+    let (_folder, path) = file();
+    let right = Process::open(&path, at(START));
+    let fast = Process::open(&path, at(START) + 10 * MINUTE);
+    fast.note("dave");
+    right.note("dave");
+    fast.clock.set(at(START) + 9 * MINUTE);
+    assert!(fast.approved("erin", HOUR).is_err());
+    fast.clock.set(at(START) + 9 * MINUTE - NANOSECOND);
+    assert!(fast.approved("erin", HOUR).is_ok());
+}
+
+/// A call that is refused before it asks for the time finds nothing out about it.
+#[test]
+fn a_call_that_does_not_look_at_the_time_remembers_no_correction() {
+    use request::{Change, Store as _};
+    let (_folder, path) = file();
+    let process = Process::open(&path, at(START) + HOUR);
+    let made = process.approved("alice", HOUR).unwrap();
+    process.clock.set(at(START));
+    let store = &process.request_store;
+    let before = block_on(store.head()).unwrap();
+    let note = Change::note(&person("bob"), "look");
+    let missing = request::RequestId::from_bits(7);
+    let refused = block_on(store.update(missing, made.updated_at, &note)).unwrap_err();
+    assert!(matches!(refused, request::Error::NotFound { .. }));
+    let refused = block_on(store.update(made.id, made.created, &note)).unwrap_err();
+    assert!(matches!(refused, request::Error::Conflict(_)), "{refused}");
+    assert_eq!(block_on(store.head()).unwrap(), before);
+    let expire = Change::expire();
+    assert!(block_on(store.update(made.id, made.updated_at, &expire)).is_err());
+    assert_ne!(block_on(store.head()).unwrap(), before, "this one does");
+}
+
 #[test]
 fn clocks_that_differ_by_less_than_the_tolerance_correct_nothing() {
     let (_folder, path) = file();

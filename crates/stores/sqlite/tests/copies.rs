@@ -247,6 +247,7 @@ fn what_is_not_to_be_audited_is_refused_and_left() {
     let Filled { _folder, path, .. } = filled();
     vacuumed(&path, &at("journal.db"));
     fs::write(at("journal.db-journal"), "a change that was not finished").unwrap();
+    std::os::unix::fs::symlink("journal.db", at("link.db")).unwrap();
     let before = state(folder.path());
     let refused = |name: &str| {
         let refused = Database::open_for_audit(at(name), &Options::default());
@@ -261,10 +262,12 @@ fn what_is_not_to_be_audited_is_refused_and_left() {
     let damaged = refused("text.db").to_string();
     assert!(damaged.contains("damaged"), "{damaged}");
     assert!(matches!(refused("none.db"), OpenError::Missing { .. }));
-    assert!(matches!(
-        refused("journal.db"),
-        OpenError::Unfinished { .. }
-    ));
+    for name in ["journal.db", "link.db"] {
+        assert!(
+            matches!(refused(name), OpenError::Unfinished { .. }),
+            "{name}"
+        );
+    }
     let folder_itself = folder.path().to_str().unwrap();
     for name in ["", ":memory:", "file:own.db", folder_itself] {
         let refused = Database::open_for_audit(name, &Options::default());
@@ -280,7 +283,7 @@ fn what_is_not_to_be_audited_is_refused_and_left() {
 #[test]
 fn a_file_that_is_written_while_it_is_audited_is_not_answered_from() {
     let Filled { _folder, path, .. } = filled();
-    for deed in ["is written", "gets a log", "is replaced"] {
+    for deed in ["is written", "is overwritten", "gets a log", "is replaced"] {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("countersign.db");
         vacuumed(&path, &copy);
@@ -293,6 +296,15 @@ fn a_file_that_is_written_while_it_is_audited_is_not_answered_from() {
                 other
                     .execute_batch("CREATE TABLE more (id INTEGER)")
                     .unwrap();
+            }
+            // In place, and with as many bytes.
+            "is overwritten" => {
+                let mut bytes = fs::read(&copy).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                fs::write(&copy, &bytes).unwrap();
+                let file = fs::File::options().write(true).open(&copy).unwrap();
+                let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
+                file.set_modified(later).unwrap();
             }
             "gets a log" => fs::write(copy.with_extension("db-wal"), "").unwrap(),
             _ => {
@@ -429,6 +441,17 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_when_it_fails() {
         "{refused}"
     );
     assert_eq!(names(), before);
+    // More than a report lists are counted all the same.
+    let extra = |number: u32| {
+        format!("CREATE TRIGGER extra_{number} AFTER INSERT ON request BEGIN SELECT 1; END;")
+    };
+    let extra: String = (0..150).map(extra).collect();
+    own.execute_batch(&extra).unwrap();
+    let refused = block_on(database.backup(at("backup.db"))).unwrap_err();
+    assert!(
+        matches!(refused, BackupError::Findings { count: 453, .. }),
+        "{refused}"
+    );
     // Nor is a copy of a file that is not the one that was opened.
     fs::rename(&path, path.with_extension("moved")).unwrap();
     let refused = block_on(database.backup(at("backup.db"))).unwrap_err();
