@@ -181,3 +181,42 @@ fn sync_folder(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::database::{Database, Options};
+
+    /// The file is replaced while it is copied: what was copied nobody else sees.
+    #[test]
+    fn a_copy_of_a_file_that_is_replaced_meanwhile_is_no_backup() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let path = at("countersign.db");
+        let _database = Database::open(&path, &Options::default()).unwrap();
+        let opened = Opened::at(&path).unwrap();
+        let copied = |replaced: bool| {
+            let source = || {
+                let source = Connection::open(&path).map_err(Failure::from)?;
+                source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+                if replaced {
+                    std::fs::rename(&path, at("moved")).unwrap();
+                    std::fs::copy(at("moved"), &path).unwrap();
+                }
+                Ok(source)
+            };
+            make(source, &opened, &at("backup.db"))
+        };
+        copied(false).unwrap();
+        std::fs::remove_file(at("backup.db")).unwrap();
+        let refused = copied(true).unwrap_err();
+        let lost = matches!(
+            &refused,
+            BackupError::Engine {
+                source: EngineError::Lost { .. }
+            }
+        );
+        assert!(lost, "{refused}");
+        assert!(!at("backup.db").exists());
+    }
+}
