@@ -303,7 +303,8 @@ fn a_file_that_is_written_while_it_is_audited_is_not_answered_from() {
                 *bytes.last_mut().unwrap() ^= 1;
                 fs::write(&copy, &bytes).unwrap();
                 let file = fs::File::options().write(true).open(&copy).unwrap();
-                let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
+                let modified = file.metadata().unwrap().modified().unwrap();
+                let later = modified + std::time::Duration::from_secs(10);
                 file.set_modified(later).unwrap();
             }
             "gets a log" => fs::write(copy.with_extension("db-wal"), "").unwrap(),
