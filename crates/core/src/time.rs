@@ -156,8 +156,8 @@ impl Ahead {
     }
 
     fn forget(&mut self, writer: Writer) {
-        let mut kept = self.0.into_iter().flatten();
-        let mut kept = kept.by_ref().filter(|(ahead, _)| *ahead != writer);
+        let kept = self.0.into_iter().flatten();
+        let mut kept = kept.filter(|(ahead, _)| *ahead != writer);
         self.0 = std::array::from_fn(|_| kept.next());
     }
 

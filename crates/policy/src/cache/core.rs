@@ -245,7 +245,7 @@ impl<V: Clone> Core<V> {
 
     /// How many names are held for handles.
     #[cfg(test)]
-    #[cfg(not(countersign_shuttle))]
+    #[cfg(not(any(countersign_loom, countersign_shuttle)))]
     pub(super) fn slots_held(&self) -> usize {
         self.state.lock().slots.len()
     }

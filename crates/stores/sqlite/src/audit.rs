@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::OpenError;
-use crate::file::{Opened, beside};
+use crate::file::Opened;
 use crate::schema;
 
 /// Opens as many connections as are asked for, at least one.
@@ -26,9 +26,7 @@ pub(crate) fn connect(path: &Path, count: usize) -> Result<(Vec<Connection>, Ope
         }
         opened => opened.map_err(unseen)?,
     };
-    // Beside the file itself, to which a link may lead.
-    let real = std::fs::canonicalize(path).map_err(unseen)?;
-    let journal = std::fs::metadata(beside(&real, "-journal"));
+    let journal = std::fs::metadata(opened.beside("-journal"));
     let unfinished = journal.is_ok_and(|journal| journal.len() > 0);
     if unfinished || (opened.has_log() && !cfg!(unix)) {
         return Err(OpenError::Unfinished {

@@ -136,6 +136,8 @@ pub(crate) struct Opened {
     log: Watched,
     /// None of a file that is read alone: there its content is looked at.
     shared: Option<Watched>,
+    /// The file itself, to which a link may lead: what the engine keeps is beside it.
+    real: PathBuf,
     /// Set for good once one of them was not the one that was opened.
     lost: AtomicBool,
 }
@@ -145,9 +147,8 @@ impl Opened {
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let opened = Self::seen(path, false)?;
         let (file, log) = (opened.file.present()?, opened.log.present()?);
-        let shared = beside(&fs::canonicalize(&file.path)?, "-shm");
         Ok(Self {
-            shared: Some(Watched::at(shared, false)?.present()?),
+            shared: opened.shared.map(Watched::present).transpose()?,
             file,
             log,
             ..opened
@@ -166,27 +167,33 @@ impl Opened {
         // As it was named: a link that comes to lead elsewhere is another file for whoever follows.
         let file = Watched::at(std::path::absolute(path)?, content)?;
         // The engine puts the log beside the file itself.
-        let log = Watched::at(beside(&fs::canonicalize(&file.path)?, "-wal"), content)?;
+        let real = fs::canonicalize(&file.path)?;
+        let log = Watched::at(beside(&real, "-wal"), content)?;
+        let shared = (!content).then(|| Watched::at(beside(&real, "-shm"), false));
         Ok(Self {
             file,
             log,
-            shared: None,
+            shared: shared.transpose()?,
+            real,
             lost: AtomicBool::new(false),
         })
+    }
+
+    /// The path of what the engine keeps beside the file.
+    pub(crate) fn beside(&self, ending: &str) -> PathBuf {
+        beside(&self.real, ending)
     }
 
     /// Whether it is the name of a file that the engine makes beside this one, or takes for such.
     pub(crate) fn has_beside(&self, path: &Path) -> bool {
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
-        let place = folder.map(|folder| folder.join(path.file_name().unwrap_or_default()));
-        let Ok((place, file)) =
-            place.and_then(|place| Ok((place, fs::canonicalize(&self.file.path)?)))
+        let Ok(place) = folder.map(|folder| folder.join(path.file_name().unwrap_or_default()))
         else {
             return false;
         };
         let endings = ["-journal", "-wal", "-shm"];
-        endings.iter().any(|ending| beside(&file, ending) == place)
+        endings.iter().any(|ending| self.beside(ending) == place)
     }
 
     /// Whether there is something in the log.

@@ -208,13 +208,9 @@ impl Timekeeper {
             return Ok(Timeline::after_version(version));
         };
         let time = DateTime::from_timestamp_nanos;
-        Ok(self
-            .corrected(connection, ledger, times)?
-            .with_last(
-                version,
-                time(written.at),
-                Writer::from_bits(written.writer as u64),
-            )
+        let corrected = self.corrected(connection, ledger, times)?;
+        Ok(corrected
+            .with_last(version, time(written.at), writer(written.writer))
             .with_jump(written.jumped_at.map(time)))
     }
 
@@ -227,10 +223,11 @@ impl Timekeeper {
         ledger: &Ledger,
         times: &Times,
     ) -> Result<Timeline, rusqlite::Error> {
-        let known = *self
-            .corrected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let kept = || {
+            let kept = self.corrected.lock();
+            kept.unwrap_or_else(PoisonError::into_inner)
+        };
+        let known = *kept();
         let read = |known: Option<Correction>| {
             let from = known.map_or(i64::MIN, |known| known.version.as_nanos());
             let mut statement = sql::statement(connection, ledger.statements, times.corrected)?;
@@ -247,10 +244,7 @@ impl Timekeeper {
             _ => Timeline::new().with_corrections(read(None)?),
         };
         if corrected != known {
-            *self
-                .corrected
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = corrected;
+            *kept() = corrected;
         }
         Ok(corrected)
     }
@@ -275,10 +269,14 @@ impl Timekeeper {
     }
 }
 
+/// A writer as the ledger has it.
+fn writer(bits: i64) -> Writer {
+    Writer::from_bits(bits as u64)
+}
+
 /// A row of the ledger's corrections.
 fn correction(row: &Row<'_>) -> Result<Correction, rusqlite::Error> {
     let time = DateTime::from_timestamp_nanos;
-    let writer = |bits: i64| Writer::from_bits(bits as u64);
     Ok(Correction {
         version: Version::from_nanos(row.get(0)?),
         to: time(row.get(1)?),

@@ -347,13 +347,19 @@ fn a_host_with_a_right_clock_goes_on_beside_one_that_is_minutes_ahead() {
     }
 }
 
+/// One whose clock is right, and one that was ahead by so much when the first corrected it.
+fn right_and_corrected(path: &Path, ahead: Duration) -> [Process; 2] {
+    let right = Process::open(path, at(START));
+    let fast = Process::open(path, at(START) + ahead);
+    fast.note("dave");
+    right.note("dave");
+    [right, fast]
+}
+
 #[test]
 fn a_corrected_writer_grants_again_once_its_clock_steps_back() {
     let (_folder, path) = file();
-    let right = Process::open(&path, at(START));
-    let fast = Process::open(&path, at(START) + 10 * MINUTE);
-    fast.note("dave");
-    right.note("dave");
+    let [_right, fast] = right_and_corrected(&path, 10 * MINUTE);
     assert!(fast.approved("erin", HOUR).is_err());
     // Nobody writes for half an hour, and its clock is set right meanwhile.
     let time = at(START) + 30 * MINUTE;
@@ -370,10 +376,7 @@ fn a_corrected_writer_grants_again_once_its_clock_steps_back() {
 #[test]
 fn a_clock_that_stepped_back_and_is_still_ahead_is_refused_when_it_is_corrected_again() {
     let (_folder, path) = file();
-    let right = Process::open(&path, at(START));
-    let fast = Process::open(&path, at(START) + 10 * HOUR);
-    fast.note("dave");
-    right.note("dave");
+    let [right, fast] = right_and_corrected(&path, 10 * HOUR);
     fast.clock.set(at(START) + HOUR);
     fast.approved("erin", HOUR).unwrap();
     right.note("dave");
@@ -390,10 +393,7 @@ fn a_clock_that_stepped_back_and_is_still_ahead_is_refused_when_it_is_corrected_
 #[test]
 fn a_clock_steps_back_by_more_than_the_tolerance_and_not_by_as_much() {
     let (_folder, path) = file();
-    let right = Process::open(&path, at(START));
-    let fast = Process::open(&path, at(START) + 10 * MINUTE);
-    fast.note("dave");
-    right.note("dave");
+    let [_right, fast] = right_and_corrected(&path, 10 * MINUTE);
     fast.clock.set(at(START) + 9 * MINUTE);
     assert!(fast.approved("erin", HOUR).is_err());
     fast.clock.set(at(START) + 9 * MINUTE - NANOSECOND);
