@@ -13,10 +13,12 @@
 //! - A waiter never returns an outcome, a failure included, that is older than the last invalidation
 //!   of its name; an invalidation of another name is nothing to it.
 //! - A waiter that is dropped leaves no waker behind.
-//! - Wakers are called and dropped after the lock is released.
+//! - Wakers are called and dropped after the lock is released. One that panics keeps no other from
+//!   being called.
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -402,9 +404,16 @@ impl<V: Clone> Core<V> {
     }
 }
 
+/// Wakes all of them. A waker is other people's code: one that panics keeps nobody else asleep, and
+/// its panic goes on once all are woken.
 fn wake(wakers: Wakers) {
+    let mut panicked = None;
     for (_, waker) in wakers {
-        waker.wake();
+        let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        panicked = panicked.or(woken.err());
+    }
+    if let Some(panicked) = panicked {
+        panic::resume_unwind(panicked);
     }
 }
 

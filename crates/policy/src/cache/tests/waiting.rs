@@ -2,6 +2,7 @@
 
 use countersign_core::retry::NoSleep;
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -42,6 +43,31 @@ async fn who_is_polled_again_with_another_waker_is_woken_by_the_new_one() {
     }
     assert_eq!((cache.stats().loads, cache.stats().joins), (1, 1));
     cache.inner.core.audit().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics");
+        }
+    }
+    let Fixture { source, cache, .. } = fixture(short());
+    source.gate("main");
+    let called = [(); 2].map(|()| Arc::new(Called::default()));
+    let [mut before, mut hurt, mut after] = [(); 3].map(|()| Box::pin(cache.load("main")));
+    assert!(poll(&mut before, &called[0]).is_pending());
+    let waker = Waker::from(Arc::new(Panics));
+    let mut context = Context::from_waker(&waker);
+    assert!(hurt.as_mut().poll(&mut context).is_pending());
+    assert!(poll(&mut after, &called[1]).is_pending());
+    // Whoever ends the load gets the panic, here who invalidates.
+    let ended = AssertUnwindSafe(|| cache.invalidate("main"));
+    let panic = std::panic::catch_unwind(ended).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"a waker panics"));
+    assert_eq!(called.each_ref().map(|called| called.count()), [1, 1]);
+    assert_eq!(cache.inner.core.wakers_held("main"), 0);
 }
 
 #[tokio::test(start_paused = true)]
