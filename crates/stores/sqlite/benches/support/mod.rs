@@ -7,7 +7,7 @@ use std::time::Instant;
 
 pub mod fill;
 
-/// Whether `cargo bench` runs this, and not `cargo test --all-targets`.
+/// Whether `cargo bench` runs this, and not `cargo test`.
 pub fn wanted() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
