@@ -58,8 +58,10 @@ mod change;
 ))]
 pub mod conformance;
 mod document;
+mod engine_store;
 mod error;
 mod history;
+mod index;
 #[cfg(feature = "test-util")]
 pub mod instrumented;
 mod invocation_policy;
@@ -71,6 +73,7 @@ mod record;
 mod refusal;
 mod retention;
 mod review;
+mod steps;
 mod store;
 mod transition;
 mod workflow;
@@ -83,6 +86,7 @@ pub use document::{
     DocumentError, InvocationDocument, InvocationRuleDocument, MfaDocument, Problem,
     RateLimitDocument, RateLimitRuleDocument, RuleError,
 };
+pub use engine_store::EngineStore;
 pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
 pub use invocation_policy::{InvocationPolicy, InvocationRule};
@@ -109,9 +113,9 @@ pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
 pub use countersign_core::time::{ClockError, Correction, Health, Now, Stamp};
 pub use countersign_core::version::{Conflict, Version, VersionError};
 
-/// A place in a list of events; see [`countersign_core::table::Cursor`].
-pub type Cursor = countersign_core::table::Cursor<EventId>;
-/// Which part of a list of events is wanted; see [`countersign_core::table::Page`].
-pub type Page = countersign_core::table::Page<EventId>;
-/// One page of a list of events; see [`countersign_core::table::Listing`].
-pub type Listing = countersign_core::table::Listing<Event, EventId>;
+/// A place in a list of events; see [`countersign_core::engine::Cursor`].
+pub type Cursor = countersign_core::engine::Cursor<EventId>;
+/// Which part of a list of events is wanted; see [`countersign_core::engine::Page`].
+pub type Page = countersign_core::engine::Page<EventId>;
+/// One page of a list of events; see [`countersign_core::engine::Listing`].
+pub type Listing = countersign_core::engine::Listing<Event, EventId>;

@@ -201,7 +201,7 @@ fn other_limits_can_be_set_and_do_not_stop_reading() {
         min_justification_characters: 1,
         max_justification_characters: 3,
     };
-    let store = InMemory::with_limits(clock, strict.clone());
+    let store = InMemory::new(clock).with_limits(strict.clone());
     let mut wanted = draft(1, "alice", "prod");
     wanted.duration = NANO;
     wanted.justification = "abc".into();

@@ -1,11 +1,11 @@
-//! Mechanisms that the Countersign crates share: a versioned table, clocks, time windows, names,
-//! grants and ids.
+//! Mechanisms that the Countersign crates share: engines that keep versioned records, clocks, time
+//! windows, names, grants and ids.
 //!
 //! What it guarantees:
 //!
-//! - A [`table::Table`] changes a record and all its index entries in one step; a failed step
-//!   changes nothing.
-//! - A [`version::Version`] is never issued twice by one table: not by a clock that stands still,
+//! - An [`engine::Engine`] changes a record and all that it is looked up by in one step; a failed
+//!   step changes nothing. [`table::Table`] is the engine in memory.
+//! - A [`version::Version`] is never issued twice by one engine: not by a clock that stands still,
 //!   not by one that runs backwards, not after a record is deleted and made again.
 //! - Time, randomness and sleeping are injected ([`clock`], [`id`], [`retry`]).
 //!
@@ -17,6 +17,7 @@
 //! The list of modules is closed; `cargo xtask check` refuses another.
 
 pub mod clock;
+pub mod engine;
 pub mod future;
 pub mod grant;
 pub mod id;

@@ -1,117 +1,30 @@
-//! A table of versioned records with ordered secondary indexes, under one lock.
+//! The engine in memory: versioned records with ordered indexes, under one lock.
 //!
-//! What always holds:
+//! It is an [`Engine`], and what an engine promises is said there. Its own calls do the same without
+//! futures, and their closures can borrow. What always holds besides:
 //!
 //! - A step ([`Table::write`]) changes every record it touches and all their index entries at
 //!   once, or, if it fails or panics, nothing. No reader sees a record without its index entries
 //!   or an index entry without its record.
-//! - Versions come from the table ([`Step::stamp`]), grow strictly over the whole table and are
-//!   never issued again, whatever the clock does and whatever is deleted.
-//! - A step and a snapshot have one time each ([`Step::now`], [`Table::read_now`]), judged against
-//!   what the table remembers at that moment ([`crate::time`]).
 //! - Every change that a record says it went through is in the table's log, in the order in which
 //!   the steps were made, until the record is removed.
-//! - [`Step::current`] is the optimistic lock: it gives the record only to a caller who has read
-//!   its present version.
 //!
 //! Rules are not here: a domain crate calls its own from inside a step. Nothing here waits for
 //! anything but the lock, and no lock is held across an await.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt;
-use std::hash::Hash;
-use std::ops::{Bound, Deref};
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use thiserror::Error;
-
 use crate::clock::Clock;
+use crate::engine::{Engine, Range, Rank, Reads, Record, Snapshot, Start, Transaction, merge};
 use crate::sync::RwLock;
-use crate::time::{CLOCK_TOLERANCE, ClockError, Now, Stamp, Timeline, Writer};
-use crate::version::{Conflict, Version};
-
-mod page;
-
-pub use page::{Cursor, Listing, Page, ParseCursorError};
-
-/// What a table holds.
-///
-/// - `id` never changes over the versions of a record.
-/// - `version` is the stamp of the step that wrote the record.
-/// - `index` gives the same entries for the same record, each at most once.
-/// - `changes` gives `version` last, and before it versions that the record had before.
-pub trait Record: Send + Sync + 'static {
-    /// What identifies a record.
-    type Id: Clone + Eq + Ord + Hash + fmt::Debug + Send + Sync;
-    /// What an index is looked up by: one enum, with a variant for each index.
-    type Key: Clone + Eq + Ord + fmt::Debug + Send + Sync;
-
-    /// The record's id.
-    fn id(&self) -> Self::Id;
-
-    /// The record's version.
-    fn version(&self) -> Version;
-
-    /// Calls `entry` with the key and rank of each index entry of this record.
-    fn index(&self, entry: &mut dyn FnMut(Self::Key, Rank));
-
-    /// Calls `change` with each version at which the record was written, as far as it can tell,
-    /// oldest first: these are to be found in the table's log. Only the last, if not overridden.
-    fn changes(&self, change: &mut dyn FnMut(Version)) {
-        change(self.version());
-    }
-
-    /// Calls `key` with each key under which the record's id is still found once the record is
-    /// removed ([`View::holder`]). None, if not overridden.
-    fn outlasting(&self, _key: &mut dyn FnMut(Self::Key)) {}
-
-    /// An id that no other is smaller than.
-    fn least_id() -> Self::Id;
-}
-
-/// Where a record stands among those with the same key: the highest rank comes first.
-///
-/// ```
-/// use countersign_core::table::Rank;
-///
-/// let early = "2026-03-02T09:00:00Z".parse()?;
-/// let late = "2026-03-02T10:00:00Z".parse()?;
-/// assert!(Rank::latest_first(late) > Rank::latest_first(early));
-/// assert!(Rank::earliest_first(early) > Rank::earliest_first(late));
-/// # Ok::<(), chrono::ParseError>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rank(i64);
-
-impl Rank {
-    /// Later times come first. Times outside 1678 to 2261 rank as the nearer end.
-    pub fn latest_first(time: DateTime<Utc>) -> Self {
-        let limit = if time.timestamp() < 0 {
-            i64::MIN
-        } else {
-            i64::MAX
-        };
-        Self(time.timestamp_nanos_opt().unwrap_or(limit))
-    }
-
-    /// Earlier times come first. Times outside 1678 to 2261 rank as the nearer end.
-    pub fn earliest_first(time: DateTime<Utc>) -> Self {
-        Self(!Self::latest_first(time).0)
-    }
-
-    /// What was written later comes first.
-    pub const fn newest_first(version: Version) -> Self {
-        Self(version.as_nanos())
-    }
-
-    /// What was written earlier comes first.
-    pub const fn oldest_first(version: Version) -> Self {
-        Self(!version.as_nanos())
-    }
-}
+use crate::time::{CLOCK_TOLERANCE, ClockError, Health, Now, Stamp, Timeline, Writer};
+use crate::version::Version;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry<K, I> {
@@ -127,7 +40,8 @@ type EntryOf<R> = Entry<<R as Record>::Key, <R as Record>::Id>;
 /// ```
 /// use std::sync::Arc;
 /// use countersign_core::clock::ManualClock;
-/// use countersign_core::table::{Page, Rank, Record, Table};
+/// use countersign_core::engine::{Range, Rank, Record, Transaction};
+/// use countersign_core::table::Table;
 /// use countersign_core::version::Version;
 ///
 /// struct Note { id: u64, by: &'static str, written: Version }
@@ -152,7 +66,9 @@ type EntryOf<R> = Entry<<R as Record>::Key, <R as Record>::Id>;
 ///         Ok::<_, countersign_core::time::ClockError>(())
 ///     })?;
 /// }
-/// let newest: Vec<u64> = table.read(|view| view.scan("alice").map(|note| note.id).collect());
+/// let newest: Vec<u64> = table.read(|view| {
+///     view.entries(&"alice", Range::all()).map(|(_, note)| note.id).collect()
+/// });
 /// assert_eq!(newest, [2, 1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -197,7 +113,7 @@ impl<R: Record> Table<R> {
 
     /// The record with this id.
     pub fn get(&self, id: &R::Id) -> Option<Arc<R>> {
-        self.state.read().get(id).cloned()
+        self.state.read().records.get(id).cloned()
     }
 
     /// Reads several things that agree with each other. `read` must not call this table.
@@ -277,14 +193,14 @@ impl<R: Record> Table<R> {
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
+
+    /// How far the versions are ahead of the clock, and the last correction of the clock.
+    pub fn health(&self) -> Health {
+        self.state.read().timeline.health(self.clock.now())
+    }
 }
 
 impl<R: Record> View<R> {
-    /// The record with this id.
-    pub fn get(&self, id: &R::Id) -> Option<&Arc<R>> {
-        self.records.get(id)
-    }
-
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -300,104 +216,14 @@ impl<R: Record> View<R> {
         &self.timeline
     }
 
-    /// The last record with this key, removed or not, of those that outlast their removal under
-    /// it ([`Record::outlasting`]).
-    pub fn holder(&self, key: &R::Key) -> Option<R::Id> {
-        let present = self.scan(key.clone()).next().map(|record| record.id());
-        present.or_else(|| self.outlasting.get(key).cloned())
-    }
-
-    /// The records with this key, highest rank first, then smallest id.
-    pub fn scan(&self, key: R::Key) -> impl Iterator<Item = &Arc<R>> {
-        self.entries(key, Rank(i64::MAX))
-            .filter_map(|entry| self.records.get(&entry.id))
-    }
-
-    /// The records with this key whose rank is above `floor`, highest rank first.
-    pub fn scan_above(&self, key: R::Key, floor: Rank) -> impl Iterator<Item = &Arc<R>> {
-        self.entries(key, Rank(i64::MAX))
-            .take_while(move |entry| entry.rank.0 > floor)
-            .filter_map(|entry| self.records.get(&entry.id))
-    }
-
-    /// The records with this key that come after the place of rank `rank` and id `id`, whether or
-    /// not there is a record at that place.
-    pub fn scan_after(&self, key: R::Key, rank: Rank, id: R::Id) -> impl Iterator<Item = &Arc<R>> {
-        let place = Entry {
-            key: key.clone(),
-            rank: Reverse(rank),
-            id,
-        };
-        self.index
-            .range((Bound::Excluded(place), Bound::Unbounded))
-            .take_while(move |entry| entry.key == key)
-            .filter_map(|entry| self.records.get(&entry.id))
-    }
-
-    /// How many records with this key rank above `floor`.
-    pub fn count_above(&self, key: R::Key, floor: Rank) -> usize {
-        self.entries(key, Rank(i64::MAX))
-            .take_while(|entry| entry.rank.0 > floor)
-            .count()
-    }
-
-    /// How many records with this key rank above `floor` and not above `highest`.
-    pub fn count_between(&self, key: R::Key, floor: Rank, highest: Rank) -> usize {
-        self.entries(key, highest)
-            .take_while(|entry| entry.rank.0 > floor)
-            .count()
-    }
-
-    /// The records with this key whose rank is `highest` or below, highest rank first.
-    pub fn scan_from(&self, key: R::Key, highest: Rank) -> impl Iterator<Item = &Arc<R>> {
-        self.entries(key, highest)
-            .filter_map(|entry| self.records.get(&entry.id))
-    }
-
-    /// One page of the records with this key, highest rank first, then smallest id. The key's
-    /// ranks must be `Rank::newest_first` of the version that cursors are made from.
-    pub fn page(&self, key: R::Key, page: &Page<R::Id>) -> Listing<R, R::Id>
-    where
-        R::Id: Copy,
-    {
-        let start = page.after.map(|cursor| cursor.descending());
-        let mut entries = self
-            .entries(key, start.unwrap_or(Rank(i64::MAX)))
-            .skip_while(|entry| {
-                page.after
-                    .is_some_and(|cursor| Some(entry.rank.0) == start && entry.id <= cursor.id)
-            })
-            .filter_map(|entry| Some((entry, self.records.get(&entry.id)?)))
-            .peekable();
-        let mut listing = Listing {
-            items: Vec::new(),
-            next: None,
-        };
-        let mut last = None;
-        for (entry, record) in entries.by_ref().take(page.effective_limit()) {
-            listing.items.push(Arc::clone(record));
-            last = Some(entry);
-        }
-        if let (Some(_), Some(entry)) = (entries.peek(), last) {
-            listing.next = Some(Cursor {
-                place: entry.rank.0.0,
-                id: entry.id,
-            });
-        }
-        listing
-    }
-
-    /// The changes after version `after`, in the order in which they were made: of each its
-    /// version and the record as it is now. From the first if `after` is none. Changes of records
-    /// that have been removed are not among them.
-    pub fn changes_after(
+    /// The records with this key and their ranks: highest rank first, then smallest id.
+    pub fn entries(
         &self,
-        after: Option<Version>,
-    ) -> impl Iterator<Item = (Version, &Arc<R>)> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.log
-            .range((start, Bound::Unbounded))
-            .filter_map(|(version, id)| Some((*version, self.records.get(id)?)))
+        key: &R::Key,
+        range: Range<R::Id>,
+    ) -> impl Iterator<Item = (Rank, &Arc<R>)> {
+        self.places(key, range)
+            .filter_map(|entry| Some((entry.rank.0, self.records.get(&entry.id)?)))
     }
 
     /// Checks that every record has exactly its entries in index and log and no entry is without
@@ -436,15 +262,22 @@ impl<R: Record> View<R> {
         Ok(())
     }
 
-    fn entries(&self, key: R::Key, highest: Rank) -> impl Iterator<Item = &EntryOf<R>> {
-        let start = Entry {
+    fn places(&self, key: &R::Key, range: Range<R::Id>) -> impl Iterator<Item = &EntryOf<R>> {
+        let Range { start, above } = range;
+        let entry = |rank, id| Entry {
             key: key.clone(),
-            rank: Reverse(highest),
-            id: R::least_id(),
+            rank: Reverse(rank),
+            id,
+        };
+        let start = match start {
+            Start::First => Bound::Included(entry(Rank::HIGHEST, R::least_id())),
+            Start::At(rank) => Bound::Included(entry(rank, R::least_id())),
+            Start::After(rank, id) => Bound::Excluded(entry(rank, id)),
         };
         self.index
-            .range((Bound::Included(start), Bound::Unbounded))
-            .take_while(move |entry| entry.key == key)
+            .range((start, Bound::Unbounded))
+            .take_while(move |entry| entry.key == *key)
+            .take_while(move |entry| above.is_none_or(|floor| entry.rank.0 > floor))
     }
 
     fn apply(&mut self, id: R::Id, record: Option<Arc<R>>) {
@@ -512,7 +345,7 @@ fn entries_of<R: Record>(record: &R, each: &mut dyn FnMut(EntryOf<R>)) {
     });
 }
 
-/// One step on a table. Reads (through [`View`]) see the table before the step.
+/// One step on a table.
 pub struct Step<'a, R: Record> {
     view: &'a View<R>,
     table: &'a Table<R>,
@@ -521,40 +354,20 @@ pub struct Step<'a, R: Record> {
     staged: Vec<(R::Id, Option<Arc<R>>)>,
 }
 
-impl<R: Record> Step<'_, R> {
-    /// What time it is for this step: the same however often it is asked.
-    pub fn now(&mut self) -> Now {
+impl<R: Record> Transaction<R> for Step<'_, R> {
+    fn now(&mut self) -> Now {
         let Self {
             now, table, view, ..
         } = self;
         *now.get_or_insert_with(|| table.now(&view.timeline))
     }
 
-    /// Issues a version, and says what time it is. It is used up only if the step succeeds.
-    ///
-    /// # Errors
-    /// [`ClockError::Exhausted`] if there is no version left.
-    pub fn stamp(&mut self) -> Result<Stamp, ClockError> {
+    fn stamp(&mut self) -> Result<Stamp, ClockError> {
         let now = self.now();
         self.timeline.stamp(&now)
     }
 
-    /// The record with this id, if it is at version `expected`: the optimistic lock.
-    ///
-    /// # Errors
-    /// [`LockError::NotFound`], then [`LockError::Conflict`].
-    pub fn current(&self, id: &R::Id, expected: Version) -> Result<Arc<R>, LockError> {
-        let record = self.view.get(id).ok_or(LockError::NotFound)?;
-        let actual = record.version();
-        if actual != expected {
-            return Err(LockError::Conflict(Conflict { expected, actual }));
-        }
-        Ok(Arc::clone(record))
-    }
-
-    /// Stages a record: it takes the place of the one with the same id, if there is one. Its
-    /// version must be a stamp of this step.
-    pub fn put(&mut self, record: R) -> Arc<R> {
+    fn put(&mut self, record: R) -> Arc<R> {
         debug_assert!(
             Some(record.version()) > self.view.timeline.version(),
             "a record is written with a version that this step did not issue"
@@ -564,29 +377,125 @@ impl<R: Record> Step<'_, R> {
         record
     }
 
-    /// Stages the removal of a record.
-    pub fn remove(&mut self, id: R::Id) {
+    fn remove(&mut self, id: R::Id) {
         self.staged.push((id, None));
     }
 }
 
-impl<R: Record> Deref for Step<'_, R> {
-    type Target = View<R>;
+impl<R: Record> Reads<R> for View<R> {
+    type Error = Infallible;
 
-    fn deref(&self) -> &View<R> {
-        self.view
+    fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>, Infallible> {
+        Ok(self.records.get(id).cloned())
+    }
+
+    fn scan(
+        &self,
+        key: &R::Key,
+        range: Range<R::Id>,
+        _want: usize,
+        mut each: impl FnMut(Rank, &Arc<R>) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        let mut entries = self.entries(key, range);
+        let _ = entries.try_for_each(|(rank, record)| each(rank, record));
+        Ok(())
+    }
+
+    fn count(&self, key: &R::Key, range: Range<R::Id>) -> Result<usize, Infallible> {
+        Ok(self.places(key, range).count())
+    }
+
+    fn holder(&self, key: &R::Key) -> Result<Option<R::Id>, Infallible> {
+        let mut present = self.places(key, Range::all()).map(|entry| entry.id.clone());
+        Ok(present.next().or_else(|| self.outlasting.get(key).cloned()))
+    }
+
+    /// An engine that has them at hand reads none ahead.
+    fn merged(
+        &self,
+        keys: &[R::Key],
+        range: Range<R::Id>,
+        limit: usize,
+    ) -> Result<Vec<Arc<R>>, Infallible> {
+        let source = |key| {
+            let entries = self.entries(key, range.clone());
+            entries.map(|(rank, record)| Ok((rank, Arc::clone(record))))
+        };
+        merge(keys.iter().map(source).collect(), limit)
     }
 }
 
-/// Why the optimistic lock gave no record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum LockError {
-    /// There is no record with this id.
-    #[error("there is no record with this id")]
-    NotFound,
-    /// The record has been changed since it was read.
-    #[error(transparent)]
-    Conflict(#[from] Conflict),
+impl<R: Record> Snapshot<R> for View<R> {
+    fn changes_after(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<(Version, Arc<R>)>, Infallible> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let changes = self.log.range((start, Bound::Unbounded));
+        let changes =
+            changes.filter_map(|(version, id)| Some((*version, Arc::clone(self.records.get(id)?))));
+        Ok(changes.take(limit).collect())
+    }
+}
+
+impl<R: Record> Reads<R> for Step<'_, R> {
+    type Error = Infallible;
+
+    fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>, Infallible> {
+        Reads::get(self.view, id)
+    }
+
+    fn scan(
+        &self,
+        key: &R::Key,
+        range: Range<R::Id>,
+        want: usize,
+        each: impl FnMut(Rank, &Arc<R>) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        self.view.scan(key, range, want, each)
+    }
+
+    fn count(&self, key: &R::Key, range: Range<R::Id>) -> Result<usize, Infallible> {
+        self.view.count(key, range)
+    }
+
+    fn holder(&self, key: &R::Key) -> Result<Option<R::Id>, Infallible> {
+        self.view.holder(key)
+    }
+}
+
+impl<R: Record> Engine<R> for Table<R> {
+    type Error = Infallible;
+    type View<'a> = View<R>;
+    type Step<'a> = Step<'a, R>;
+
+    async fn read<T, E, F>(&self, mut job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Infallible> + Send + 'static,
+        F: for<'a> FnMut(&View<R>) -> Result<T, E> + Send + 'static,
+    {
+        Table::read(self, |view| job(view))
+    }
+
+    async fn read_now<T, E, F>(&self, mut job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Infallible> + Send + 'static,
+        F: for<'a> FnMut(&View<R>, &Now) -> Result<T, E> + Send + 'static,
+    {
+        Table::read_now(self, |view, now| job(view, now))
+    }
+
+    async fn write<T, E, F>(&self, mut job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Infallible> + Send + 'static,
+        F: for<'a> FnMut(&mut Step<'a, R>) -> Result<T, E> + Send + 'static,
+    {
+        Table::write(self, |step| job(step))
+    }
 }
 
 impl<R: Record> fmt::Debug for Table<R> {

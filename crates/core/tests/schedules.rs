@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use countersign_core::clock::ManualClock;
+use countersign_core::engine::{LockError, Range, Rank, Reads, Record, Transaction};
 use countersign_core::sync::schedule::{Schedule, together};
-use countersign_core::table::{LockError, Rank, Record, Table, View};
+use countersign_core::table::{Table, View};
 use countersign_core::time::ClockError;
 use countersign_core::version::Version;
 
@@ -77,11 +78,14 @@ fn raise(table: &Table<Item>) -> Version {
 fn look(table: &Table<Item>) -> u64 {
     table.read(|view| {
         let items: Vec<_> = (0..2)
-            .flat_map(|colour| view.scan(colour).map(move |item| (colour, item)))
+            .flat_map(|colour| {
+                view.entries(&colour, Range::all())
+                    .map(move |(_, item)| (colour, item))
+            })
             .collect();
         assert_eq!(items.len(), view.len(), "records and entries disagree");
         assert!(items.iter().all(|(colour, item)| item.count % 2 == *colour));
-        view.get(&0).unwrap().count
+        view.get(&0).unwrap().unwrap().count
     })
 }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use countersign_core::clock::Clock;
+use countersign_core::engine::{LockError, Range, Rank, Reads, Record, Transaction};
 use countersign_core::future::BoxFuture;
-use countersign_core::table::{LockError, Rank, Record, Step, Table};
+use countersign_core::table::{Step, Table};
 use countersign_core::version::Version;
 
 use crate::loader::{LoadError, Loader};
@@ -95,8 +96,9 @@ impl InMemorySync<'_> {
         check_policy_name(name)?;
         let id: Arc<str> = name.into();
         self.store.table.write(|step| {
+            let Ok(found) = step.get(&id);
             let before = match expected {
-                Expected::Absent => match step.get(&id) {
+                Expected::Absent => match found {
                     None => Vec::new(),
                     Some(policies) => {
                         return Err(Error::AlreadyExists {
@@ -164,8 +166,8 @@ impl InMemorySync<'_> {
             // The first page begins before every name: there is none of no characters.
             let after = page.after.clone().unwrap_or_else(Policies::least_id);
             let mut rest = view
-                .scan_after(EveryName, rank(), after)
-                .map(|policies| &policies.current)
+                .entries(&EveryName, Range::after(rank(), after))
+                .map(|(_, policies)| &policies.current)
                 .peekable();
             let items: Vec<_> = rest
                 .by_ref()

@@ -1,5 +1,7 @@
 //! What can go wrong with a store of requests.
 
+use std::convert::Infallible;
+
 use chrono::{DateTime, Utc};
 use countersign_core::id::{OperationId, RandomError};
 use countersign_core::time::ClockError;
@@ -107,6 +109,13 @@ pub enum Error {
         /// Whether the change was made.
         outcome: Outcome,
     },
+}
+
+/// An engine in memory does not fail.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 impl From<Rejection> for Error {

@@ -50,8 +50,10 @@ mod change;
 #[cfg(all(feature = "conformance", not(countersign_loom)))]
 pub mod conformance;
 mod document;
+mod engine_store;
 mod error;
 mod history;
+mod index;
 #[cfg(feature = "test-util")]
 pub mod instrumented;
 mod limits;
@@ -61,6 +63,7 @@ mod quorum;
 mod record;
 mod refusal;
 mod rule;
+mod steps;
 mod store;
 mod terms;
 mod transition;
@@ -72,6 +75,7 @@ pub use document::{
     ApprovalDocument, ApprovalGroupDocument, ApprovalRuleDocument, AutoApproveDocument,
     DocumentError, Problem, RuleError,
 };
+pub use engine_store::EngineStore;
 pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
 pub use limits::{Limits, ValidationError};
@@ -98,9 +102,9 @@ pub use countersign_core::time::{
 };
 pub use countersign_core::version::{Conflict, Version, VersionError};
 
-/// A place in a list of requests; see [`countersign_core::table::Cursor`].
-pub type Cursor = countersign_core::table::Cursor<RequestId>;
-/// Which part of a list of requests is wanted; see [`countersign_core::table::Page`].
-pub type Page = countersign_core::table::Page<RequestId>;
-/// One page of a list of requests; see [`countersign_core::table::Listing`].
-pub type Listing = countersign_core::table::Listing<Request, RequestId>;
+/// A place in a list of requests; see [`countersign_core::engine::Cursor`].
+pub type Cursor = countersign_core::engine::Cursor<RequestId>;
+/// Which part of a list of requests is wanted; see [`countersign_core::engine::Page`].
+pub type Page = countersign_core::engine::Page<RequestId>;
+/// One page of a list of requests; see [`countersign_core::engine::Listing`].
+pub type Listing = countersign_core::engine::Listing<Request, RequestId>;

@@ -191,7 +191,7 @@ fn limits_of_a_store_are_its_own() {
         min_justification_characters: 2,
         max_justification_characters: 3,
     };
-    let store = InMemory::with_limits(Arc::new(ManualClock::at(start())), limits);
+    let store = InMemory::new(Arc::new(ManualClock::at(start()))).with_limits(limits);
     let small = Draft {
         duration: Duration::from_secs(1),
         justification: "why".into(),

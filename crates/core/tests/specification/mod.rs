@@ -4,13 +4,15 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use countersign_core::clock::ManualClock;
+use countersign_core::engine::{LockError, Range, Rank, Reads, Record, Snapshot, Transaction};
 use countersign_core::sync::history::Specification;
-use countersign_core::table::{LockError, Rank, Record, Table};
+use countersign_core::table::Table;
 use countersign_core::time::ClockError;
 use countersign_core::version::Version;
 
@@ -109,8 +111,8 @@ pub fn store() -> Store {
     }
 }
 
-impl From<LockError> for Answer {
-    fn from(error: LockError) -> Self {
+impl From<LockError<Infallible>> for Answer {
+    fn from(error: LockError<Infallible>) -> Self {
         match error {
             LockError::NotFound => Answer::NotFound,
             LockError::Conflict(conflict) => Answer::Conflict(conflict.actual),
@@ -139,7 +141,7 @@ pub fn call(store: &Store, call: &Call) -> Answer {
     match *call {
         Call::Create(id) => {
             let result = table.write(|step| {
-                if step.get(&id).is_some() {
+                if step.get(&id).unwrap().is_some() {
                     return Err(Answer::Taken);
                 }
                 let written = step.stamp()?.version;
@@ -166,11 +168,9 @@ pub fn call(store: &Store, call: &Call) -> Answer {
         }
         Call::Get(id) => Answer::Item(table.get(&id).map(|item| (*item).clone())),
         Call::List(colour) => Answer::List(table.read(|view| {
-            let items: Vec<Item> = view.scan(colour).map(|item| (**item).clone()).collect();
-            assert_eq!(
-                items.len(),
-                view.count_above(colour, Rank::latest_first(DateTime::<Utc>::MIN_UTC))
-            );
+            let entries = view.entries(&colour, Range::all());
+            let items: Vec<Item> = entries.map(|(_, item)| (**item).clone()).collect();
+            assert_eq!(items.len(), view.count(&colour, Range::all()).unwrap(),);
             assert!(
                 items.iter().all(|item| item.colour == colour),
                 "an index entry is out of date"
@@ -180,8 +180,8 @@ pub fn call(store: &Store, call: &Call) -> Answer {
         Call::NextChange => {
             let seen = *store.seen.lock().unwrap();
             let next = table.read(|view| {
-                let (version, item) = view.changes_after(seen).next()?;
-                Some((version, (**item).clone()))
+                let next = view.changes_after(seen, 1).unwrap().pop();
+                next.map(|(version, item)| (version, (*item).clone()))
             });
             *store.seen.lock().unwrap() = next.as_ref().map(|next| next.0).or(seen);
             Answer::Change(next)

@@ -17,7 +17,7 @@ use crate::version::Version;
 /// Which part of a list is wanted.
 ///
 /// ```
-/// use countersign_core::table::Page;
+/// use countersign_core::engine::Page;
 ///
 /// assert_eq!(Page::<u64>::first(0).effective_limit(), 100);
 /// assert_eq!(Page::<u64>::first(1_001).effective_limit(), 1_000);
@@ -69,7 +69,7 @@ impl<I> Default for Page<I> {
 /// Shown and parsed as text, so that it can travel through a host's own interface.
 ///
 /// ```
-/// use countersign_core::table::Cursor;
+/// use countersign_core::engine::Cursor;
 ///
 /// let cursor = Cursor { place: 1_772_442_000_000_000_000, id: 7_u64 };
 /// let text = cursor.to_string();
@@ -156,7 +156,7 @@ pub struct ParseCursorError {
 /// One page of a list.
 ///
 /// ```
-/// use countersign_core::table::Listing;
+/// use countersign_core::engine::Listing;
 ///
 /// let empty = Listing::<String, u64> { items: Vec::new(), next: None };
 /// assert!(empty.next.is_none(), "there is no further page");
@@ -167,4 +167,17 @@ pub struct Listing<R, I> {
     pub items: Vec<Arc<R>>,
     /// Where the next page begins; none if this is the last.
     pub next: Option<Cursor<I>>,
+}
+
+impl<R, I> Listing<R, I> {
+    /// The page that these records make, of which one more than the page holds was asked for.
+    /// `place` gives a record's place in the list.
+    pub fn cut(mut items: Vec<Arc<R>>, page: &Page<I>, place: impl Fn(&R) -> Cursor<I>) -> Self {
+        let limit = page.effective_limit();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| more);
+        let next = last.map(|last| place(last));
+        Self { items, next }
+    }
 }

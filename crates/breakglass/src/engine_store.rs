@@ -1,0 +1,156 @@
+//! The store of events, over any engine: [`EngineStore`].
+//!
+//! Each call is one step or one read of `steps.rs`. What an engine must do is said in
+//! [`countersign_core::engine`].
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_core::engine::Engine;
+use countersign_core::future::BoxFuture;
+use countersign_core::grant::Grant;
+use countersign_core::names::{Person, Profile};
+use countersign_core::time::Now;
+use countersign_core::version::Version;
+
+use crate::admission::Admission;
+use crate::change::Change;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::record::{Draft, Event, EventId};
+use crate::retention::Retention;
+use crate::steps;
+use crate::store::{Changed, Filter, Store};
+use crate::{Listing, Page};
+
+/// Keeps events in an engine. What it promises is the contract of [`Store`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_breakglass::{EngineStore, Filter, Limits, Page, Status, Store, SystemClock};
+/// use countersign_core::table::Table;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = EngineStore::over(Table::new(Arc::new(SystemClock))).with_limits(Limits::default());
+/// let active = store.list(&Filter::Status(Status::Active), Page::default()).await?;
+/// assert!(active.items.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct EngineStore<E> {
+    pub(crate) engine: E,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl<E> EngineStore<E> {
+    /// The events of this engine, with the default [`Limits`].
+    pub fn over(engine: E) -> Self {
+        Self {
+            engine,
+            limits: Arc::default(),
+        }
+    }
+
+    /// The same store with other limits. They hold for what is created from now on.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        let limits = Arc::new(limits);
+        Self { limits, ..self }
+    }
+}
+
+impl<E> Store for EngineStore<E>
+where
+    E: Engine<Event>,
+    Error: From<E::Error>,
+{
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        admission: &'a Admission,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        let (draft, admission) = (draft.clone(), admission.clone());
+        let limits = Arc::clone(&self.limits);
+        Box::pin((self.engine).write(move |step| steps::create(step, &draft, &admission, &limits)))
+    }
+
+    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+        Box::pin((self.engine).read(move |view| steps::get(view, id)))
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: EventId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+        let change = change.clone();
+        Box::pin((self.engine).write(move |step| steps::update(step, id, expected, &change)))
+    }
+
+    fn delete<'a>(
+        &'a self,
+        id: EventId,
+        retention: &'a Retention,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        let retention = *retention;
+        Box::pin((self.engine).write(move |step| steps::delete(step, id, &retention)))
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        let filter = filter.clone();
+        Box::pin((self.engine).read(move |view| steps::list(view, &filter, &page)))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin((self.engine).read_now(|_, now| Ok(*now)))
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        let (person, profile) = (person.clone(), profile.clone());
+        Box::pin(
+            (self.engine)
+                .read_now(move |view, now| steps::find_grant(view, &person, &profile, now)),
+        )
+    }
+
+    fn active_at<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
+        let (person, profile, now) = (person.clone(), profile.clone(), Now::at_given(at));
+        Box::pin((self.engine).read(move |view| steps::active_of(view, &person, &profile, &now)))
+    }
+
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin((self.engine).read_now(move |view, now| steps::due(view, limit, now)))
+    }
+
+    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin((self.engine).read_now(move |view, now| steps::awaiting_review(view, &page, now)))
+    }
+
+    fn ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin((self.engine).read_now(move |view, now| steps::ended(view, before, limit, now)))
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin((self.engine).read(move |view| steps::changes_since(view, after, limit)))
+    }
+}

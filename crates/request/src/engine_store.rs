@@ -1,0 +1,171 @@
+//! The store of requests, over any engine: [`EngineStore`].
+//!
+//! Each call is one step or one read of `steps.rs`. What an engine must do is said in
+//! [`countersign_core::engine`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use countersign_core::engine::Engine;
+use countersign_core::future::BoxFuture;
+use countersign_core::grant::{Grant, PolicyDigest};
+use countersign_core::names::{Person, Profile};
+use countersign_core::time::Now;
+use countersign_core::version::Version;
+
+use crate::change::Change;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::record::{Draft, Request, RequestId};
+use crate::steps;
+use crate::store::{Changed, Filter, Store};
+use crate::terms::Terms;
+use crate::{Listing, Page};
+
+/// Keeps requests in an engine. What it promises is the contract of [`Store`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_core::table::Table;
+/// use countersign_request::{EngineStore, Filter, Limits, Page, Status, Store, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = EngineStore::over(Table::new(Arc::new(SystemClock))).with_limits(Limits::default());
+/// let pending = store.list(&Filter::Status(Status::Pending), Page::default()).await?;
+/// assert!(pending.items.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct EngineStore<E> {
+    pub(crate) engine: E,
+    pub(crate) limits: Arc<Limits>,
+}
+
+impl<E> EngineStore<E> {
+    /// The requests of this engine, with the default [`Limits`].
+    pub fn over(engine: E) -> Self {
+        Self {
+            engine,
+            limits: Arc::default(),
+        }
+    }
+
+    /// The same store with other limits. They hold for what is created from now on.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        let limits = Arc::new(limits);
+        Self { limits, ..self }
+    }
+}
+
+impl<E> Store for EngineStore<E>
+where
+    E: Engine<Request>,
+    Error: From<E::Error>,
+{
+    fn create<'a>(
+        &'a self,
+        draft: &'a Draft,
+        terms: &'a Terms,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        let (draft, terms, limits) = (draft.clone(), terms.clone(), Arc::clone(&self.limits));
+        Box::pin((self.engine).write(move |step| steps::create(step, &draft, &terms, &limits)))
+    }
+
+    fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
+        Box::pin((self.engine).read(move |view| steps::get(view, id)))
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: RequestId,
+        expected: Version,
+        change: &'a Change,
+    ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
+        let change = change.clone();
+        Box::pin((self.engine).write(move |step| steps::update(step, id, expected, &change)))
+    }
+
+    fn delete(
+        &self,
+        id: RequestId,
+        ended_before: Option<DateTime<Utc>>,
+    ) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin((self.engine).write(move |step| steps::delete(step, id, ended_before)))
+    }
+
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        let filter = filter.clone();
+        Box::pin(
+            self.engine
+                .read(move |view| steps::list(view, &filter, &page)),
+        )
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
+        Box::pin((self.engine).read_now(|_, now| Ok(*now)))
+    }
+
+    fn find_grant<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+    ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
+        let (person, profile) = (person.clone(), profile.clone());
+        Box::pin(
+            self.engine
+                .read_now(move |view, now| steps::find_grant(view, &person, &profile, policy, now)),
+        )
+    }
+
+    fn access_at<'a>(
+        &'a self,
+        person: &'a Person,
+        profile: &'a Profile,
+        policy: Option<PolicyDigest>,
+        at: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
+        let (person, profile, now) = (person.clone(), profile.clone(), Now::at_given(at));
+        Box::pin(
+            (self.engine).read(move |view| steps::longest(view, &person, &profile, policy, &now)),
+        )
+    }
+
+    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin((self.engine).read_now(move |view, now| steps::due(view, limit, now)))
+    }
+
+    fn waiting<'a>(
+        &'a self,
+        profiles: Option<&'a BTreeSet<Profile>>,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        let profiles = profiles.cloned();
+        Box::pin((self.engine).read(move |view| steps::waiting(view, profiles.as_ref(), &page)))
+    }
+
+    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+        let person = person.clone();
+        Box::pin((self.engine).read_now(move |view, now| steps::open(view, &person, &page, now)))
+    }
+
+    fn ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin((self.engine).read_now(move |view, now| steps::ended(view, time, limit, now)))
+    }
+
+    fn changes_since(
+        &self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
+        Box::pin((self.engine).read(move |view| steps::changes_since(view, after, limit)))
+    }
+}

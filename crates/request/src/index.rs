@@ -1,0 +1,93 @@
+//! What requests are looked up by, in every engine.
+//!
+//! Only what a request says of itself is here. What is read with these keys is in `steps.rs`.
+
+use countersign_core::engine::{Rank, Record};
+use countersign_core::grant::PolicyDigest;
+use countersign_core::id::OperationId;
+use countersign_core::names::{Person, Profile};
+use countersign_core::version::Version;
+
+use crate::record::{Request, RequestId};
+use crate::transition::Status;
+
+/// What requests are looked up by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Newest first.
+    Requester(Person),
+    /// Newest first.
+    Profile(Profile),
+    /// Newest first.
+    Status(Status),
+    /// Approved requests, by the policy with which their access ends; those whose access lasts
+    /// longest first.
+    Access(Person, Profile, Option<PolicyDigest>),
+    /// Pending requests; those to be decided soonest first.
+    Deadline,
+    /// Pending requests, for one profile or for all; oldest first.
+    Waiting(Option<Profile>),
+    /// Pending and approved requests of one requester; those whose time ends last first.
+    Open(Person),
+    /// Requests that have ended or will; earliest first.
+    Ended,
+    /// The request in whose history the operation is.
+    Operation(OperationId),
+}
+
+impl Record for Request {
+    type Id = RequestId;
+    type Key = Key;
+
+    fn id(&self) -> RequestId {
+        self.id
+    }
+
+    fn version(&self) -> Version {
+        self.updated_at
+    }
+
+    fn index(&self, entry: &mut dyn FnMut(Key, Rank)) {
+        let created = Rank::newest_first(self.created);
+        entry(Key::Requester(self.requester.clone()), created);
+        entry(Key::Profile(self.profile.clone()), created);
+        entry(Key::Status(self.status), created);
+        match (self.status, self.access_until) {
+            (Status::Approved, Some(until)) => {
+                let until = Rank::latest_first(until);
+                entry(Key::Open(self.requester.clone()), until);
+                let policy = self.policy.filter(|_| self.ends_with_policy);
+                // What is pinned to nothing holds under nothing.
+                if policy.is_some() == self.ends_with_policy {
+                    let (person, profile) = (self.requester.clone(), self.profile.clone());
+                    entry(Key::Access(person, profile, policy), until);
+                }
+            }
+            (Status::Pending, _) => {
+                entry(Key::Deadline, Rank::earliest_first(self.decide_by));
+                let open = Rank::latest_first(self.decide_by);
+                entry(Key::Open(self.requester.clone()), open);
+                let oldest_first = Rank::oldest_first(self.created);
+                entry(Key::Waiting(None), oldest_first);
+                entry(Key::Waiting(Some(self.profile.clone())), oldest_first);
+            }
+            _ => {}
+        }
+        if let Some(ended_at) = self.ended_at() {
+            entry(Key::Ended, Rank::earliest_first(ended_at));
+        }
+        for operation in self.history.iter().filter_map(|entry| entry.operation) {
+            entry(Key::Operation(operation), created);
+        }
+    }
+
+    fn changes(&self, change: &mut dyn FnMut(Version)) {
+        for entry in &self.history {
+            change(entry.to);
+        }
+    }
+
+    fn least_id() -> RequestId {
+        RequestId::MIN
+    }
+}
