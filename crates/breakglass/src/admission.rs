@@ -20,12 +20,13 @@ use countersign_core::names::{Person, Profile};
 use countersign_core::time::{Now, earlier, later};
 
 use crate::change::{Change, check_reason};
+use crate::draft::Draft;
 use crate::invocation_policy::{InvocationPolicy, InvocationRule};
 use crate::mfa::ProofId;
 use crate::rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
-use crate::record::{Draft, EventId};
 use crate::refusal::Refusal;
 use crate::review::ReviewOverride;
+use crate::vocabulary::EventId;
 
 /// What the rules say about emergencies for one profile.
 ///

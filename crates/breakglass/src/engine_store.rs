@@ -15,12 +15,14 @@ use countersign_core::version::Version;
 
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::record::{Draft, Event, EventId};
+use crate::record::Event;
 use crate::retention::Retention;
 use crate::steps;
 use crate::store::{Changed, Filter, Store};
+use crate::vocabulary::EventId;
 use crate::{Listing, Page};
 
 /// Keeps events in an engine. What it promises is the contract of [`Store`].

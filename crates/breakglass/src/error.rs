@@ -9,9 +9,9 @@ use countersign_core::version::Conflict;
 use thiserror::Error;
 
 use crate::limits::ValidationError;
-use crate::record::EventId;
 use crate::refusal::{Refusal, Rejection};
 use crate::transition::Status;
+use crate::vocabulary::EventId;
 
 /// Why a store did not do what it was asked. Unless [`Error::Backend`] says otherwise nothing was
 /// changed, and the same call can be made again.

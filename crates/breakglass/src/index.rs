@@ -8,8 +8,9 @@ use countersign_core::names::{Person, Profile};
 use countersign_core::version::Version;
 
 use crate::mfa::ProofId;
-use crate::record::{Event, EventId};
+use crate::record::Event;
 use crate::transition::Status;
+use crate::vocabulary::EventId;
 
 /// What events are looked up by. A person whose events are counted is in the spelling that all
 /// names of the same person share.

@@ -42,10 +42,12 @@ use countersign_core::version::Version;
 
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::{Error, Outcome};
-use crate::record::{Draft, Event, EventId};
+use crate::record::Event;
 use crate::retention::Retention;
 use crate::store::{Changed, Filter, Store};
+use crate::vocabulary::EventId;
 use crate::{Listing, Page};
 
 /// A method of [`Store`].

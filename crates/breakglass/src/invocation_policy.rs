@@ -16,9 +16,10 @@ use crate::document::{
     DocumentError, Fault, InvocationDocument, InvocationRuleDocument, Problem, compile_length,
     compile_list, compile_rules, compile_window, parse_json,
 };
+use crate::draft::Draft;
 use crate::mfa::MfaMethod;
-use crate::record::{Draft, ReasonCode};
 use crate::refusal::Refusal;
+use crate::vocabulary::ReasonCode;
 
 /// The rules of who may declare an emergency.
 ///

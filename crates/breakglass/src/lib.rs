@@ -57,7 +57,9 @@ mod change;
     not(any(countersign_loom, countersign_shuttle))
 ))]
 pub mod conformance;
+mod creation;
 mod document;
+mod draft;
 mod engine_store;
 mod error;
 mod history;
@@ -68,14 +70,17 @@ mod invocation_policy;
 mod limits;
 mod memory;
 mod mfa;
+mod operations;
 mod rate_limit_policy;
 mod record;
 mod refusal;
 mod retention;
 mod review;
+mod second_factor;
 mod steps;
 mod store;
 mod transition;
+mod vocabulary;
 mod workflow;
 
 pub use admission::{
@@ -86,6 +91,7 @@ pub use document::{
     DocumentError, InvocationDocument, InvocationRuleDocument, MfaDocument, Problem,
     RateLimitDocument, RateLimitRuleDocument, RuleError,
 };
+pub use draft::Draft;
 pub use engine_store::EngineStore;
 pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
@@ -94,12 +100,13 @@ pub use limits::{Limits, ValidationError};
 pub use memory::{InMemory, InMemorySync};
 pub use mfa::{MfaMethod, MfaProof, ProofId, ProofProblem};
 pub use rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
-pub use record::{Draft, Event, EventId, ReasonCode};
+pub use record::Event;
 pub use refusal::{Refusal, Rejection};
 pub use retention::Retention;
 pub use review::{Review, ReviewOutcome, ReviewOverride};
 pub use store::{Changed, Filter, Store, StoreExt};
 pub use transition::Status;
+pub use vocabulary::{EventId, ReasonCode};
 pub use workflow::Workflow;
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};

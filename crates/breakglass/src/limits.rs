@@ -10,7 +10,8 @@ use countersign_core::names::{TextError, check_length, check_statement};
 use countersign_core::window::duration;
 use thiserror::Error;
 
-use crate::record::{Draft, Event};
+use crate::draft::Draft;
+use crate::record::Event;
 
 /// The most characters of a ticket reference, and of a request's id.
 pub(crate) const MAX_REFERENCE_CHARACTERS: usize = 128;

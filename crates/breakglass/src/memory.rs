@@ -16,13 +16,15 @@ use countersign_core::version::Version;
 
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::engine_store::EngineStore;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::record::{Draft, Event, EventId};
+use crate::record::Event;
 use crate::retention::Retention;
 use crate::steps;
 use crate::store::{Changed, Filter};
+use crate::vocabulary::EventId;
 use crate::{Listing, Page};
 
 /// Keeps events in memory.

@@ -14,15 +14,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::names::{NameError, Person, check_name};
-use countersign_core::time::{Now, earlier, later};
+use countersign_core::time::earlier;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::document::{Problem, shown};
-use crate::invocation_policy::InvocationRule;
-use crate::record::{Draft, EventId};
-use crate::refusal::Refusal;
+use crate::vocabulary::EventId;
 
 /// What identifies one verification of a second factor, as the host's verifier names it: 1 to 256
 /// characters, none of them a control character, without white space at its ends.
@@ -129,54 +127,6 @@ impl fmt::Display for MfaProof {
             ..
         } = self;
         write!(f, "{method} of {person}, verified at {verified_at} ({id})")
-    }
-}
-
-impl InvocationRule {
-    /// Whether the second factor of `draft` will do `now`, if one is shown; `used_by` is the
-    /// event that a proof with the same id was used for.
-    pub(crate) fn check_proof(
-        &self,
-        draft: &Draft,
-        used_by: Option<EventId>,
-        now: &Now,
-    ) -> Result<(), Refusal> {
-        let Some(proof) = &draft.mfa else {
-            return Ok(());
-        };
-        let max_age = self.max_proof_age();
-        let verified_at = proof.verified_at;
-        let problem = if proof.person != draft.invoker {
-            ProofProblem::OtherPerson {
-                person: proof.person.clone(),
-            }
-        } else if proof.event != draft.id {
-            ProofProblem::OtherEvent { event: proof.event }
-        } else if !self.allows_method(proof.method) {
-            ProofProblem::Method {
-                method: proof.method,
-                methods: self.methods().to_vec(),
-            }
-        } else if verified_at > later(now.at(), now.tolerance()) {
-            ProofProblem::FromTheFuture {
-                verified_at,
-                at: now.at(),
-                tolerance: now.tolerance(),
-            }
-        } else if verified_at < earlier(now.at(), max_age) {
-            ProofProblem::TooOld {
-                verified_at,
-                max_age,
-            }
-        } else if let Some(event) = used_by {
-            ProofProblem::Used { event }
-        } else {
-            return Ok(());
-        };
-        Err(Refusal::MfaProof {
-            rule: self.shared_name(),
-            problem,
-        })
     }
 }
 

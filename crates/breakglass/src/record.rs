@@ -5,7 +5,6 @@
 //! without its admission, and who declared what cannot be rewritten.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,32 +12,17 @@ use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
-use countersign_core::time::{Now, Stamp, later};
+use countersign_core::time::Now;
 use countersign_core::version::Version;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 
-use crate::admission::Admitted;
-use crate::document::{Problem, shown};
 use crate::history::{Action, Actor, HistoryEntry};
-use crate::limits::{Limits, ValidationError};
 use crate::mfa::MfaProof;
 use crate::rate_limit_policy::Escalation;
 use crate::review::{Review, ReviewOverride};
 use crate::transition::Status;
-
-countersign_core::define_id! {
-    /// The id of an event: 64 random bits, shown as 16 lowercase hexadecimal digits.
-    ///
-    /// ```
-    /// use countersign_breakglass::EventId;
-    ///
-    /// let id: EventId = "0c495841982c3107".parse()?;
-    /// assert_eq!(id.to_string(), "0c495841982c3107");
-    /// # Ok::<(), countersign_breakglass::ParseIdError>(())
-    /// ```
-    EventId
-}
+use crate::vocabulary::{EventId, ReasonCode};
 
 /// One person's emergency access to one profile.
 ///
@@ -118,53 +102,6 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that an admitted `draft` becomes when a store creates it with `stamp`: active, until
-    /// its duration is over. For implementations of [`Store`](crate::Store), which also apply
-    /// [`Admitted::follow_up`] before they write it.
-    ///
-    /// # Errors
-    /// [`ValidationError`] if a field of the draft is outside its limits.
-    pub fn create(
-        draft: &Draft,
-        admitted: &Admitted,
-        limits: &Limits,
-        stamp: Stamp,
-    ) -> Result<Self, ValidationError> {
-        limits.check_draft(draft)?;
-        let at = stamp.now.at();
-        let created = HistoryEntry {
-            action: Action::Created,
-            actor: Actor::Person(draft.invoker.clone()),
-            reason: None,
-            operation: draft.operation,
-            from: None,
-            to: stamp.version,
-            at,
-        };
-        Ok(Self {
-            id: draft.id,
-            invoker: draft.invoker.clone(),
-            profile: draft.profile.clone(),
-            duration: draft.duration,
-            reason_code: draft.reason_code,
-            justification: draft.justification.as_str().into(),
-            ticket: draft.ticket.as_deref().map(Arc::from),
-            request_id: draft.request_id.as_deref().map(Arc::from),
-            mfa: draft.mfa.clone(),
-            escalate: admitted.escalate(),
-            escalation: admitted.escalation().cloned(),
-            review_override: None,
-            created: stamp.version,
-            created_at: at,
-            expires_at: later(at, draft.duration),
-            status: Status::Active,
-            note: None,
-            review: None,
-            updated_at: stamp.version,
-            history: vec![Arc::new(created)],
-        })
-    }
-
     /// Whether the event gives access `now`: it is active, its time has begun and is not over, and
     /// it was not declared while the clock was ahead.
     ///
@@ -258,6 +195,129 @@ impl Event {
             Status::Closed | Status::Expired => true,
         }
     }
+
+    /// The first moment at which the event was or will be over: when it was closed, or else when
+    /// its time was up.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # fn example(event: &Event) {
+    /// assert!(event.ended_at() <= event.expires_at, "closing only makes it earlier");
+    /// # }
+    /// ```
+    pub fn ended_at(&self) -> DateTime<Utc> {
+        match self.end() {
+            // What a correction has ended is marked before its time is up.
+            Some(entry) => entry.at.min(self.expires_at),
+            None => self.expires_at,
+        }
+    }
+
+    /// When it counts as over, for retention and for what awaits its review: then
+    /// ([`Event::ended_at`]), or at the correction that has shown the clock to have been ahead of
+    /// that ([`Now::moment_of`]).
+    pub fn over_since(&self, now: &Now) -> DateTime<Utc> {
+        let began = self.begun_at(now);
+        match self.end() {
+            Some(entry) => now.moment_of(entry.at, entry.to).min(self.expires_at),
+            None if began < self.created_at => began,
+            None => self.expires_at,
+        }
+    }
+
+    fn end(&self) -> Option<&HistoryEntry> {
+        let mut entries = self.history.iter().rev();
+        let ended =
+            |entry: &&Arc<HistoryEntry>| matches!(entry.action, Action::Closed | Action::Expired);
+        entries.find(ended).map(|entry| &**entry)
+    }
+
+    /// Whether the event awaits its review `now`: it is over, marked so or not, and nobody has
+    /// reviewed it.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # fn example(event: &Event) {
+    /// assert_eq!(event.awaits_review(event.ended_at()), event.review.is_none());
+    /// # }
+    /// ```
+    pub fn awaits_review(&self, now: impl Into<Now>) -> bool {
+        self.review.is_none() && self.is_over(now)
+    }
+
+    /// The event as it was when it had this version; none if it never had it. Equal to what the
+    /// call that made the version returned.
+    ///
+    /// ```
+    /// # use countersign_breakglass::*;
+    /// # fn example(event: &Event) -> Option<()> {
+    /// let created = event.as_of(event.history.first()?.to)?;
+    /// assert_eq!((created.status, created.history.len()), (Status::Active, 1));
+    /// # Some(())
+    /// # }
+    /// ```
+    pub fn as_of(&self, version: Version) -> Option<Event> {
+        let last = self.place_of(version)?;
+        let entries = self.history.get(..=last)?;
+        let overridden = |entry: &Arc<HistoryEntry>| entry.action == Action::Overridden;
+        let review_override = self.review_override.as_ref();
+        let mut past = Event {
+            status: Status::Active,
+            note: None,
+            review: None,
+            review_override: review_override
+                .filter(|_| entries.iter().any(overridden))
+                .cloned(),
+            history: Vec::with_capacity(entries.len()),
+            ..self.clone()
+        };
+        for entry in entries {
+            past.take(Arc::clone(entry));
+        }
+        Some(past)
+    }
+
+    /// The change that led to this version; none if the event never had it.
+    pub fn entry_at(&self, version: Version) -> Option<&Arc<HistoryEntry>> {
+        self.history.get(self.place_of(version)?)
+    }
+
+    /// Versions grow along a history.
+    fn place_of(&self, version: Version) -> Option<usize> {
+        self.history
+            .binary_search_by_key(&version, |entry| entry.to)
+            .ok()
+    }
+
+    /// Adds an entry to the history, with all that follows from it.
+    pub(crate) fn take(&mut self, entry: Arc<HistoryEntry>) {
+        match entry.action {
+            // An override says more than its entry: whoever adds one sets the field.
+            Action::Created | Action::Overridden => {}
+            Action::Closed => self.status = Status::Closed,
+            Action::Expired => self.status = Status::Expired,
+            Action::Noted => self.note.clone_from(&entry.reason),
+            Action::Reviewed(outcome) => {
+                if let Actor::Person(by) = &entry.actor {
+                    self.review = Some(Review {
+                        by: by.clone(),
+                        outcome,
+                        text: entry.reason.clone().unwrap_or_default(),
+                        at: entry.at,
+                    });
+                }
+            }
+        }
+        self.updated_at = entry.to;
+        self.history.push(entry);
+    }
+
+    /// The last entry of the operation: a creation that was overridden made two.
+    pub(crate) fn entry_of(&self, operation: Option<OperationId>) -> Option<&Arc<HistoryEntry>> {
+        let operation = Some(operation?);
+        let mut entries = self.history.iter().rev();
+        entries.find(|entry| entry.operation == operation)
+    }
 }
 
 /// One line for a log: who, for what, when, why, and whatever is out of the ordinary.
@@ -292,118 +352,5 @@ impl fmt::Display for Event {
             write!(f, "; {review}")?;
         }
         Ok(())
-    }
-}
-
-/// What an event is created from.
-///
-/// ```
-/// use std::time::Duration;
-/// use countersign_breakglass::{Draft, EventId, OsRandom, Person, Profile, ReasonCode};
-///
-/// let draft = Draft {
-///     id: EventId::random(&OsRandom)?,
-///     operation: None,
-///     invoker: Person::new("alice")?,
-///     profile: Profile::new("prod")?,
-///     duration: Duration::from_secs(3600),
-///     reason_code: ReasonCode::Incident,
-///     justification: "the orders database does not accept writes".into(),
-///     ticket: Some("INC-4711".into()),
-///     request_id: None,
-///     mfa: None,
-/// };
-/// assert_eq!(draft.ticket.as_deref(), Some("INC-4711"));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// The id it shall have: minted first, so that the caller knows it whatever happens.
-    pub id: EventId,
-    /// What the caller calls this operation, so that a repeat of it is known for a repeat.
-    pub operation: Option<OperationId>,
-    /// Who declares it.
-    pub invoker: Person,
-    /// What for.
-    pub profile: Profile,
-    /// How long access shall last, from the creation: more than zero, at most 4 hours by default.
-    pub duration: Duration,
-    /// What kind of emergency it is.
-    pub reason_code: ReasonCode,
-    /// Why: 20 to 1,000 characters by default, two different ones of which are not white space.
-    pub justification: String,
-    /// A reference in the host's ticket system: 1 to 128 characters.
-    pub ticket: Option<String>,
-    /// The request for access that came before, if there was one: 1 to 128 characters.
-    pub request_id: Option<String>,
-    /// The second factor that was shown, if one was. What is shown is checked, demanded or not.
-    pub mfa: Option<MfaProof>,
-}
-
-/// What kind of emergency it is.
-///
-/// ```
-/// use countersign_breakglass::ReasonCode;
-///
-/// assert_eq!("incident".parse(), Ok(ReasonCode::Incident));
-/// assert!("Incident".parse::<ReasonCode>().is_err());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "schema",
-    schemars(description = "What kind of emergency it is.")
-)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasonCode {
-    /// Something is broken.
-    Incident,
-    /// Something must be done that cannot wait.
-    Maintenance,
-    /// Somebody is attacking, or has.
-    Security,
-    /// Something lost must be brought back.
-    Recovery,
-    /// None of these; the justification says what.
-    Other,
-}
-
-impl ReasonCode {
-    /// Every code, in the order of their declaration.
-    pub const ALL: [ReasonCode; 5] = [
-        ReasonCode::Incident,
-        ReasonCode::Maintenance,
-        ReasonCode::Security,
-        ReasonCode::Recovery,
-        ReasonCode::Other,
-    ];
-
-    /// The code as documents and records write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ReasonCode::Incident => "incident",
-            ReasonCode::Maintenance => "maintenance",
-            ReasonCode::Security => "security",
-            ReasonCode::Recovery => "recovery",
-            ReasonCode::Other => "other",
-        }
-    }
-}
-
-impl fmt::Display for ReasonCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ReasonCode {
-    type Err = Problem;
-
-    /// Reads the code as documents write it; [`Problem::UnknownReasonCode`] otherwise.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut codes = ReasonCode::ALL.into_iter();
-        codes
-            .find(|code| code.as_str() == text)
-            .ok_or_else(|| Problem::UnknownReasonCode { value: shown(text) })
     }
 }

@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use crate::mfa::{MfaMethod, ProofProblem, listed};
 use crate::rate_limit_policy::Escalation;
-use crate::record::{EventId, ReasonCode};
 use crate::transition::Status;
+use crate::vocabulary::{EventId, ReasonCode};
 
 /// Why a change was not made; [`Event::apply`](crate::Event::apply) gives it.
 ///

@@ -10,11 +10,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::names::Person;
-use countersign_core::time::Now;
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Action, HistoryEntry};
-use crate::record::{Event, EventId};
+use crate::vocabulary::EventId;
 
 /// What a reviewer found. Each of them ends the wait for a review; what follows from it is the
 /// host's business.
@@ -126,56 +124,5 @@ impl fmt::Display for ReviewOverride {
             f,
             "REVIEW OVERRIDDEN by {by} (event {unreviewed} awaits one): {reason:?}"
         )
-    }
-}
-
-impl Event {
-    /// The first moment at which the event was or will be over: when it was closed, or else when
-    /// its time was up.
-    ///
-    /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event) {
-    /// assert!(event.ended_at() <= event.expires_at, "closing only makes it earlier");
-    /// # }
-    /// ```
-    pub fn ended_at(&self) -> DateTime<Utc> {
-        match self.end() {
-            // What a correction has ended is marked before its time is up.
-            Some(entry) => entry.at.min(self.expires_at),
-            None => self.expires_at,
-        }
-    }
-
-    /// When it counts as over, for retention and for what awaits its review: then
-    /// ([`Event::ended_at`]), or at the correction that has shown the clock to have been ahead of
-    /// that ([`Now::moment_of`]).
-    pub fn over_since(&self, now: &Now) -> DateTime<Utc> {
-        let began = self.begun_at(now);
-        match self.end() {
-            Some(entry) => now.moment_of(entry.at, entry.to).min(self.expires_at),
-            None if began < self.created_at => began,
-            None => self.expires_at,
-        }
-    }
-
-    fn end(&self) -> Option<&HistoryEntry> {
-        let mut entries = self.history.iter().rev();
-        let ended =
-            |entry: &&Arc<HistoryEntry>| matches!(entry.action, Action::Closed | Action::Expired);
-        entries.find(ended).map(|entry| &**entry)
-    }
-
-    /// Whether the event awaits its review `now`: it is over, marked so or not, and nobody has
-    /// reviewed it.
-    ///
-    /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event) {
-    /// assert_eq!(event.awaits_review(event.ended_at()), event.review.is_none());
-    /// # }
-    /// ```
-    pub fn awaits_review(&self, now: impl Into<Now>) -> bool {
-        self.review.is_none() && self.is_over(now)
     }
 }

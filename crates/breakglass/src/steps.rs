@@ -19,12 +19,14 @@ use crate::admission::{
     ActiveEvent, Admission, CountWanted, Counted, Observation, Observed, UnreviewedEvent,
 };
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::index::Key;
 use crate::limits::Limits;
-use crate::record::{Draft, Event, EventId};
+use crate::record::Event;
 use crate::retention::Retention;
 use crate::store::{Changed, Filter};
+use crate::vocabulary::EventId;
 use crate::{Cursor, Listing, Page};
 
 pub(crate) fn create<T: Transaction<Event>>(

@@ -17,11 +17,13 @@ use countersign_core::version::Version;
 
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::HistoryEntry;
-use crate::record::{Draft, Event, EventId};
+use crate::record::Event;
 use crate::retention::Retention;
 use crate::transition::Status;
+use crate::vocabulary::EventId;
 use crate::{Listing, Page};
 
 /// Keeps events.

@@ -16,14 +16,16 @@ use countersign_core::retry::Retry;
 
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::{Draft, Event, EventId, ReasonCode};
+use crate::record::Event;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::review::ReviewOutcome;
 use crate::store::{Store, StoreExt};
+use crate::vocabulary::{EventId, ReasonCode};
 use crate::{Listing, Page};
 
 /// Emergencies under one [`InvocationPolicy`] and one [`RateLimitPolicy`]. Cheap to clone.

@@ -15,12 +15,14 @@ use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::steps;
 use crate::store::{Changed, Filter, Store};
 use crate::terms::Terms;
+use crate::vocabulary::RequestId;
 use crate::{Listing, Page};
 
 /// Keeps requests in an engine. What it promises is the contract of [`Store`].

@@ -8,8 +8,9 @@ use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
 use countersign_core::version::Version;
 
-use crate::record::{Request, RequestId};
+use crate::record::Request;
 use crate::transition::Status;
+use crate::vocabulary::RequestId;
 
 /// What requests are looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -41,10 +41,12 @@ use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::{Error, Outcome};
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::store::{Changed, Filter, Store};
 use crate::terms::Terms;
+use crate::vocabulary::RequestId;
 use crate::{Listing, Page};
 
 /// A method of [`Store`].

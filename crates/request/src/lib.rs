@@ -49,7 +49,9 @@ mod approval_policy;
 mod change;
 #[cfg(all(feature = "conformance", not(countersign_loom)))]
 pub mod conformance;
+mod creation;
 mod document;
+mod draft;
 mod engine_store;
 mod error;
 mod history;
@@ -59,14 +61,17 @@ pub mod instrumented;
 mod limits;
 mod lint;
 mod memory;
+mod operations;
 mod quorum;
 mod record;
 mod refusal;
+mod retention;
 mod rule;
 mod steps;
 mod store;
 mod terms;
 mod transition;
+mod vocabulary;
 mod workflow;
 
 pub use approval_policy::ApprovalPolicy;
@@ -75,18 +80,20 @@ pub use document::{
     ApprovalDocument, ApprovalGroupDocument, ApprovalRuleDocument, AutoApproveDocument,
     DocumentError, Problem, RuleError,
 };
+pub use draft::Draft;
 pub use engine_store::EngineStore;
 pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
 pub use limits::{Limits, ValidationError};
 pub use lint::{Finding, FindingKind, RulePlace};
 pub use memory::{InMemory, InMemorySync};
-pub use record::{Approval, Draft, Request, RequestId};
+pub use record::{Approval, Request};
 pub use refusal::{Refusal, Rejection};
 pub use rule::{ApprovalGroup, ApprovalRule, AutoApproval};
 pub use store::{Changed, Filter, Store, StoreExt};
 pub use terms::Terms;
 pub use transition::Status;
+pub use vocabulary::RequestId;
 pub use workflow::{Submitted, Workflow};
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};

@@ -10,7 +10,8 @@ use countersign_core::names::{TextError, check_length, check_statement};
 use countersign_core::window::duration;
 use thiserror::Error;
 
-use crate::record::{Draft, Request};
+use crate::draft::Draft;
+use crate::record::Request;
 
 /// The most characters of a ticket reference.
 pub(crate) const MAX_TICKET_CHARACTERS: usize = 128;

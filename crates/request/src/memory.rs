@@ -16,13 +16,15 @@ use countersign_core::time::{Health, Now};
 use countersign_core::version::Version;
 
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::engine_store::EngineStore;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::steps;
 use crate::store::{Changed, Filter};
 use crate::terms::Terms;
+use crate::vocabulary::RequestId;
 use crate::{Listing, Page};
 
 /// Keeps requests in memory.

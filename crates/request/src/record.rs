@@ -1,8 +1,9 @@
-//! The record: a request with everything that happened to it.
+//! The record: a request with everything that happened to it, and what follows from it.
 //!
 //! A [`Request`] is plain data with public fields. It can be changed only by a store, which takes a
-//! [`Draft`] or a [`Change`](crate::Change) and never a whole record: a request cannot be created
-//! already approved, and who asked for what cannot be rewritten.
+//! [`Draft`](crate::Draft) or a [`Change`](crate::Change) and never a whole record: a request cannot be created
+//! already approved, and who asked for what cannot be rewritten. Everything that can change follows
+//! from the history, so [`Request::as_of`] can give the record as it was after any entry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,29 +12,14 @@ use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy, PolicyDigest};
 use countersign_core::id::OperationId;
 use countersign_core::names::{Person, Profile};
-use countersign_core::time::{Now, Stamp, later};
+use countersign_core::time::{Now, later};
 use countersign_core::version::Version;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
 use crate::history::{Action, Actor, HistoryEntry};
-use crate::limits::Limits;
-use crate::terms::Terms;
 use crate::transition::Status;
-
-countersign_core::define_id! {
-    /// The id of a request: 64 random bits, shown as 16 lowercase hexadecimal digits.
-    ///
-    /// ```
-    /// use countersign_request::RequestId;
-    ///
-    /// let id: RequestId = "0c495841982c3107".parse()?;
-    /// assert_eq!(id.to_string(), "0c495841982c3107");
-    /// # Ok::<(), countersign_request::ParseIdError>(())
-    /// ```
-    RequestId
-}
+use crate::vocabulary::RequestId;
 
 /// One person's request for one profile.
 ///
@@ -91,59 +77,6 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request that `draft` becomes when a store creates it with `stamp`, under the terms of its
-    /// profile: pending, to be decided within [`Limits::decision_window`] or, if that is shorter,
-    /// what the rule says. For implementations of [`Store`](crate::Store).
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if a field of the draft is outside its limits; then [`Error::Clock`] if
-    /// nothing can be granted by the clock; then [`Error::Refused`], as [`Terms::check`] says.
-    pub fn create(
-        draft: &Draft,
-        limits: &Limits,
-        terms: &Terms,
-        stamp: Stamp,
-    ) -> Result<Self, Error> {
-        limits.check_draft(draft)?;
-        stamp.now.granting()?;
-        let at = stamp.now.at();
-        terms.check(draft, at)?;
-        let rule = terms.rule();
-        let window = rule.and_then(|rule| rule.decide_within());
-        let window = window.map_or(limits.decision_window, |rule| {
-            rule.min(limits.decision_window)
-        });
-        let created = HistoryEntry {
-            action: Action::Created,
-            actor: Actor::Person(draft.requester.clone()),
-            reason: None,
-            operation: draft.operation,
-            from: None,
-            to: stamp.version,
-            at,
-        };
-        Ok(Self {
-            id: draft.id,
-            requester: draft.requester.clone(),
-            profile: draft.profile.clone(),
-            duration: draft.duration,
-            justification: draft.justification.as_str().into(),
-            ticket: draft.ticket.as_deref().map(Arc::from),
-            policy: draft.policy,
-            ends_with_policy: rule.is_some_and(|rule| rule.ends_with_policy()),
-            created: stamp.version,
-            created_at: at,
-            decide_by: later(at, window),
-            status: Status::Pending,
-            approvals: Vec::new(),
-            approval: None,
-            access_until: None,
-            note: None,
-            updated_at: stamp.version,
-            history: vec![Arc::new(created)],
-        })
-    }
-
     /// The access that the request gives `now`: none unless it is approved and its access has
     /// begun, is not over, and was not granted while the clock was ahead.
     ///
@@ -254,35 +187,6 @@ impl Request {
             .is_some_and(|ended_at| ended(ended_at) < time)
     }
 
-    /// Whether it may be deleted, with what else is asked for. For implementations of
-    /// [`Store`](crate::Store), which ask in the step that deletes.
-    ///
-    /// # Errors
-    /// [`Error::NotTerminal`] if it is not over; [`Error::Clock`] if the clock cannot be right, and
-    /// [`Error::ClockJumped`] for an hour after it went forward by more than a day; then
-    /// [`Error::Retained`] if it ended at `ended_before` or later.
-    pub fn check_deletion(
-        &self,
-        now: &Now,
-        ended_before: Option<DateTime<Utc>>,
-    ) -> Result<(), Error> {
-        let id = self.id;
-        if !self.is_terminal(*now) {
-            let status = self.status;
-            return Err(Error::NotTerminal { id, status });
-        }
-        now.granting()?;
-        if let Some(until) = now.deletes_from() {
-            return Err(Error::ClockJumped { until });
-        }
-        match (ended_before, self.ended_at()) {
-            (Some(before), Some(ended_at)) if !self.ended_before(before, now) => {
-                Err(Error::Retained { id, ended_at })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// When it ended, or when its access will be over if nobody ends it before; none while it is
     /// pending. An expired request ended at its deadline, whenever it was marked.
     ///
@@ -321,46 +225,102 @@ impl Request {
             .last()
             .map_or(self.created_at, |entry| entry.at)
     }
+
+    /// The request as it was when it had this version; none if it never had it.
+    ///
+    /// Equal to what the call that made the version returned.
+    ///
+    /// ```
+    /// # use countersign_request::*;
+    /// # fn example(request: &Request) -> Option<()> {
+    /// let created = request.as_of(request.history.first()?.to)?;
+    /// assert_eq!((created.status, created.history.len()), (Status::Pending, 1));
+    /// # Some(())
+    /// # }
+    /// ```
+    pub fn as_of(&self, version: Version) -> Option<Request> {
+        let last = self.place_of(version)?;
+        let entries = self.history.get(..=last)?;
+        let mut past = Request {
+            id: self.id,
+            requester: self.requester.clone(),
+            profile: self.profile.clone(),
+            duration: self.duration,
+            justification: Arc::clone(&self.justification),
+            ticket: self.ticket.clone(),
+            policy: self.policy,
+            ends_with_policy: self.ends_with_policy,
+            created: self.created,
+            created_at: self.created_at,
+            decide_by: self.decide_by,
+            status: Status::Pending,
+            approvals: Vec::new(),
+            approval: None,
+            access_until: None,
+            note: None,
+            updated_at: version,
+            history: Vec::with_capacity(entries.len()),
+        };
+        for entry in entries {
+            past.take(Arc::clone(entry));
+        }
+        Some(past)
+    }
+
+    /// The change that led to this version; none if the request never had it.
+    pub fn entry_at(&self, version: Version) -> Option<&Arc<HistoryEntry>> {
+        self.history.get(self.place_of(version)?)
+    }
+
+    /// Versions grow along a history.
+    fn place_of(&self, version: Version) -> Option<usize> {
+        self.history
+            .binary_search_by_key(&version, |entry| entry.to)
+            .ok()
+    }
+
+    /// Adds an entry to the history, with all that follows from it.
+    pub(crate) fn take(&mut self, entry: Arc<HistoryEntry>) {
+        let at = entry.at;
+        if let Some(status) = entry.action.status() {
+            self.status = status;
+        }
+        match entry.action {
+            Action::ApprovedInPart | Action::Approved => {
+                let approval = granted_by(&entry.actor).map(|by| Approval {
+                    by,
+                    at,
+                    version: entry.to,
+                    reason: entry.reason.clone(),
+                });
+                self.approvals.extend(approval.clone());
+                if entry.action == Action::Approved {
+                    self.approval = approval;
+                    self.access_until = Some(later(at, self.duration));
+                }
+            }
+            Action::Noted => self.note.clone_from(&entry.reason),
+            _ => {}
+        }
+        self.updated_at = entry.to;
+        self.history.push(entry);
+    }
+
+    pub(crate) fn entry_of(&self, operation: Option<OperationId>) -> Option<&Arc<HistoryEntry>> {
+        let operation = Some(operation?);
+        self.history
+            .iter()
+            .find(|entry| entry.operation == operation)
+    }
 }
 
-/// What a request is created from.
-///
-/// ```
-/// use std::time::Duration;
-/// use countersign_request::{Draft, OsRandom, Person, Profile, RequestId};
-///
-/// let draft = Draft {
-///     id: RequestId::random(&OsRandom)?,
-///     requester: Person::new("alice")?,
-///     profile: Profile::new("prod")?,
-///     duration: Duration::from_secs(3600),
-///     justification: "migrate the orders table".into(),
-///     ticket: Some("OPS-4711".into()),
-///     policy: None,
-///     operation: None,
-/// };
-/// assert_eq!(draft.ticket.as_deref(), Some("OPS-4711"));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// The id it shall have: minted first, so that the caller knows it whatever happens.
-    pub id: RequestId,
-    /// Who asks.
-    pub requester: Person,
-    /// What for.
-    pub profile: Profile,
-    /// How long access shall last, from the approval: more than zero, at most 8 hours by default.
-    pub duration: Duration,
-    /// Why: 10 to 500 characters by default, two different ones of which are not white space.
-    pub justification: String,
-    /// A reference in the host's ticket system: 1 to 128 characters.
-    pub ticket: Option<String>,
-    /// The access policy under which it is asked for: the digest that `countersign-policy` gives
-    /// with the decision. A rule may demand it.
-    pub policy: Option<PolicyDigest>,
-    /// What the caller calls this operation, so that a repeat is known for one.
-    pub operation: Option<OperationId>,
+/// Who or what an approval came from. Neither time nor the clock approves anything.
+fn granted_by(actor: &Actor) -> Option<GrantedBy> {
+    match actor {
+        Actor::Person(person) => Some(GrantedBy::Person(person.clone())),
+        Actor::Rule(rule) => Some(GrantedBy::Rule(Arc::clone(rule))),
+        Actor::Time | Actor::Clock => None,
+    }
 }
 
 /// Who or what approved a request.

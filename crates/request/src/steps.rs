@@ -19,12 +19,14 @@ use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::index::Key;
 use crate::limits::Limits;
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::store::{Changed, Filter};
 use crate::terms::Terms;
+use crate::vocabulary::RequestId;
 use crate::{Cursor, Listing, Page};
 
 pub(crate) fn create<T: Transaction<Request>>(

@@ -17,11 +17,13 @@ use countersign_core::time::Now;
 use countersign_core::version::Version;
 
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::HistoryEntry;
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::terms::Terms;
 use crate::transition::Status;
+use crate::vocabulary::RequestId;
 use crate::{Listing, Page};
 
 /// Keeps requests.

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use countersign_core::names::{Person, Profile};
 
 use crate::approval_policy::ApprovalPolicy;
-use crate::record::{Draft, Request};
+use crate::draft::Draft;
+use crate::record::Request;
 use crate::refusal::Refusal;
 use crate::rule::ApprovalRule;
 

@@ -17,13 +17,15 @@ use countersign_core::retry::Retry;
 
 use crate::approval_policy::ApprovalPolicy;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor, HistoryEntry};
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::refusal::Refusal;
 use crate::store::{Store, StoreExt};
 use crate::terms::Terms;
 use crate::transition::Status;
+use crate::vocabulary::RequestId;
 use crate::{Cursor, Listing, Page};
 
 /// The most pending requests that one page of an inbox looks at.

@@ -19,16 +19,18 @@ use countersign_core::version::Version;
 use super::Subject;
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::mfa::{MfaMethod, MfaProof, ProofId};
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::{Draft, Event, EventId, ReasonCode};
+use crate::record::Event;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::review::ReviewOutcome;
 use crate::store::{Changed, Filter, Store};
 use crate::transition::Status;
+use crate::vocabulary::{EventId, ReasonCode};
 use crate::{Cursor, Listing, Page};
 
 /// An hour, the duration of most events here.

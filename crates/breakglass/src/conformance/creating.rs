@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::bench::*;
 use crate::admission::Admission;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor};
 use crate::limits::ValidationError;
-use crate::record::{Draft, ReasonCode};
 use crate::refusal::Refusal;
 use crate::transition::Status;
+use crate::vocabulary::ReasonCode;
 
 /// An event says what its draft said, is active, and is what `get` gives from then on.
 pub(super) async fn an_event_says_what_its_draft_said(bench: Bench) {

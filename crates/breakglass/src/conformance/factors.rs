@@ -3,8 +3,8 @@
 use countersign_core::clock::Clock;
 
 use super::bench::*;
+use crate::draft::Draft;
 use crate::mfa::ProofProblem;
-use crate::record::Draft;
 use crate::refusal::Refusal;
 
 fn shown(bits: u64, who: &str, wanted: &str, name: &str) -> Draft {

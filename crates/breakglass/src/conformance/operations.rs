@@ -3,8 +3,8 @@
 use super::bench::*;
 use crate::admission::Admission;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
-use crate::record::Draft;
 
 fn named(bits: u64, who: &str, wanted: &str, name: u64) -> Draft {
     let mut draft = draft(bits, who, wanted);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::bench::*;
 use crate::admission::Admission;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor};
-use crate::record::{Draft, Event};
+use crate::record::Event;
 use crate::refusal::Refusal;
 use crate::review::ReviewOverride;
 use crate::transition::Status;

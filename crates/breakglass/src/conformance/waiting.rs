@@ -8,9 +8,9 @@ use countersign_core::clock::Clock;
 use super::bench::*;
 use super::correcting::ahead;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::Draft;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 

@@ -2,9 +2,10 @@
 
 use super::ground::*;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor};
-use crate::record::{Draft, Request};
+use crate::record::Request;
 use crate::refusal::Refusal;
 use crate::store::StoreExt;
 use crate::transition::Status;

@@ -8,9 +8,10 @@ use countersign_core::time::{CLOCK_TOLERANCE, LATEST, SETTLING_TIME};
 
 use super::ground::*;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor};
-use crate::record::{Draft, Request};
+use crate::record::Request;
 use crate::refusal::Refusal;
 use crate::transition::Status;
 use crate::{Cursor, Page};

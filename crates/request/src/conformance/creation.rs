@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::ground::*;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor};
 use crate::limits::ValidationError;
-use crate::record::Draft;
 use crate::refusal::Refusal;
 use crate::transition::Status;
 

@@ -3,7 +3,7 @@
 use super::ground::*;
 use crate::approval_policy::ApprovalPolicy;
 use crate::change::Change;
-use crate::record::Draft;
+use crate::draft::Draft;
 use crate::terms::Terms;
 use crate::transition::Status;
 

@@ -19,12 +19,14 @@ use countersign_core::version::Version;
 use super::Subject;
 use crate::approval_policy::ApprovalPolicy;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
-use crate::record::{Draft, Request, RequestId};
+use crate::record::Request;
 use crate::refusal::Refusal;
 use crate::store::{Changed, Filter, Store};
 use crate::terms::Terms;
 use crate::transition::Status;
+use crate::vocabulary::RequestId;
 use crate::{Cursor, Listing, Page};
 
 /// Fails with a property and what was found, unless a value has the form that the property demands.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::ground::*;
-use crate::record::RequestId;
 use crate::store::Filter;
 use crate::transition::Status;
+use crate::vocabulary::RequestId;
 use crate::{Cursor, Page};
 use countersign_core::names::Profile;
 

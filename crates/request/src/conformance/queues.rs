@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ground::*;
 use crate::Page;
-use crate::record::Draft;
+use crate::draft::Draft;
 use crate::transition::Status;
 
 /// An id that is negative as a signed number.

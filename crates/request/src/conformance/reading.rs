@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::ground::*;
 use crate::Page;
+use crate::draft::Draft;
 use crate::error::Error;
-use crate::record::Draft;
 use crate::transition::Status;
 use countersign_core::time::{EARLIEST, LATEST};
 

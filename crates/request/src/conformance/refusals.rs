@@ -2,7 +2,7 @@
 
 use super::ground::*;
 use crate::change::Change;
-use crate::record::Draft;
+use crate::draft::Draft;
 use crate::refusal::Refusal;
 
 /// Nobody approves their own request, under any spelling.

@@ -6,8 +6,8 @@ use countersign_core::time::{CLOCK_TOLERANCE, JUMP, SETTLING_TIME};
 
 use super::ground::*;
 use crate::Page;
+use crate::draft::Draft;
 use crate::error::Error;
-use crate::record::Draft;
 use crate::refusal::Refusal;
 use crate::transition::Status;
 

@@ -10,9 +10,9 @@ use countersign_core::version::Version;
 use super::ground::*;
 use crate::Page;
 use crate::change::Change;
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::limits::ValidationError;
-use crate::record::Draft;
 use crate::refusal::Refusal;
 use crate::transition::Status;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ground::*;
+use crate::draft::Draft;
 use crate::error::Error;
-use crate::record::{Draft, Request};
+use crate::record::Request;
 use crate::store::StoreExt;
 use crate::transition::Status;
 use countersign_core::version::Version;

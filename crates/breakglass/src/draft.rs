@@ -1,0 +1,54 @@
+//! What an event is created from.
+
+use std::time::Duration;
+
+use countersign_core::id::OperationId;
+use countersign_core::names::{Person, Profile};
+
+use crate::mfa::MfaProof;
+use crate::vocabulary::{EventId, ReasonCode};
+
+/// What an event is created from.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_breakglass::{Draft, EventId, OsRandom, Person, Profile, ReasonCode};
+///
+/// let draft = Draft {
+///     id: EventId::random(&OsRandom)?,
+///     operation: None,
+///     invoker: Person::new("alice")?,
+///     profile: Profile::new("prod")?,
+///     duration: Duration::from_secs(3600),
+///     reason_code: ReasonCode::Incident,
+///     justification: "the orders database does not accept writes".into(),
+///     ticket: Some("INC-4711".into()),
+///     request_id: None,
+///     mfa: None,
+/// };
+/// assert_eq!(draft.ticket.as_deref(), Some("INC-4711"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The id it shall have: minted first, so that the caller knows it whatever happens.
+    pub id: EventId,
+    /// What the caller calls this operation, so that a repeat of it is known for a repeat.
+    pub operation: Option<OperationId>,
+    /// Who declares it.
+    pub invoker: Person,
+    /// What for.
+    pub profile: Profile,
+    /// How long access shall last, from the creation: more than zero, at most 4 hours by default.
+    pub duration: Duration,
+    /// What kind of emergency it is.
+    pub reason_code: ReasonCode,
+    /// Why: 20 to 1,000 characters by default, two different ones of which are not white space.
+    pub justification: String,
+    /// A reference in the host's ticket system: 1 to 128 characters.
+    pub ticket: Option<String>,
+    /// The request for access that came before, if there was one: 1 to 128 characters.
+    pub request_id: Option<String>,
+    /// The second factor that was shown, if one was. What is shown is checked, demanded or not.
+    pub mfa: Option<MfaProof>,
+}

@@ -1,0 +1,49 @@
+//! What a request is created from.
+
+use std::time::Duration;
+
+use countersign_core::grant::PolicyDigest;
+use countersign_core::id::OperationId;
+use countersign_core::names::{Person, Profile};
+
+use crate::vocabulary::RequestId;
+
+/// What a request is created from.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign_request::{Draft, OsRandom, Person, Profile, RequestId};
+///
+/// let draft = Draft {
+///     id: RequestId::random(&OsRandom)?,
+///     requester: Person::new("alice")?,
+///     profile: Profile::new("prod")?,
+///     duration: Duration::from_secs(3600),
+///     justification: "migrate the orders table".into(),
+///     ticket: Some("OPS-4711".into()),
+///     policy: None,
+///     operation: None,
+/// };
+/// assert_eq!(draft.ticket.as_deref(), Some("OPS-4711"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The id it shall have: minted first, so that the caller knows it whatever happens.
+    pub id: RequestId,
+    /// Who asks.
+    pub requester: Person,
+    /// What for.
+    pub profile: Profile,
+    /// How long access shall last, from the approval: more than zero, at most 8 hours by default.
+    pub duration: Duration,
+    /// Why: 10 to 500 characters by default, two different ones of which are not white space.
+    pub justification: String,
+    /// A reference in the host's ticket system: 1 to 128 characters.
+    pub ticket: Option<String>,
+    /// The access policy under which it is asked for: the digest that `countersign-policy` gives
+    /// with the decision. A rule may demand it.
+    pub policy: Option<PolicyDigest>,
+    /// What the caller calls this operation, so that a repeat is known for one.
+    pub operation: Option<OperationId>,
+}

@@ -1,0 +1,61 @@
+//! What a repeated call is answered: the result of the first, by the operation in a history.
+
+use std::sync::Arc;
+
+use countersign_core::id::OperationId;
+
+use crate::change::Change;
+use crate::draft::Draft;
+use crate::error::Error;
+use crate::history::{Action, HistoryEntry};
+use crate::record::Request;
+use crate::vocabulary::RequestId;
+
+impl Draft {
+    /// The first result of creating this draft, given the request in whose history the draft's
+    /// operation is. For implementations of [`Store`](crate::Store), which look for that request
+    /// before anything else in their atomic step.
+    ///
+    /// # Errors
+    /// [`Error::OperationReused`] if the operation did not create a request from the same draft.
+    pub fn first_result(&self, found: &Request) -> Result<Request, Error> {
+        let entry = found.entry_of(self.operation);
+        let same = self.id == found.id
+            && self.requester == found.requester
+            && self.profile == found.profile
+            && self.duration == found.duration
+            && *self.justification == *found.justification
+            && self.ticket.as_deref() == found.ticket.as_deref()
+            && self.policy == found.policy;
+        let entry = entry.filter(|entry| same && entry.action == Action::Created);
+        first_result(self.operation, found, entry)
+    }
+}
+
+impl Change {
+    /// The first result of making this change to request `id`, given the request in whose history
+    /// the change's operation is. For implementations of [`Store`](crate::Store), as
+    /// [`Draft::first_result`].
+    ///
+    /// # Errors
+    /// [`Error::OperationReused`] if the operation did not make the same change to that request.
+    pub fn first_result(&self, id: RequestId, found: &Request) -> Result<Request, Error> {
+        let operation = self.operation();
+        let entry = found.entry_of(operation);
+        let entry = entry.filter(|entry| id == found.id && self.is_recorded_by(entry));
+        first_result(operation, found, entry)
+    }
+}
+
+fn first_result(
+    operation: Option<OperationId>,
+    found: &Request,
+    entry: Option<&Arc<HistoryEntry>>,
+) -> Result<Request, Error> {
+    entry
+        .and_then(|entry| found.as_of(entry.to))
+        .ok_or(Error::OperationReused {
+            operation: operation.unwrap_or(OperationId::MIN),
+            id: found.id,
+        })
+}
