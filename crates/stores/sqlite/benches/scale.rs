@@ -195,6 +195,9 @@ impl Scale {
 }
 
 fn main() {
+    if support::listed() {
+        return;
+    }
     let folder = Folder::new();
     let large = large();
     let mut scale = Scale {

@@ -34,6 +34,9 @@ fn verified() -> usize {
 }
 
 fn main() {
+    if support::listed() {
+        return;
+    }
     let folder = Folder::new();
     let runtime = support::runtime();
     disk(&folder);

@@ -12,6 +12,11 @@ pub fn wanted() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
 
+/// Whether a runner of tests asks which there are: none of them is one that it could choose.
+pub fn listed() -> bool {
+    std::env::args().any(|argument| argument == "--list")
+}
+
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads real time")]
 pub fn now() -> Instant {
     Instant::now()
