@@ -185,7 +185,8 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::database::{Database, Options};
+    use crate::database::Database;
+    use crate::options::Options;
 
     /// The file is replaced while it is copied: what was copied nobody else sees.
     #[test]

@@ -9,85 +9,24 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use countersign_core::id::{OsRandom, RandomSource};
 use countersign_core::time::Writer;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use crate::audit;
 use crate::backup::{self, Backup, BackupError};
+use crate::connection::{begin, commit, connect};
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
-use crate::file::{self, LOG_BYTES, Opened};
+use crate::file::{self, Opened};
+use crate::options::Options;
 use crate::schema;
 use crate::worker::{Upkeep, Workers};
-
-/// Prepared statements that a connection keeps: more than there are.
-const CACHED_STATEMENTS: usize = 256;
-
-/// What a connection keeps of the file in memory, at most: 16 MiB, in the engine's unit.
-const CACHED_PAGES: i64 = -16 * 1024;
 
 /// The oldest SQLite that is used: those before it can lose commits when two connections commit and
 /// write the log back at once.
 const LEAST_ENGINE: i32 = 3_051_003;
-
-/// When a change is on the disk.
-///
-/// ```
-/// use countersign_sqlite::{Options, Synchronous};
-///
-/// assert_eq!(Options::default().synchronous, Synchronous::Full);
-/// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Synchronous {
-    /// Before the call that makes it returns: it survives the loss of power. Each change waits for
-    /// the disk.
-    #[default]
-    Full,
-    /// Before the write-ahead log is next written back. A change survives the end of the process,
-    /// however it ends; the last changes before a loss of power may be gone, whole ones and the
-    /// last first, and the file stays sound. Someone may by then have been told that they have
-    /// access, or that it is taken from them.
-    Normal,
-}
-
-/// How a file is opened.
-///
-/// ```
-/// use std::time::Duration;
-/// use countersign_sqlite::Options;
-///
-/// let options = Options { busy_timeout: Duration::from_secs(1), ..Options::default() };
-/// assert_eq!(options.readers, 2);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// When a change is on the disk: before its call returns.
-    pub synchronous: Synchronous,
-    /// How long a call waits for another process that writes, before it fails: 5 seconds.
-    pub busy_timeout: Duration,
-    /// How many threads read, each with a connection, which keeps up to 16 MiB of the file in
-    /// memory: 2; of 0 there is one.
-    pub readers: usize,
-    /// Whether a file that is not there is made: yes. If not, opening it is refused
-    /// ([`OpenError::Missing`]): for a service that is past its first day a file that is gone is no
-    /// reason to begin with an empty one, in which nobody has used up a limit or a second factor.
-    pub create_if_missing: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            synchronous: Synchronous::Full,
-            busy_timeout: Duration::from_secs(5),
-            readers: 2,
-            create_if_missing: true,
-        }
-    }
-}
 
 /// An open file, from which stores are made. A clone is another handle of the same one.
 ///
@@ -436,156 +375,5 @@ fn check_engine(version: i32) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Opens a connection. Nothing is written.
-fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error> {
-    // Without a right to create: it would be for everybody to read, and a file that was deleted would
-    // come back empty.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    // Both are the writer's affair, after it has looked at the files. See `file.rs`.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    // The engine counts milliseconds in 31 bits.
-    let most = Duration::from_millis(i32::MAX as u64);
-    connection.busy_timeout(options.busy_timeout.min(most))?;
-    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-    let synchronous = match options.synchronous {
-        Synchronous::Full => "FULL",
-        Synchronous::Normal => "NORMAL",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
-    // Where the system's `fsync` leaves data in the disk's own memory (Apple's), so that "on the disk"
-    // holds there too; elsewhere they change nothing.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "cache_size", CACHED_PAGES)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    Ok(connection)
-}
-
-fn begin(
-    connection: &mut Connection,
-    behavior: TransactionBehavior,
-) -> Result<Transaction<'_>, rusqlite::Error> {
-    // Left behind only if a rollback failed.
-    if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
-    }
-    connection.transaction_with_behavior(behavior)
-}
-
-/// Commits. A transaction that was not committed is rolled back when it is dropped.
-fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
-    transaction.execute_batch("COMMIT").map_err(|error| {
-        let Failure { source, .. } = error.into();
-        // The mark that makes a transaction valid is on its last page in the log. Where the lock or
-        // the room was missing it was not written; after any other failure it may have been.
-        let unknown = !matches!(
-            source,
-            EngineError::Busy(_) | EngineError::Full(_) | EngineError::ReadOnly(_)
-        );
-        Failure { source, unknown }
-    })
-}
-
 #[cfg(all(test, feature = "request"))]
-mod tests {
-    use super::*;
-    use countersign_request::*;
-
-    #[tokio::test]
-    async fn every_connection_waits_for_the_disk_itself_where_that_takes_more_than_fsync() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("countersign.db");
-        let database = Database::open(&path, &Options::default()).unwrap();
-        let asked = |connection: &Connection| {
-            let of = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-            Ok([
-                of("fullfsync")?,
-                of("checkpoint_fullfsync")?,
-                of("synchronous")?,
-            ])
-        };
-        let expected = [1, 1, 2];
-        assert_eq!(database.write::<_, Error>(asked).await.unwrap(), expected);
-        assert_eq!(database.read::<_, Error>(asked).await.unwrap(), expected);
-    }
-
-    #[test]
-    fn an_engine_that_can_lose_commits_is_refused_and_the_next_is_not() {
-        for old in [3_050_002, 3_051_002, LEAST_ENGINE - 1] {
-            let refused = check_engine(old).unwrap_err();
-            assert!(
-                refused.to_string().contains("SQLite 3.51.3 or newer"),
-                "{refused}"
-            );
-        }
-        for version in [LEAST_ENGINE, 3_052_000, rusqlite::version_number()] {
-            assert!(check_engine(version).is_ok());
-        }
-    }
-
-    /// A full disk is a file that may not grow: to the engine both are the same.
-    #[tokio::test]
-    async fn a_full_disk_is_an_error_and_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("countersign.db");
-        let database = Database::open(&path, &Options::default()).unwrap();
-        let store = crate::RequestStore::new(&database, Arc::new(SystemClock));
-        let most = |pages: i64| {
-            database.write::<_, Error>(move |connection| {
-                let pages: i64 =
-                    connection
-                        .pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
-                Ok(pages)
-            })
-        };
-        let rules: ApprovalPolicy =
-            r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#
-                .parse()
-                .unwrap();
-        let prod = Profile::new("prod").unwrap();
-        let terms = Terms::of(&rules, &prod);
-        let draft = |id| Draft {
-            id: RequestId::from_bits(id),
-            requester: Person::new("alice").unwrap(),
-            profile: prod.clone(),
-            duration: Duration::from_secs(600),
-            justification: "look at the slow query".into(),
-            ticket: None,
-            policy: None,
-            operation: None,
-        };
-        // Not less than it has: the engine answers with what it has set.
-        most(1).await.unwrap();
-        let mut id = 0;
-        let failed = loop {
-            id += 1;
-            assert!(id < 1_000, "the file grows all the same");
-            if let Err(error) = store.create(&draft(id), &terms).await {
-                break error;
-            }
-        };
-        assert!(failed.to_string().contains("the disk is full"), "{failed}");
-        assert!(matches!(
-            failed,
-            Error::Backend {
-                retryable: true,
-                outcome: Outcome::NotApplied,
-                ..
-            }
-        ));
-        let missing = store.get(RequestId::from_bits(id)).await;
-        assert!(
-            matches!(missing, Err(Error::NotFound { .. })),
-            "nothing was made"
-        );
-        most(1_000_000).await.unwrap();
-        store.create(&draft(id), &terms).await.unwrap();
-        let report = store.verify(None).await.unwrap();
-        assert!(report.is_clean(), "{:?}", report.findings);
-    }
-}
+mod tests;

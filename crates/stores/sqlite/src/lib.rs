@@ -86,10 +86,12 @@ mod audit;
 mod backup;
 #[cfg(feature = "breakglass")]
 mod breakglass;
+mod connection;
 mod database;
 mod error;
 mod file;
 mod ledger;
+mod options;
 #[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
 mod plans;
 #[cfg(feature = "policy")]
@@ -108,9 +110,10 @@ mod worker;
 pub use backup::{Backup, BackupError};
 #[cfg(feature = "breakglass")]
 pub use breakglass::EventStore;
-pub use database::{Database, Options, Synchronous};
+pub use database::Database;
 pub use error::{EngineError, OpenError, SqliteError};
 pub use ledger::{Head, ParseHeadError};
+pub use options::{Options, Synchronous};
 #[cfg(feature = "policy")]
 pub use policy::PolicyStore;
 pub use report::{Finding, Place, Report};

@@ -160,7 +160,7 @@ fn every_connection_has_the_settings_that_its_options_say() {
 /// A setting that is made here and read back nowhere could be any.
 #[test]
 fn every_setting_that_is_made_is_read_back() {
-    let sources = [include_str!("database.rs"), include_str!("schema.rs")];
+    let sources = [include_str!("connection.rs"), include_str!("schema.rs")];
     let mut made = BTreeSet::new();
     for source in sources {
         let source = source.split("mod tests").next().unwrap();
