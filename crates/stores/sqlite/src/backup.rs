@@ -69,12 +69,6 @@ pub enum BackupError {
         /// What happened.
         source: EngineError,
     },
-    /// The thread that makes the copy was not started. Look at the limits of the process.
-    #[error("no thread was started for the backup: {reason}")]
-    NoThread {
-        /// What the system said.
-        reason: String,
-    },
 }
 
 impl From<Failure> for BackupError {

@@ -46,6 +46,16 @@ pub(crate) fn connect(path: &Path, options: &Options) -> Result<Connection, rusq
     Ok(connection)
 }
 
+/// Opens a connection that can change nothing.
+pub(crate) fn connect_to_read(
+    path: &Path,
+    options: &Options,
+) -> Result<Connection, rusqlite::Error> {
+    let connection = connect(path, options)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
 pub(crate) fn begin(
     connection: &mut Connection,
     behavior: TransactionBehavior,

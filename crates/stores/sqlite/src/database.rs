@@ -4,6 +4,11 @@
 //! that takes the file's write lock at its beginning, so that whatever a rule looks at stays as it
 //! is until the change is written, also against other processes. A read is one snapshot. No call is
 //! answered from a file that is not the one that was opened.
+//!
+//! What reads everything (`verify`, a backup) has one thread and connection for itself, and is done
+//! there one after the other.
+//!
+//! Invariant: however many long reads there are, no other read and no write waits for one of them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::audit;
 use crate::backup::{self, Backup, BackupError};
-use crate::connection::{begin, commit, connect};
+use crate::connection::{begin, commit, connect, connect_to_read};
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
 use crate::file::{self, Opened};
 use crate::options::Options;
@@ -53,6 +58,8 @@ struct Inner {
     opened: Arc<Opened>,
     /// Closed first, so that the writer is the last to close: it empties the log.
     readers: Workers,
+    /// For what takes long. One thread: a second would take what the others need of the machine.
+    long: Workers,
     /// None of a file that is read alone.
     writer: Option<Workers>,
     options: Options,
@@ -89,12 +96,10 @@ impl Database {
         let mut connection = connect(path, options).map_err(engine)?;
         schema::prepare(&mut connection, path)?;
         let opened = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
-        let readers = (0..options.readers.max(1)).map(|_| {
-            let reader = connect(path, options)?;
-            reader.pragma_update(None, "query_only", true)?;
-            Ok(reader)
-        });
+        let reader = || connect_to_read(path, options);
+        let readers = (0..options.readers.max(1)).map(|_| reader());
         let readers = readers.collect::<Result<Vec<_>, _>>().map_err(engine)?;
+        let long = reader().map_err(engine)?;
         let writer_id = OsRandom.next_u64().map_err(OpenError::Random)?;
         // Nobody has put other files there meanwhile, of which a part of the connections would be.
         let after = Opened::at(path).map_err(|error| OpenError::unseen(path, &error))?;
@@ -117,6 +122,7 @@ impl Database {
             writer_id: Writer::from_bits(writer_id),
             opened,
             readers: start("countersign-read", readers, None)?,
+            long: start("countersign-long", vec![long], None)?,
             writer: Some(start("countersign-write", vec![connection], Some(&upkeep))?),
             options: options.clone(),
         };
@@ -159,14 +165,17 @@ impl Database {
         let path = path.as_ref();
         named(path)?;
         check_engine(rusqlite::version_number())?;
-        let (readers, opened) = audit::connect(path, options.readers)?;
-        let readers = Workers::start("countersign-read", readers, None);
+        let count = options.readers.max(1);
+        let (mut readers, opened) = audit::connect(path, count.saturating_add(1))?;
+        let long = readers.split_off(count);
+        let start = |name, connections| Workers::start(name, connections, None).map_err(no_thread);
         let inner = Inner {
             path: path.to_owned(),
             // It writes nothing.
             writer_id: Writer::ONLY,
             opened: Arc::new(opened),
-            readers: readers.map_err(no_thread)?,
+            readers: start("countersign-read", readers)?,
+            long: start("countersign-long", long)?,
             writer: None,
             options: options.clone(),
         };
@@ -178,9 +187,10 @@ impl Database {
     /// Makes a copy of the file, of one moment, while others read and write, and verifies it. Gives
     /// what verifying said: note its heads with the backup.
     ///
-    /// The copy is made on a thread of its own; for as long as that takes the log is not cut. It is
-    /// on the disk, whole, when the file of that name is there; its owner alone can read it. If the
-    /// future is dropped, the copy is made all the same.
+    /// The copy is made by the thread that verifies, so that nothing else waits for it but other
+    /// copies and `verify`; for as long as it takes the log is not cut. It is on the disk, whole, when
+    /// the file of that name is there; its owner alone can read it. If the future is dropped, the
+    /// copy is made all the same.
     ///
     /// # Errors
     /// [`BackupError`]; no file of that name is made then.
@@ -204,23 +214,21 @@ impl Database {
     /// # }
     /// ```
     pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<Backup, BackupError> {
-        let (own, path) = (self.clone(), path.into());
-        let (answer, answered) = oneshot::channel();
-        let thread = thread::Builder::new().name("countersign-backup".to_owned());
-        let started = thread.spawn(move || {
-            let inner = &own.inner;
-            let source = || match &inner.writer {
-                Some(_) => connect(&inner.path, &inner.options).map_err(Failure::from),
-                None => Err(EngineError::ForAudit.into()),
+        let to = path.into();
+        let (from, options) = (self.inner.path.clone(), self.inner.options.clone());
+        let (opened, for_audit) = (Arc::clone(&self.inner.opened), self.inner.writer.is_none());
+        let call = move |_: &mut Connection| {
+            let source = || match for_audit {
+                // One that only reads cannot write the copy.
+                false => connect(&from, &options).map_err(Failure::from),
+                true => Err(EngineError::ForAudit.into()),
             };
-            let _ = answer.send(backup::make(source, &inner.opened, &path));
-        });
-        started.map_err(|error| BackupError::NoThread {
-            reason: error.to_string(),
-        })?;
-        answered.await.unwrap_or(Err(BackupError::Engine {
-            source: EngineError::Panicked,
-        }))
+            backup::make(source, &opened, &to).map_err(Stop::Answer)
+        };
+        self.inner.long.call(call).await.map_err(|stop| match stop {
+            Stop::Answer(error) => error,
+            Stop::Failed(failure) => failure.into(),
+        })
     }
 
     /// As [`Database::open`], on a thread of its own: the future waits and blocks nothing.
@@ -305,11 +313,35 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
+        self.read_on(&self.inner.readers, read).await
+    }
+
+    /// As [`Database::read`], what takes long: behind others of its kind, and before nobody else.
+    pub(crate) async fn read_long<T, E>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: StoreError,
+    {
+        self.read_on(&self.inner.long, read).await
+    }
+
+    async fn read_on<T, E>(
+        &self,
+        workers: &Workers,
+        read: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: StoreError,
+    {
         let call = self.on_the_file(Opened::begin, |connection: &mut Connection| {
             let transaction = begin(connection, TransactionBehavior::Deferred)?;
             read(&transaction)
         });
-        let result = self.inner.readers.call(call).await;
+        let result = workers.call(call).await;
         result.map_err(|stop| match stop {
             // From a lost file nothing is certain; any other reading has changed nothing.
             Stop::Failed(Failure { source, .. }) if !matches!(source, EngineError::Lost { .. }) => {

@@ -96,6 +96,8 @@ mod options;
 mod plans;
 #[cfg(feature = "policy")]
 mod policy;
+#[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
+mod queues;
 mod report;
 #[cfg(feature = "request")]
 mod request;

@@ -38,7 +38,7 @@ pub struct Options {
     /// How long a call waits for another process that writes, before it fails: 5 seconds.
     pub busy_timeout: Duration,
     /// How many threads read, each with a connection, which keeps up to 16 MiB of the file in
-    /// memory: 2; of 0 there is one.
+    /// memory: 2; of 0 there is one. One more is for `verify` and backups alone.
     pub readers: usize,
     /// Whether a file that is not there is made: yes. If not, opening it is refused
     /// ([`OpenError::Missing`]): for a service that is past its first day a file that is gone is no

@@ -61,6 +61,12 @@ fn of_the_writer(database: &Database) -> Settings {
     settings.unwrap()
 }
 
+/// Of the connection that reads what takes long.
+fn of_the_long_reader(database: &Database) -> Settings {
+    let settings = wait(database.read_long::<_, Error>(|connection| Ok(read(connection))));
+    settings.unwrap()
+}
+
 /// Of each connection that reads: all of them are kept busy at once.
 fn of_the_readers(database: &Database, readers: usize) -> Vec<Settings> {
     let meeting = Arc::new(Barrier::new(readers));
@@ -124,6 +130,8 @@ fn assert_settings(path: &Path, options: &Options) {
     let database = Database::open(path, options).unwrap();
     let writer = of_the_writer(&database);
     assert_eq!(writer, expected(options, true), "{options:?}: the writer");
+    let long = of_the_long_reader(&database);
+    assert_eq!(long, expected(options, false), "{options:?}: long reads");
     let readers = options.readers.max(1);
     for reader in of_the_readers(&database, readers) {
         assert_eq!(reader, expected(options, false), "{options:?}: a reader");
