@@ -1,20 +1,34 @@
 //! One connection to the file: its settings, and how its transactions begin and end.
+//!
+//! Invariant: what a call waits for another process is taken from one patience, which began when the
+//! call was queued: of those that queue behind one lock each has waited when the first has. A call
+//! whose patience is used up tries once.
+//!
+//! Invariant: a step whose caller has given up before it has the lock is not made, and waits no longer
+//! for it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::{EngineError, Failure};
 use crate::file::LOG_BYTES;
 use crate::options::{Options, Synchronous};
+use crate::worker::Caller;
 
 /// Prepared statements that a connection keeps: more than there are.
 const CACHED_STATEMENTS: usize = 256;
 
 /// What a connection keeps of the file in memory, at most: 16 MiB, in the engine's unit.
 const CACHED_PAGES: i64 = -16 * 1024;
+
+/// For how long a step waits for another process before it looks whether anybody still waits for it.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// The shortest time that the engine can wait.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// Opens a connection. Nothing is written.
 pub(crate) fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error> {
@@ -26,9 +40,7 @@ pub(crate) fn connect(path: &Path, options: &Options) -> Result<Connection, rusq
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    // The engine counts milliseconds in 31 bits.
-    let most = Duration::from_millis(i32::MAX as u64);
-    connection.busy_timeout(options.busy_timeout.min(most))?;
+    wait_at_most(&connection, options.busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     let synchronous = match options.synchronous {
         Synchronous::Full => "FULL",
@@ -56,15 +68,58 @@ pub(crate) fn connect_to_read(
     Ok(connection)
 }
 
-pub(crate) fn begin(
-    connection: &mut Connection,
-    behavior: TransactionBehavior,
-) -> Result<Transaction<'_>, rusqlite::Error> {
-    // Left behind only if a rollback failed.
-    if !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
+/// Begins a step, once no other process writes. It waits for as long as its caller has patience.
+pub(crate) fn begin_write<'c>(
+    connection: &'c Connection,
+    caller: &Caller,
+) -> Result<Transaction<'c>, rusqlite::Error> {
+    end_the_last(connection)?;
+    loop {
+        let patience = caller.patience();
+        wait_at_most(connection, patience.min(LOOK_UP))?;
+        let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+        let is_over = patience < LEAST_WAIT || caller.has_given_up();
+        match begun {
+            Ok(_) if caller.has_given_up() => return Err(nobody_waits()),
+            Err(error) if is_busy(&error) && !is_over => {}
+            begun => return begun,
+        }
     }
-    connection.transaction_with_behavior(behavior)
+}
+
+/// Begins a snapshot.
+pub(crate) fn begin_read<'c>(
+    connection: &'c Connection,
+    caller: &Caller,
+) -> Result<Transaction<'c>, rusqlite::Error> {
+    end_the_last(connection)?;
+    // Another process keeps readers out only while it recovers the log.
+    wait_at_most(connection, caller.patience())?;
+    Transaction::new_unchecked(connection, TransactionBehavior::Deferred)
+}
+
+/// Left behind only if a rollback failed.
+fn end_the_last(connection: &Connection) -> Result<(), rusqlite::Error> {
+    match connection.is_autocommit() {
+        true => Ok(()),
+        false => connection.execute_batch("ROLLBACK"),
+    }
+}
+
+/// What nobody is told.
+fn nobody_waits() -> rusqlite::Error {
+    let aborted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT);
+    rusqlite::Error::SqliteFailure(aborted, Some("the caller has given up".to_owned()))
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Sets how long the connection waits for the lock of another.
+fn wait_at_most(connection: &Connection, time: Duration) -> Result<(), rusqlite::Error> {
+    // The engine counts milliseconds in 31 bits.
+    connection.busy_timeout(time.min(Duration::from_millis(i32::MAX as u64)))
 }
 
 /// Commits. A transaction that was not committed is rolled back when it is dropped.

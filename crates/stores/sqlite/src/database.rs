@@ -14,20 +14,22 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
+use countersign_core::clock::{InstantTicks, Ticks};
 use countersign_core::id::{OsRandom, RandomSource};
 use countersign_core::time::Writer;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::audit;
 use crate::backup::{self, Backup, BackupError};
-use crate::connection::{begin, commit, connect, connect_to_read};
+use crate::connection::{begin_read, begin_write, commit, connect, connect_to_read};
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
 use crate::file::{self, Opened};
 use crate::options::Options;
 use crate::schema;
-use crate::worker::{Upkeep, Workers};
+use crate::worker::{Caller, Upkeep, Waiting, Workers};
 
 /// The oldest SQLite that is used: those before it can lose commits when two connections commit and
 /// write the log back at once.
@@ -35,8 +37,9 @@ const LEAST_ENGINE: i32 = 3_051_003;
 
 /// An open file, from which stores are made. A clone is another handle of the same one.
 ///
-/// Dropping the last handle, those in the stores included, waits for the calls that were made and
-/// closes the file.
+/// Dropping the last handle, those in the stores included, closes the file: it waits for the calls
+/// that have begun, and for the log to be written back. Calls that are queued by then were given up,
+/// and are not made; one that waits for another process is not either.
 ///
 /// ```
 /// use countersign_sqlite::{Database, Options};
@@ -77,7 +80,15 @@ impl Database {
     /// # Errors
     /// [`OpenError`]; the file is as it was then.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        Self::open_with_ticks(path.as_ref(), options, Arc::new(InstantTicks::start()))
+    }
+
+    /// As [`Database::open`], with the clock by which calls wait for other processes.
+    pub(crate) fn open_with_ticks(
+        path: &Path,
+        options: &Options,
+        ticks: Arc<dyn Ticks>,
+    ) -> Result<Self, OpenError> {
         named(path)?;
         check_engine(rusqlite::version_number())?;
         let engine = |source: rusqlite::Error| OpenError::engine(path, source);
@@ -114,8 +125,9 @@ impl Database {
             after_call: Opened::shorten,
             at_end: Opened::empty,
         };
+        let waiting = Waiting::new(options.queue_length, options.busy_timeout, ticks);
         let start = |name, connections, upkeep| {
-            Workers::start(name, connections, upkeep).map_err(no_thread)
+            Workers::start(name, connections, &waiting, upkeep).map_err(no_thread)
         };
         let inner = Inner {
             path: path.to_owned(),
@@ -136,7 +148,7 @@ impl Database {
     ///
     /// Nobody may write to the file meanwhile: no lock is taken. If somebody does, calls fail. What
     /// is in a log beside it is read too. Blocks as [`Database::open`] does; of the options
-    /// [`Options::readers`] alone matters.
+    /// [`Options::readers`] and [`Options::queue_length`] alone matter.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -168,7 +180,12 @@ impl Database {
         let count = options.readers.max(1);
         let (mut readers, opened) = audit::connect(path, count.saturating_add(1))?;
         let long = readers.split_off(count);
-        let start = |name, connections| Workers::start(name, connections, None).map_err(no_thread);
+        // There are no locks to wait for.
+        let ticks = Arc::new(InstantTicks::start());
+        let waiting = Waiting::new(options.queue_length, Duration::ZERO, ticks);
+        let start = |name, connections| {
+            Workers::start(name, connections, &waiting, None).map_err(no_thread)
+        };
         let inner = Inner {
             path: path.to_owned(),
             // It writes nothing.
@@ -189,8 +206,8 @@ impl Database {
     ///
     /// The copy is made by the thread that verifies, so that nothing else waits for it but other
     /// copies and `verify`; for as long as it takes the log is not cut. It is on the disk, whole, when
-    /// the file of that name is there; its owner alone can read it. If the future is dropped, the
-    /// copy is made all the same.
+    /// the file of that name is there; its owner alone can read it. If the future is dropped before
+    /// the copy is begun, none is made; after that it is made all the same.
     ///
     /// # Errors
     /// [`BackupError`]; no file of that name is made then.
@@ -217,7 +234,7 @@ impl Database {
         let to = path.into();
         let (from, options) = (self.inner.path.clone(), self.inner.options.clone());
         let (opened, for_audit) = (Arc::clone(&self.inner.opened), self.inner.writer.is_none());
-        let call = move |_: &mut Connection| {
+        let call = move |_: &mut Connection, _: &Caller| {
             let source = || match for_audit {
                 // One that only reads cannot write the copy.
                 false => connect(&from, &options).map_err(Failure::from),
@@ -291,8 +308,8 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(Opened::look, |connection: &mut Connection| {
-            let transaction = begin(connection, TransactionBehavior::Immediate)?;
+        let call = self.on_the_file(Opened::look, |connection: &Connection, caller: &Caller| {
+            let transaction = begin_write(connection, caller)?;
             let result = step(&transaction)?;
             commit(&transaction)?;
             Ok(result)
@@ -337,8 +354,8 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(Opened::begin, |connection: &mut Connection| {
-            let transaction = begin(connection, TransactionBehavior::Deferred)?;
+        let call = self.on_the_file(Opened::begin, |connection: &Connection, caller: &Caller| {
+            let transaction = begin_read(connection, caller)?;
             read(&transaction)
         });
         let result = workers.call(call).await;
@@ -357,12 +374,12 @@ impl Database {
     fn on_the_file<T, E>(
         &self,
         may_begin: fn(&Opened) -> Result<(), Failure>,
-        call: impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static,
-    ) -> impl FnOnce(&mut Connection) -> Result<T, Stop<E>> + Send + 'static {
+        call: impl FnOnce(&Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static,
+    ) -> impl FnOnce(&mut Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static {
         let opened = Arc::clone(&self.inner.opened);
-        move |connection| {
+        move |connection, caller| {
             may_begin(&opened)?;
-            let result = call(connection);
+            let result = call(connection, caller);
             opened.look()?;
             result
         }

@@ -2,17 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
-use countersign_request::{Error, RequestId, Store as _, SystemClock};
+use countersign_core::clock::{ManualTicks, Tick, Ticks};
+use countersign_request::{
+    ApprovalPolicy, Draft, Error, Outcome, Person, Profile, RequestId, Store as _, SystemClock,
+    Terms,
+};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::error::Stop;
-use crate::{Database, EventStore, Options, PolicyStore, RequestStore};
+use crate::{BackupError, Database, EngineError, EventStore, Options, PolicyStore, RequestStore};
 
 /// A call of which the test knows that it has begun, and that ends when the test says so.
 struct Held {
@@ -154,4 +161,426 @@ fn a_long_read_of_an_audited_file_stops_no_other_read() {
     drop(first.let_go);
     wait(holding).unwrap();
     assert!(wait(verify).unwrap().is_clean());
+}
+
+fn draft(id: u64) -> Draft {
+    Draft {
+        id: RequestId::from_bits(id),
+        requester: Person::new("alice").unwrap(),
+        profile: Profile::new("prod").unwrap(),
+        duration: Duration::from_secs(600),
+        justification: "look at the slow query".into(),
+        ticket: None,
+        policy: None,
+        operation: None,
+    }
+}
+
+fn terms() -> Terms {
+    let rules = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#;
+    let rules: ApprovalPolicy = rules.parse().unwrap();
+    Terms::of(&rules, &draft(1).profile)
+}
+
+/// The requests of a file.
+fn stored(path: &Path) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    let count = |row: &rusqlite::Row<'_>| row.get(0);
+    connection
+        .query_row("SELECT count(*) FROM request", [], count)
+        .unwrap()
+}
+
+/// Another process that writes, as far as the file can tell.
+fn locked(path: &Path) -> Connection {
+    let other = Connection::open(path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    other
+}
+
+/// A time that does not pass unless the test says so, and calls that wait for ever.
+fn patient(path: &Path) -> Database {
+    let options = Options {
+        busy_timeout: Duration::MAX,
+        ..Options::default()
+    };
+    Database::open_with_ticks(path, &options, Arc::new(ManualTicks::new())).unwrap()
+}
+
+/// A time that stands still, and tells how often it is asked.
+#[derive(Debug)]
+struct Asked {
+    count: AtomicU64,
+    each: Sender<u64>,
+}
+
+impl Ticks for Asked {
+    fn now(&self) -> Tick {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let _ = self.each.send(count);
+        Tick::default()
+    }
+}
+
+impl Asked {
+    fn new() -> (Arc<Self>, Receiver<u64>) {
+        let (each, asked) = channel();
+        let count = AtomicU64::new(0);
+        (Arc::new(Self { count, each }), asked)
+    }
+}
+
+/// A call asks when it is queued, and then before each try: waits until the first has tried so often.
+fn has_tried(asked: &Receiver<u64>, tries: u64) {
+    while asked.recv().unwrap() < tries {}
+}
+
+/// 200 who want access, and of whom nobody waits any more when the writer gets to them.
+#[test]
+fn requests_that_were_given_up_while_queued_are_not_made() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &Options::default()).unwrap();
+    let (store, terms) = (Stores::of(&database).requests, terms());
+    let (first, call) = held();
+    let mut holding = pin!(database.write(call));
+    queue(holding.as_mut());
+    first.has_begun();
+    for id in 0..200 {
+        queue(pin!(store.create(&draft(id), &terms)));
+    }
+    let late = draft(1_000);
+    let mut late = pin!(store.create(&late, &terms));
+    queue(late.as_mut());
+    drop(first.let_go);
+    wait(holding).unwrap();
+    wait(late).unwrap();
+    assert_eq!(stored(&path), 1, "the one for which somebody waits");
+}
+
+#[test]
+fn requests_that_were_given_up_behind_the_lock_of_another_are_not_made() {
+    let (_folder, path) = file();
+    let database = patient(&path);
+    let (store, terms) = (Stores::of(&database).requests, terms());
+    let other = locked(&path);
+    for id in 0..200 {
+        queue(pin!(store.create(&draft(id), &terms)));
+    }
+    let late = draft(1_000);
+    let mut late = pin!(store.create(&late, &terms));
+    queue(late.as_mut());
+    other.execute_batch("COMMIT").unwrap();
+    wait(late).unwrap();
+    assert_eq!(stored(&path), 1, "the one for which somebody waits");
+}
+
+/// Two of each kind of read, of which the first is held and the second was given up.
+#[test]
+fn reads_that_were_given_up_while_queued_are_not_made() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &one_reader()).unwrap();
+    let (happens, happened) = channel();
+    let tell = |what: &'static str| {
+        let happens = happens.clone();
+        move |_: &Connection| {
+            happens.send(what).unwrap();
+            Ok::<(), Stop<Error>>(())
+        }
+    };
+    let (short, call) = held();
+    let mut reading = pin!(database.read(call));
+    queue(reading.as_mut());
+    let (long, call) = held();
+    let mut verifying = pin!(database.read_long(call));
+    queue(verifying.as_mut());
+    short.has_begun();
+    long.has_begun();
+    let backup = path.with_extension("backup");
+    queue(pin!(database.read(tell("a read"))));
+    queue(pin!(database.read_long(tell("a long read"))));
+    queue(pin!(database.backup(&backup)));
+    drop((short.let_go, long.let_go));
+    wait(reading).unwrap();
+    wait(verifying).unwrap();
+    wait(database.read(tell("the last read"))).unwrap();
+    wait(database.read_long(tell("the last long read"))).unwrap();
+    let happened: Vec<_> = happened.try_iter().collect();
+    assert_eq!(happened, ["the last read", "the last long read"]);
+    assert!(!backup.exists());
+}
+
+/// What an engine's failure says: whether to try again, whether it was made, and why.
+fn backend<T: std::fmt::Debug>(result: Result<T, Error>) -> (bool, Outcome, EngineError) {
+    let Err(Error::Backend {
+        retryable,
+        outcome,
+        source,
+    }) = result
+    else {
+        panic!("it is not the engine's failure: {result:?}");
+    };
+    (retryable, outcome, *source.downcast().unwrap())
+}
+
+fn says_that_the_queue_is_full<T: std::fmt::Debug>(result: Result<T, Error>) {
+    let (retryable, outcome, source) = backend(result);
+    assert!(
+        matches!(source, EngineError::QueueFull { waiting: 2 }),
+        "{source}"
+    );
+    assert!(source.to_string().contains("is busy"), "{source}");
+    assert_eq!((retryable, outcome), (true, Outcome::NotApplied));
+}
+
+fn short_queues() -> Options {
+    Options {
+        queue_length: 2,
+        ..one_reader()
+    }
+}
+
+#[test]
+fn a_change_too_many_is_refused_at_once_and_can_be_tried_again() {
+    use countersign_policy::{Expected, Policy, Store as _, store};
+
+    let (_folder, path) = file();
+    let database = Database::open(&path, &short_queues()).unwrap();
+    let (stores, terms, drafts) = (Stores::of(&database), terms(), [1, 2, 3].map(draft));
+    let (held, call) = held();
+    let mut holding = pin!(database.write(call));
+    queue(holding.as_mut());
+    held.has_begun();
+    let mut first = pin!(stores.requests.create(&drafts[0], &terms));
+    let mut second = pin!(stores.requests.create(&drafts[1], &terms));
+    queue(first.as_mut());
+    queue(second.as_mut());
+    says_that_the_queue_is_full(wait(stores.requests.create(&drafts[2], &terms)));
+    // The stores of a file have one queue for their changes.
+    let policy = r#"{"version": "1", "rules": [{"name": "all", "effect": "allow",
+        "conditions": {"users": ["alice"]}}]}"#;
+    let policy: Policy = policy.parse().unwrap();
+    let refused = wait(
+        stores
+            .policies
+            .put("main", Expected::Absent, Arc::new(policy)),
+    );
+    assert!(
+        matches!(
+            refused,
+            Err(store::Error::Backend {
+                retryable: true,
+                outcome: store::Outcome::NotApplied,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    // What reads has others, and so has whoever opens the file beside.
+    stores.answer();
+    assert!(wait(stores.events.verify(None)).unwrap().is_clean());
+    let beside = patient(&path);
+    let beside_store = Stores::of(&beside).requests;
+    let beside_draft = draft(4);
+    let mut fourth = pin!(beside_store.create(&beside_draft, &terms));
+    queue(fourth.as_mut());
+    drop(held.let_go);
+    wait(holding).unwrap();
+    wait(first).unwrap();
+    wait(second).unwrap();
+    wait(fourth).unwrap();
+    assert_eq!(stored(&path), 3, "what was refused was not made");
+    wait(stores.requests.create(&drafts[2], &terms)).unwrap();
+}
+
+#[test]
+fn a_read_too_many_is_refused_at_once_of_either_kind() {
+    let (_folder, path) = file();
+    drop(Database::open(&path, &short_queues()).unwrap());
+    for audited in [false, true] {
+        let database = match audited {
+            false => Database::open(&path, &short_queues()),
+            true => Database::open_for_audit(&path, &short_queues()),
+        };
+        let database = database.unwrap();
+        let store = Stores::of(&database).requests;
+        let (short, call) = held();
+        let mut reading = pin!(database.read(call));
+        queue(reading.as_mut());
+        let (long, call) = held();
+        let mut verifying = pin!(database.read_long(call));
+        queue(verifying.as_mut());
+        short.has_begun();
+        long.has_begun();
+        let (mut first, mut second) = (pin!(store.head()), pin!(store.head()));
+        queue(first.as_mut());
+        queue(second.as_mut());
+        says_that_the_queue_is_full(wait(store.head()));
+        let (mut third, mut fourth) = (pin!(store.verify(None)), pin!(store.verify(None)));
+        queue(third.as_mut());
+        queue(fourth.as_mut());
+        says_that_the_queue_is_full(wait(store.verify(None)));
+        let refused = wait(database.backup(path.with_extension("backup")));
+        let full = matches!(
+            refused,
+            Err(BackupError::Engine {
+                source: EngineError::QueueFull { .. }
+            })
+        );
+        assert!(full, "{refused:?}");
+        drop((short.let_go, long.let_go));
+        wait(reading).unwrap();
+        wait(verifying).unwrap();
+        assert_eq!(wait(first).unwrap(), wait(second).unwrap());
+        assert!(wait(third).unwrap().is_clean() && wait(fourth).unwrap().is_clean());
+    }
+}
+
+/// Were each to wait for the lock by itself, they would do so for three hours.
+#[test]
+fn those_who_queue_behind_a_lock_wait_for_it_once() {
+    let (_folder, path) = file();
+    let hour = Duration::from_secs(3_600);
+    let options = Options {
+        busy_timeout: hour,
+        ..Options::default()
+    };
+    let ticks = Arc::new(ManualTicks::new());
+    let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
+    let (store, terms, drafts) = (
+        Stores::of(&database).requests,
+        terms(),
+        [1, 2, 3].map(draft),
+    );
+    let other = locked(&path);
+    let mut calls: Vec<_> = drafts
+        .iter()
+        .map(|draft| Box::pin(store.create(draft, &terms)))
+        .collect();
+    for call in &mut calls {
+        queue(call.as_mut());
+    }
+    ticks.advance(hour);
+    for call in calls {
+        let (retryable, outcome, source) = backend(wait(call));
+        assert!(matches!(source, EngineError::Busy(_)), "{source}");
+        assert_eq!((retryable, outcome), (true, Outcome::NotApplied));
+    }
+    // Whoever comes now has all of its time, and gets the lock when it is free.
+    let mut late = pin!(store.create(&drafts[0], &terms));
+    queue(late.as_mut());
+    other.execute_batch("COMMIT").unwrap();
+    wait(late).unwrap();
+    assert_eq!(stored(&path), 1);
+}
+
+/// A call that has queued for long behind others, and finds nobody else writing, is made.
+#[test]
+fn a_call_whose_patience_was_used_up_by_calls_that_were_made_tries_once() {
+    let (_folder, path) = file();
+    let ticks = Arc::new(ManualTicks::new());
+    let options = Options::default();
+    let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
+    let (store, terms, drafts) = (Stores::of(&database).requests, terms(), [1, 2].map(draft));
+    let (first, call) = held();
+    let mut holding = pin!(database.write(call));
+    queue(holding.as_mut());
+    first.has_begun();
+    let mut behind = pin!(store.create(&drafts[0], &terms));
+    queue(behind.as_mut());
+    ticks.advance(options.busy_timeout * 10);
+    drop(first.let_go);
+    wait(holding).unwrap();
+    wait(behind).unwrap();
+}
+
+/// What a read waits for is set in the engine: the whole of what is left.
+#[test]
+fn a_read_waits_for_another_process_for_what_is_left_of_its_patience() {
+    let (_folder, path) = file();
+    let ticks = Arc::new(ManualTicks::new());
+    let options = Options {
+        busy_timeout: Duration::from_secs(1),
+        ..one_reader()
+    };
+    let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
+    let asked = |connection: &Connection| {
+        let of = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        Ok(connection.pragma_query_value(None, "busy_timeout", of)?)
+    };
+    for (passes, left) in [(0, 1_000), (400, 600), (999, 1), (1_000, 0), (5_000, 0)] {
+        let (first, call) = held();
+        let mut holding = pin!(database.read(call));
+        queue(holding.as_mut());
+        first.has_begun();
+        let mut behind = pin!(database.read::<_, Error>(asked));
+        queue(behind.as_mut());
+        ticks.advance(Duration::from_millis(passes));
+        drop(first.let_go);
+        wait(holding).unwrap();
+        assert_eq!(wait(behind).unwrap(), left, "after {passes} ms");
+    }
+}
+
+/// The engine waits for a short while, so that a call goes on with it until its patience is over.
+#[test]
+fn a_lock_that_is_let_go_after_several_tries_is_got() {
+    let (_folder, path) = file();
+    let (ticks, asked) = Asked::new();
+    let database = Database::open_with_ticks(&path, &Options::default(), ticks).unwrap();
+    let (store, draft, terms) = (Stores::of(&database).requests, draft(1), terms());
+    let other = locked(&path);
+    let mut create = pin!(store.create(&draft, &terms));
+    queue(create.as_mut());
+    has_tried(&asked, 4);
+    other.execute_batch("COMMIT").unwrap();
+    wait(create).unwrap();
+}
+
+/// A task that drops the last handle, on the only thread of its runtime: what was queued is not made,
+/// and the file is closed.
+#[test]
+fn the_last_handle_dropped_within_a_runtime_waits_for_no_queued_call() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &Options::default()).unwrap();
+    let (first, call) = held();
+    wait(async {
+        let (store, terms) = (Stores::of(&database).requests, terms());
+        let mut holding = Box::pin(database.write(call));
+        queue(holding.as_mut());
+        first.has_begun();
+        for id in 0..200 {
+            queue(pin!(store.create(&draft(id), &terms)));
+        }
+        drop(holding);
+        drop(first.let_go);
+    });
+    wait(async move { drop(database) });
+    let log = std::fs::metadata(path.with_extension("db-wal")).unwrap();
+    assert_eq!(log.len(), 0, "it is closed in an orderly way");
+    assert_eq!(stored(&path), 0);
+}
+
+/// The call in progress waits for another process, and its caller has gone: so does it.
+#[test]
+fn the_last_handle_is_dropped_while_another_process_holds_the_lock() {
+    let (_folder, path) = file();
+    let (ticks, asked) = Asked::new();
+    let options = Options {
+        busy_timeout: Duration::MAX,
+        ..Options::default()
+    };
+    let database = Database::open_with_ticks(&path, &options, ticks).unwrap();
+    let (store, terms, first) = (Stores::of(&database).requests, terms(), draft(1));
+    let other = locked(&path);
+    {
+        let mut waiting = pin!(store.create(&first, &terms));
+        queue(waiting.as_mut());
+        has_tried(&asked, 2);
+        for id in 2..7 {
+            queue(pin!(store.create(&draft(id), &terms)));
+        }
+    }
+    drop((store, database));
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(stored(&path), 0);
 }

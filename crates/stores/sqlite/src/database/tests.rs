@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::time::Duration;
-
 use countersign_request::*;
 
 use super::*;
