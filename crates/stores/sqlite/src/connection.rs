@@ -5,7 +5,7 @@
 //! whose patience is used up tries once.
 //!
 //! Invariant: a step whose caller has given up before it has the lock is not made, and waits no longer
-//! for it.
+//! for it; a read whose caller gives up ends. A step that has the lock is made.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +26,10 @@ const CACHED_PAGES: i64 = -16 * 1024;
 
 /// For how long a step waits for another process before it looks whether anybody still waits for it.
 const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// After so many steps of the engine, less than a millisecond, a read looks whether anybody still waits
+/// for it.
+const LOOK_UP_STEPS: i32 = 10_000;
 
 /// The shortest time that the engine can wait.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
@@ -89,13 +93,23 @@ pub(crate) fn begin_write<'c>(
 
 /// Begins a snapshot.
 pub(crate) fn begin_read<'c>(
-    connection: &'c Connection,
+    connection: &'c mut Connection,
     caller: &Caller,
 ) -> Result<Transaction<'c>, rusqlite::Error> {
+    read_for(connection, caller)?;
     end_the_last(connection)?;
     // Another process keeps readers out only while it recovers the log.
     wait_at_most(connection, caller.patience())?;
     Transaction::new_unchecked(connection, TransactionBehavior::Deferred)
+}
+
+/// Has the engine end what it does once the caller has given up.
+pub(crate) fn read_for(
+    connection: &mut Connection,
+    caller: &Caller,
+) -> Result<(), rusqlite::Error> {
+    let caller = caller.clone();
+    connection.progress_handler(LOOK_UP_STEPS, Some(move || caller.has_given_up()))
 }
 
 /// Left behind only if a rollback failed.

@@ -20,11 +20,11 @@ use countersign_core::clock::{InstantTicks, Ticks};
 use countersign_core::id::{OsRandom, RandomSource};
 use countersign_core::time::Writer;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::audit;
 use crate::backup::{self, Backup, BackupError};
-use crate::connection::{begin_read, begin_write, commit, connect, connect_to_read};
+use crate::connection::{begin_read, begin_write, commit, connect, connect_to_read, read_for};
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
 use crate::file::{self, Opened};
 use crate::options::Options;
@@ -37,9 +37,10 @@ const LEAST_ENGINE: i32 = 3_051_003;
 
 /// An open file, from which stores are made. A clone is another handle of the same one.
 ///
-/// Dropping the last handle, those in the stores included, closes the file: it waits for the calls
-/// that have begun, and for the log to be written back. Calls that are queued by then were given up,
-/// and are not made; one that waits for another process is not either.
+/// Dropping the last handle, those in the stores included, closes the file: it waits for the change
+/// that has begun, and for the log to be written back; [`Database::close`] does so and blocks nothing.
+/// All callers have given up by then: what is queued or waits for another process is not made, and
+/// what reads ends.
 ///
 /// ```
 /// use countersign_sqlite::{Database, Options};
@@ -66,6 +67,8 @@ struct Inner {
     /// None of a file that is read alone.
     writer: Option<Workers>,
     options: Options,
+    /// Gone when all is closed.
+    closing: watch::Sender<()>,
 }
 
 impl Database {
@@ -137,6 +140,7 @@ impl Database {
             long: start("countersign-long", vec![long], None)?,
             writer: Some(start("countersign-write", vec![connection], Some(&upkeep))?),
             options: options.clone(),
+            closing: watch::Sender::new(()),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -195,6 +199,7 @@ impl Database {
             long: start("countersign-long", long)?,
             writer: None,
             options: options.clone(),
+            closing: watch::Sender::new(()),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -206,8 +211,8 @@ impl Database {
     ///
     /// The copy is made by the thread that verifies, so that nothing else waits for it but other
     /// copies and `verify`; for as long as it takes the log is not cut. It is on the disk, whole, when
-    /// the file of that name is there; its owner alone can read it. If the future is dropped before
-    /// the copy is begun, none is made; after that it is made all the same.
+    /// the file of that name is there; its owner alone can read it. If the future is dropped, the copy
+    /// is ended or not begun, unless it was just about to be ready, and nothing is left of it.
     ///
     /// # Errors
     /// [`BackupError`]; no file of that name is made then.
@@ -234,18 +239,48 @@ impl Database {
         let to = path.into();
         let (from, options) = (self.inner.path.clone(), self.inner.options.clone());
         let (opened, for_audit) = (Arc::clone(&self.inner.opened), self.inner.writer.is_none());
-        let call = move |_: &mut Connection, _: &Caller| {
+        let call = move |_: &mut Connection, caller: &Caller| {
             let source = || match for_audit {
                 // One that only reads cannot write the copy.
                 false => connect(&from, &options).map_err(Failure::from),
                 true => Err(EngineError::ForAudit.into()),
             };
-            backup::make(source, &opened, &to).map_err(Stop::Answer)
+            let watch = |connection: &mut Connection| read_for(connection, caller);
+            backup::make(source, watch, &opened, &to).map_err(Stop::Answer)
         };
         self.inner.long.call(call).await.map_err(|stop| match stop {
             Stop::Answer(error) => error,
             Stop::Failed(failure) => failure.into(),
         })
+    }
+
+    /// Gives this handle up and waits until the file is closed, so that it can be moved, copied or
+    /// removed; blocks no thread of the runtime.
+    ///
+    /// Whoever has another handle, in a store too, keeps the file open, and the future waiting: drop
+    /// the stores first. If the future is dropped, the file is closed all the same.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign_sqlite::{Database, Options};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("countersign.db");
+    /// let database = Database::open_on_a_thread(&path, Options::default()).await?;
+    /// database.close().await;
+    /// std::fs::rename(&path, path.with_extension("moved"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn close(self) {
+        let mut closing = self.inner.closing.subscribe();
+        if let Some(last) = Arc::into_inner(self.inner) {
+            let thread = thread::Builder::new().name("countersign-close".to_owned());
+            // Without a thread it is closed here and now.
+            drop(thread.spawn(move || drop(last)));
+        }
+        while closing.changed().await.is_ok() {}
     }
 
     /// As [`Database::open`], on a thread of its own: the future waits and blocks nothing.
@@ -308,12 +343,15 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(Opened::look, |connection: &Connection, caller: &Caller| {
-            let transaction = begin_write(connection, caller)?;
-            let result = step(&transaction)?;
-            commit(&transaction)?;
-            Ok(result)
-        });
+        let call = self.on_the_file(
+            Opened::look,
+            |connection: &mut Connection, caller: &Caller| {
+                let transaction = begin_write(connection, caller)?;
+                let result = step(&transaction)?;
+                commit(&transaction)?;
+                Ok(result)
+            },
+        );
         let result = match &self.inner.writer {
             Some(writer) => writer.call(call).await,
             None => Err(EngineError::ForAudit.into()),
@@ -354,10 +392,13 @@ impl Database {
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(Opened::begin, |connection: &Connection, caller: &Caller| {
-            let transaction = begin_read(connection, caller)?;
-            read(&transaction)
-        });
+        let call = self.on_the_file(
+            Opened::begin,
+            |connection: &mut Connection, caller: &Caller| {
+                let transaction = begin_read(connection, caller)?;
+                read(&transaction)
+            },
+        );
         let result = workers.call(call).await;
         result.map_err(|stop| match stop {
             // From a lost file nothing is certain; any other reading has changed nothing.
@@ -374,7 +415,7 @@ impl Database {
     fn on_the_file<T, E>(
         &self,
         may_begin: fn(&Opened) -> Result<(), Failure>,
-        call: impl FnOnce(&Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static,
+        call: impl FnOnce(&mut Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static,
     ) -> impl FnOnce(&mut Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static {
         let opened = Arc::clone(&self.inner.opened);
         move |connection, caller| {

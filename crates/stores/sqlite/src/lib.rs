@@ -22,7 +22,8 @@
 //! - Each entry is chained to the one before it and into a ledger whose [`Head`] can be noted
 //!   elsewhere; `verify` of each store finds what was changed, dropped, added or reordered since.
 //! - No call blocks the async runtime, whichever it is. A call is queued when its future is first
-//!   polled. One whose future is dropped before its turn is not made; after that it may be.
+//!   polled. One whose future is dropped before its turn is not made; after that a change may be, and a
+//!   read ends.
 //! - Nobody waits without end: a queue that is full refuses the next call at once, those who wait for
 //!   another process do so for one [`Options::busy_timeout`] however many they are, and `verify` and
 //!   backups hold up each other alone.

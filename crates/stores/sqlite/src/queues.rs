@@ -5,12 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use countersign_core::clock::{ManualTicks, Tick, Ticks};
+use countersign_core::clock::ManualTicks;
 use countersign_request::{
     ApprovalPolicy, Draft, Error, Outcome, Person, Profile, RequestId, Store as _, SystemClock,
     Terms,
@@ -205,34 +204,6 @@ fn patient(path: &Path) -> Database {
         ..Options::default()
     };
     Database::open_with_ticks(path, &options, Arc::new(ManualTicks::new())).unwrap()
-}
-
-/// A time that stands still, and tells how often it is asked.
-#[derive(Debug)]
-struct Asked {
-    count: AtomicU64,
-    each: Sender<u64>,
-}
-
-impl Ticks for Asked {
-    fn now(&self) -> Tick {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let _ = self.each.send(count);
-        Tick::default()
-    }
-}
-
-impl Asked {
-    fn new() -> (Arc<Self>, Receiver<u64>) {
-        let (each, asked) = channel();
-        let count = AtomicU64::new(0);
-        (Arc::new(Self { count, each }), asked)
-    }
-}
-
-/// A call asks when it is queued, and then before each try: waits until the first has tried so often.
-fn has_tried(asked: &Receiver<u64>, tries: u64) {
-    while asked.recv().unwrap() < tries {}
 }
 
 /// 200 who want access, and of whom nobody waits any more when the writer gets to them.
@@ -435,107 +406,6 @@ fn a_read_too_many_is_refused_at_once_of_either_kind() {
     }
 }
 
-/// Were each to wait for the lock by itself, they would do so for three hours.
-#[test]
-fn those_who_queue_behind_a_lock_wait_for_it_once() {
-    let (_folder, path) = file();
-    let hour = Duration::from_secs(3_600);
-    let options = Options {
-        busy_timeout: hour,
-        ..Options::default()
-    };
-    let ticks = Arc::new(ManualTicks::new());
-    let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
-    let (store, terms, drafts) = (
-        Stores::of(&database).requests,
-        terms(),
-        [1, 2, 3].map(draft),
-    );
-    let other = locked(&path);
-    let mut calls: Vec<_> = drafts
-        .iter()
-        .map(|draft| Box::pin(store.create(draft, &terms)))
-        .collect();
-    for call in &mut calls {
-        queue(call.as_mut());
-    }
-    ticks.advance(hour);
-    for call in calls {
-        let (retryable, outcome, source) = backend(wait(call));
-        assert!(matches!(source, EngineError::Busy(_)), "{source}");
-        assert_eq!((retryable, outcome), (true, Outcome::NotApplied));
-    }
-    // Whoever comes now has all of its time, and gets the lock when it is free.
-    let mut late = pin!(store.create(&drafts[0], &terms));
-    queue(late.as_mut());
-    other.execute_batch("COMMIT").unwrap();
-    wait(late).unwrap();
-    assert_eq!(stored(&path), 1);
-}
-
-/// A call that has queued for long behind others, and finds nobody else writing, is made.
-#[test]
-fn a_call_whose_patience_was_used_up_by_calls_that_were_made_tries_once() {
-    let (_folder, path) = file();
-    let ticks = Arc::new(ManualTicks::new());
-    let options = Options::default();
-    let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
-    let (store, terms, drafts) = (Stores::of(&database).requests, terms(), [1, 2].map(draft));
-    let (first, call) = held();
-    let mut holding = pin!(database.write(call));
-    queue(holding.as_mut());
-    first.has_begun();
-    let mut behind = pin!(store.create(&drafts[0], &terms));
-    queue(behind.as_mut());
-    ticks.advance(options.busy_timeout * 10);
-    drop(first.let_go);
-    wait(holding).unwrap();
-    wait(behind).unwrap();
-}
-
-/// What a read waits for is set in the engine: the whole of what is left.
-#[test]
-fn a_read_waits_for_another_process_for_what_is_left_of_its_patience() {
-    let (_folder, path) = file();
-    let ticks = Arc::new(ManualTicks::new());
-    let options = Options {
-        busy_timeout: Duration::from_secs(1),
-        ..one_reader()
-    };
-    let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
-    let asked = |connection: &Connection| {
-        let of = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-        Ok(connection.pragma_query_value(None, "busy_timeout", of)?)
-    };
-    for (passes, left) in [(0, 1_000), (400, 600), (999, 1), (1_000, 0), (5_000, 0)] {
-        let (first, call) = held();
-        let mut holding = pin!(database.read(call));
-        queue(holding.as_mut());
-        first.has_begun();
-        let mut behind = pin!(database.read::<_, Error>(asked));
-        queue(behind.as_mut());
-        ticks.advance(Duration::from_millis(passes));
-        drop(first.let_go);
-        wait(holding).unwrap();
-        assert_eq!(wait(behind).unwrap(), left, "after {passes} ms");
-    }
-}
-
-/// The engine waits for a short while, so that a call goes on with it until its patience is over.
-#[test]
-fn a_lock_that_is_let_go_after_several_tries_is_got() {
-    let (_folder, path) = file();
-    let (ticks, asked) = Asked::new();
-    let database = Database::open_with_ticks(&path, &Options::default(), ticks).unwrap();
-    let (store, draft, terms) = (Stores::of(&database).requests, draft(1), terms());
-    let other = locked(&path);
-    let mut create = pin!(store.create(&draft, &terms));
-    queue(create.as_mut());
-    has_tried(&asked, 4);
-    other.execute_batch("COMMIT").unwrap();
-    wait(create).unwrap();
-}
-
 /// A task that drops the last handle, on the only thread of its runtime: what was queued is not made,
 /// and the file is closed.
 #[test]
@@ -560,27 +430,77 @@ fn the_last_handle_dropped_within_a_runtime_waits_for_no_queued_call() {
     assert_eq!(stored(&path), 0);
 }
 
-/// The call in progress waits for another process, and its caller has gone: so does it.
-#[test]
-fn the_last_handle_is_dropped_while_another_process_holds_the_lock() {
-    let (_folder, path) = file();
-    let (ticks, asked) = Asked::new();
-    let options = Options {
-        busy_timeout: Duration::MAX,
-        ..Options::default()
-    };
-    let database = Database::open_with_ticks(&path, &options, ticks).unwrap();
-    let (store, terms, first) = (Stores::of(&database).requests, terms(), draft(1));
-    let other = locked(&path);
-    {
-        let mut waiting = pin!(store.create(&first, &terms));
-        queue(waiting.as_mut());
-        has_tried(&asked, 2);
-        for id in 2..7 {
-            queue(pin!(store.create(&draft(id), &terms)));
-        }
+/// Reads without an end, but for that of the engine.
+fn endless(begins: Sender<()>) -> impl FnOnce(&Connection) -> Result<i64, Stop<Error>> + Send {
+    move |connection: &Connection| {
+        begins.send(()).unwrap();
+        let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+            SELECT count(*) FROM n";
+        Ok(connection.query_row(sql, [], |row| row.get(0))?)
     }
-    drop((store, database));
-    other.execute_batch("COMMIT").unwrap();
-    assert_eq!(stored(&path), 0);
 }
+
+#[test]
+fn a_read_that_is_given_up_while_it_runs_holds_up_nobody() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &one_reader()).unwrap();
+    let stores = Stores::of(&database);
+    let (begins, begun) = channel();
+    {
+        let mut short = pin!(database.read(endless(begins.clone())));
+        let mut long = pin!(database.read_long(endless(begins.clone())));
+        queue(short.as_mut());
+        queue(long.as_mut());
+        begun.recv().unwrap();
+        begun.recv().unwrap();
+    }
+    stores.answer();
+    assert!(wait(stores.requests.verify(None)).unwrap().is_clean());
+    {
+        let mut again = pin!(database.read_long(endless(begins)));
+        queue(again.as_mut());
+        begun.recv().unwrap();
+    }
+    drop((stores, database));
+}
+
+#[test]
+fn closing_waits_for_the_change_that_has_begun_and_blocks_no_thread() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &Options::default()).unwrap();
+    wait(Stores::of(&database).requests.create(&draft(1), &terms())).unwrap();
+    let (held, call) = held();
+    {
+        let mut holding = pin!(database.write(call));
+        queue(holding.as_mut());
+        held.has_begun();
+    }
+    let mut first = pin!(database.clone().close());
+    queue(first.as_mut());
+    let mut last = pin!(database.close());
+    queue(last.as_mut());
+    queue(first.as_mut());
+    drop(held.let_go);
+    wait(last);
+    wait(first);
+    let log = std::fs::metadata(path.with_extension("db-wal")).unwrap();
+    assert_eq!(log.len(), 0, "it is closed in an orderly way");
+    assert_eq!(stored(&path), 1);
+}
+
+/// Whoever closes waits for the others; what they do meanwhile is done.
+#[test]
+fn closing_waits_for_whoever_else_has_a_handle() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &Options::default()).unwrap();
+    let store = Stores::of(&database).requests;
+    let mut close = pin!(database.close());
+    queue(close.as_mut());
+    wait(store.create(&draft(1), &terms())).unwrap();
+    queue(close.as_mut());
+    drop(store);
+    wait(close);
+    assert_eq!(stored(&path), 1);
+}
+
+mod locks;
