@@ -1,5 +1,5 @@
 //! What a change costs: with the disk waited for and without, and in memory; what the look at file and
-//! log, and the ledger, add; and what `verify` costs.
+//! log, and the ledger, add; and what `verify` costs, itself and whoever reads beside it.
 //!
 //! One caller, one call at a time; contenders take turns. Calls a second are one over the mean,
 //! which has in it what the log costs when it is written back.
@@ -9,6 +9,8 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use countersign_breakglass as breakglass;
@@ -18,7 +20,7 @@ use countersign_request as request;
 use countersign_sqlite::{Database, EventStore, Options, RequestStore, Synchronous};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
-use support::{Folder, mean, median, mixed, timed};
+use support::{Folder, Verdicts, mean, median, mixed, timed};
 use tokio::runtime::Runtime;
 
 mod support;
@@ -305,4 +307,62 @@ fn verify(folder: &Folder, runtime: &Runtime) {
         first / 1e6,
         second / 1e6,
     );
+    beside(runtime, &store);
+}
+
+/// How often the two are measured, in turns.
+fn rounds() -> usize {
+    if support::wanted() { 3 } else { 1 }
+}
+
+/// What `find_grant` takes alone, and while two `verify` are under way.
+fn beside(runtime: &Runtime, store: &RequestStore) {
+    let (person, profile) = (
+        |number| format!("person-{number:06}@example.com"),
+        "profile-0003",
+    );
+    let profile = Profile::new(profile).unwrap();
+    let find = |number: usize| {
+        let person = Person::new(person(mixed(number as u64) % 100)).unwrap();
+        let find = request::Store::find_grant(store, &person, &profile, None);
+        timed(|| runtime.block_on(find).unwrap()).0
+    };
+    let (mut alone, mut disturbed) = (Vec::new(), Vec::new());
+    for _ in 0..rounds() {
+        let under_way = AtomicUsize::new(2);
+        let before = disturbed.len();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let report = support::runtime().block_on(store.verify(None)).unwrap();
+                    assert!(report.is_clean(), "{:?}", report.findings);
+                    under_way.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            while under_way.load(Ordering::Relaxed) > 0 {
+                disturbed.push(find(disturbed.len()));
+            }
+        });
+        alone.extend((before..disturbed.len()).map(find));
+    }
+    println!(
+        "\n| `find_grant` | median (µs) | p99 (µs) | the longest (µs) | calls |\n|---|---|---|---|---|"
+    );
+    let mut p99s = [0.0; 2];
+    let contenders = [
+        ("alone", &mut alone),
+        ("beside two `verify`", &mut disturbed),
+    ];
+    for (p99, (name, times)) in p99s.iter_mut().zip(contenders) {
+        let median = median(times);
+        *p99 = times[(times.len() - 1) * 99 / 100];
+        let (longest, calls) = (times[times.len() - 1], times.len());
+        println!("| {name} | {median:.0} | {p99:.0} | {longest:.0} | {calls} |");
+    }
+    // A few calls in a debug build say nothing.
+    if support::wanted() {
+        let mut verdicts = Verdicts::default();
+        let ratio = p99s[1] / p99s[0];
+        verdicts.at_most("p99 of find_grant beside two verify / alone", ratio, 2.0);
+    }
 }

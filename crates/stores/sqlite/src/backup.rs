@@ -69,12 +69,6 @@ pub enum BackupError {
         /// What happened.
         source: EngineError,
     },
-    /// The thread that makes the copy was not started. Look at the limits of the process.
-    #[error("no thread was started for the backup: {reason}")]
-    NoThread {
-        /// What the system said.
-        reason: String,
-    },
 }
 
 impl From<Failure> for BackupError {
@@ -85,9 +79,11 @@ impl From<Failure> for BackupError {
     }
 }
 
-/// Makes a copy of what a connection of its own reads.
+/// Makes a copy of what a connection of its own reads. Each connection is shown to `watch` before it
+/// is used.
 pub(crate) fn make(
     source: impl FnOnce() -> Result<Connection, Failure>,
+    watch: impl Fn(&mut Connection) -> Result<(), rusqlite::Error>,
     opened: &Opened,
     path: &Path,
 ) -> Result<Backup, BackupError> {
@@ -109,10 +105,13 @@ pub(crate) fn make(
     let made = Made::beside(&path).map_err(not_made)?;
     // Of a file that is lost there is nothing to open.
     opened.look()?;
-    copy(&source()?, opened, made.path())?;
+    let mut source = source()?;
+    watch(&mut source).map_err(Failure::from)?;
+    copy(&source, opened, made.path())?;
+    drop(source);
     let synced = File::open(made.path()).and_then(|file| file.sync_all());
     synced.map_err(not_made)?;
-    let backup = verified(made.path())?;
+    let backup = verified(made.path(), watch)?;
     made.name(&path).map_err(not_made)?;
     sync_folder(&path).map_err(not_made)?;
     Ok(backup)
@@ -133,7 +132,10 @@ fn copy(source: &Connection, opened: &Opened, made: &Path) -> Result<(), BackupE
 }
 
 /// Verifies all that is in a copy.
-fn verified(path: &Path) -> Result<Backup, BackupError> {
+fn verified(
+    path: &Path,
+    watch: impl Fn(&mut Connection) -> Result<(), rusqlite::Error>,
+) -> Result<Backup, BackupError> {
     let engine = |error: OpenError| match error {
         OpenError::Engine { source, .. } => BackupError::Engine { source },
         error => BackupError::Findings {
@@ -141,10 +143,11 @@ fn verified(path: &Path) -> Result<Backup, BackupError> {
             count: 1,
         },
     };
-    let (connections, _opened) = audit::connect(path, 1).map_err(engine)?;
+    let (mut connections, _opened) = audit::connect(path, 1).map_err(engine)?;
     let mut reports = Vec::new();
     let mut findings = Findings::default();
-    for connection in &connections {
+    for connection in &mut connections {
+        watch(connection).map_err(Failure::from)?;
         reports.extend(reports_of(connection)?);
         if reports.is_empty() {
             check_file(connection, &mut findings)?;
@@ -184,8 +187,11 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
-    use crate::database::{Database, Options};
+    use crate::database::Database;
+    use crate::options::Options;
 
     /// The file is replaced while it is copied: what was copied nobody else sees.
     #[test]
@@ -205,7 +211,7 @@ mod tests {
                 }
                 Ok(source)
             };
-            make(source, &opened, &at("backup.db"))
+            make(source, |_| Ok(()), &opened, &at("backup.db"))
         };
         copied(false).unwrap();
         std::fs::remove_file(at("backup.db")).unwrap();
@@ -218,5 +224,35 @@ mod tests {
         );
         assert!(lost, "{refused}");
         assert!(!at("backup.db").exists());
+    }
+
+    /// Whoever asked for it has gone, also while the copy is verified.
+    #[test]
+    fn a_copy_that_nobody_waits_for_is_ended_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let path = at("countersign.db");
+        let _database = Database::open(&path, &Options::default()).unwrap();
+        let opened = Opened::at(&path).unwrap();
+        let source = || Connection::open(&path).map_err(Failure::from);
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        let before = files();
+        for given_up_at in [1, 2] {
+            let count = AtomicU64::new(0);
+            let watch = |connection: &mut Connection| {
+                let number = 1 + count.fetch_add(1, Ordering::Relaxed);
+                connection.progress_handler(1, Some(move || number == given_up_at))
+            };
+            let ended = make(source, watch, &opened, &at("backup.db")).unwrap_err();
+            let BackupError::Engine {
+                source: EngineError::Other(said),
+            } = &ended
+            else {
+                panic!("{ended}");
+            };
+            assert_eq!(said.extended_code(), Some(rusqlite::ffi::SQLITE_INTERRUPT));
+            assert_eq!(files(), before, "nothing is left");
+        }
+        make(source, |_| Ok(()), &opened, &at("backup.db")).unwrap();
     }
 }

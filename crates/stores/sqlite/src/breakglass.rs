@@ -130,7 +130,7 @@ impl EventStore {
         let known = known.copied();
         let read =
             move |connection: &Connection| Ok(verify(connection, &check::CHAINED, known.as_ref())?);
-        self.books.read(read).await
+        self.books.read_long(read).await
     }
 
     /// Makes one step of this store.

@@ -220,6 +220,18 @@ pub enum EngineError {
     /// Another connection kept the file locked for longer than the busy timeout. Try again.
     #[error("the file is locked by another connection: try again ({0})")]
     Busy(#[source] SqliteError),
+    /// As many calls of this process wait for the file as [`Options::queue_length`] lets: the call
+    /// was not queued. Try again later, or let fewer call at once.
+    ///
+    /// [`Options::queue_length`]: crate::Options::queue_length
+    #[error(
+        "the file is busy, `{waiting}` calls wait for it already: try again later, or let fewer call \
+         at once"
+    )]
+    QueueFull {
+        /// How many wait.
+        waiting: usize,
+    },
     /// The disk is full. Make room, and try again.
     #[error("the disk is full: make room, and try again ({0})")]
     Full(#[source] SqliteError),
@@ -320,6 +332,7 @@ impl EngineError {
     pub fn is_retryable(&self) -> bool {
         match self {
             EngineError::Busy(_)
+            | EngineError::QueueFull { .. }
             | EngineError::Full(_)
             | EngineError::CannotOpen(_)
             | EngineError::InputOutput(_) => true,

@@ -21,8 +21,12 @@
 //!   versions grow; histories are appended to.
 //! - Each entry is chained to the one before it and into a ledger whose [`Head`] can be noted
 //!   elsewhere; `verify` of each store finds what was changed, dropped, added or reordered since.
-//! - No call blocks the async runtime, whichever it is. A call is made when its future is first
-//!   polled; one whose future is dropped after that may still be made.
+//! - No call blocks the async runtime, whichever it is. A call is queued when its future is first
+//!   polled. One whose future is dropped before its turn is not made; after that a change may be, and a
+//!   read ends.
+//! - Nobody waits without end: a queue that is full refuses the next call at once, those who wait for
+//!   another process do so for one [`Options::busy_timeout`] however many they are, and `verify` and
+//!   backups hold up each other alone.
 //! - No acknowledged change is lost unnoticed: before a call is answered, file and log are looked at,
 //!   and if they are not those that were opened (deleted, moved, replaced), it fails with
 //!   `outcome: Unknown`, as does every later one until the file is opened again.
@@ -86,14 +90,18 @@ mod audit;
 mod backup;
 #[cfg(feature = "breakglass")]
 mod breakglass;
+mod connection;
 mod database;
 mod error;
 mod file;
 mod ledger;
+mod options;
 #[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
 mod plans;
 #[cfg(feature = "policy")]
 mod policy;
+#[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
+mod queues;
 mod report;
 #[cfg(feature = "request")]
 mod request;
@@ -108,9 +116,10 @@ mod worker;
 pub use backup::{Backup, BackupError};
 #[cfg(feature = "breakglass")]
 pub use breakglass::EventStore;
-pub use database::{Database, Options, Synchronous};
+pub use database::Database;
 pub use error::{EngineError, OpenError, SqliteError};
 pub use ledger::{Head, ParseHeadError};
+pub use options::{Options, Synchronous};
 #[cfg(feature = "policy")]
 pub use policy::PolicyStore;
 pub use report::{Finding, Place, Report};

@@ -156,7 +156,7 @@ impl PolicyStore {
     pub async fn verify(&self, known: Option<&Head>) -> Result<Report, Error> {
         let known = known.copied();
         let read = move |connection: &Connection| Ok(check::verify(connection, known.as_ref())?);
-        self.books.read(read).await
+        self.books.read_long(read).await
     }
 }
 

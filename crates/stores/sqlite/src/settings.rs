@@ -10,6 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use countersign_core::clock::ManualTicks;
 use countersign_request::Error;
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -61,6 +62,12 @@ fn of_the_writer(database: &Database) -> Settings {
     settings.unwrap()
 }
 
+/// Of the connection that reads what takes long.
+fn of_the_long_reader(database: &Database) -> Settings {
+    let settings = wait(database.read_long::<_, Error>(|connection| Ok(read(connection))));
+    settings.unwrap()
+}
+
 /// Of each connection that reads: all of them are kept busy at once.
 fn of_the_readers(database: &Database, readers: usize) -> Vec<Settings> {
     let meeting = Arc::new(Barrier::new(readers));
@@ -96,8 +103,9 @@ fn expected(options: &Options, writes: bool) -> Settings {
         Synchronous::Full => 2,
         Synchronous::Normal => 1,
     };
-    // The engine counts them in 31 bits.
-    let milliseconds = options.busy_timeout.as_millis().min(i32::MAX as u128) as i64;
+    // The engine counts them in 31 bits; whoever writes looks up after 100.
+    let most = if writes { 100 } else { i32::MAX as u128 };
+    let milliseconds = options.busy_timeout.as_millis().min(most) as i64;
     READ.into_iter()
         .map(|name| {
             let value = match name {
@@ -121,9 +129,13 @@ fn expected(options: &Options, writes: bool) -> Settings {
 }
 
 fn assert_settings(path: &Path, options: &Options) {
-    let database = Database::open(path, options).unwrap();
+    // Time stands still, so that no call has waited yet.
+    let ticks = Arc::new(ManualTicks::new());
+    let database = Database::open_with_ticks(path, options, ticks).unwrap();
     let writer = of_the_writer(&database);
     assert_eq!(writer, expected(options, true), "{options:?}: the writer");
+    let long = of_the_long_reader(&database);
+    assert_eq!(long, expected(options, false), "{options:?}: long reads");
     let readers = options.readers.max(1);
     for reader in of_the_readers(&database, readers) {
         assert_eq!(reader, expected(options, false), "{options:?}: a reader");
@@ -137,7 +149,8 @@ fn every_connection_has_the_settings_that_its_options_say() {
     // The first makes the file; the others find it.
     for synchronous in [Synchronous::Full, Synchronous::Normal] {
         for readers in [0, 1, 2, 5] {
-            for busy_timeout in [Duration::ZERO, Duration::from_millis(1_234), Duration::MAX] {
+            let milliseconds = [0, 99, 1_234].map(Duration::from_millis);
+            for busy_timeout in milliseconds.into_iter().chain([Duration::MAX]) {
                 let options = Options {
                     synchronous,
                     busy_timeout,
@@ -160,7 +173,7 @@ fn every_connection_has_the_settings_that_its_options_say() {
 /// A setting that is made here and read back nowhere could be any.
 #[test]
 fn every_setting_that_is_made_is_read_back() {
-    let sources = [include_str!("database.rs"), include_str!("schema.rs")];
+    let sources = [include_str!("connection.rs"), include_str!("schema.rs")];
     let mut made = BTreeSet::new();
     for source in sources {
         let source = source.split("mod tests").next().unwrap();

@@ -87,6 +87,18 @@ impl Books {
         self.database.read(read).await
     }
 
+    /// Reads a snapshot, which takes long.
+    pub(crate) async fn read_long<T, E>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: StoreError,
+    {
+        self.database.read_long(read).await
+    }
+
     /// Reads a snapshot, with the time that it is for it.
     pub(crate) async fn read_now<T, E>(
         &self,

@@ -3,7 +3,8 @@
 //! What is looked at: the engine's own check of the file and its references; the schema, triggers
 //! included; the ledger from its first row; each entry of each history against the ledger and
 //! against the digest stored with it; and the columns that follow from the history. All of it is
-//! one snapshot, read by one of the reading threads, without holding up whoever writes.
+//! one snapshot, read by the thread that is for long reads: whoever writes or reads otherwise does not
+//! wait for it.
 //!
 //! What cannot be found: whoever can write the file can also write all of it anew, ledger included,
 //! and it will agree with itself. Only a [`Head`] that was noted elsewhere tells then, and only of
