@@ -189,11 +189,6 @@ impl<R: Record> Table<R> {
         result
     }
 
-    /// The clock that versions are taken from.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
     /// How far the versions are ahead of the clock, and the last correction of the clock.
     pub fn health(&self) -> Health {
         self.state.read().timeline.health(self.clock.now())

@@ -50,8 +50,9 @@ pub struct Options {
     /// queue each. A call that was given up keeps its place until its turn.
     pub queue_length: usize,
     /// Whether a file that is not there is made: yes. If not, opening it is refused
-    /// ([`OpenError::Missing`](crate::OpenError::Missing)): for a service that is past its first day a file that is gone is no
-    /// reason to begin with an empty one, in which nobody has used up a limit or a second factor.
+    /// ([`OpenError::Missing`](crate::OpenError::Missing)): for a service that is past its first day
+    /// a file that is gone is no reason to begin with an empty one, in which nobody has used up a
+    /// limit or a second factor.
     pub create_if_missing: bool,
 }
 
