@@ -23,6 +23,7 @@ use crate::cargo::{self, Workspace};
 use crate::failure::Failure;
 use crate::loom;
 use crate::output::say;
+use crate::schedules;
 use crate::tidy;
 use crate::tree;
 pub use features::turned_on;
@@ -82,6 +83,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "models",
         run: loom::two_threads,
+    },
+    Step {
+        name: "schedules",
+        run: schedules::few,
     },
     Step {
         name: "readme",

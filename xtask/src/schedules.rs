@@ -57,9 +57,20 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     explore::packages("schedules run", commands(&workspace, &wanted), report)
 }
 
-/// Every schedule, as a step of `cargo xtask extended`.
+/// Every suite in a few schedules, as a step of `cargo xtask check`: that what only `extended` runs at
+/// length compiles and works.
+pub fn few(workspace: &Workspace) -> Result<Outcome, Failure> {
+    drawn(workspace, 50)
+}
+
+/// Every suite at its full size, as a step of `cargo xtask extended`.
 pub fn step(workspace: &Workspace) -> Result<Outcome, Failure> {
+    drawn(workspace, Wanted::default().count)
+}
+
+fn drawn(workspace: &Workspace, count: u64) -> Result<Outcome, Failure> {
     let wanted = Wanted {
+        count,
         seed: Some(fresh_seed()),
         ..Wanted::default()
     };

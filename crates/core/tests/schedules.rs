@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,8 +80,9 @@ fn look(table: &Table<Item>) -> u64 {
     table.read(|view| {
         let items: Vec<_> = (0..2)
             .flat_map(|colour| {
-                view.entries(&colour, Range::all())
-                    .map(move |(_, item)| (colour, item))
+                let entries = view.entries(&colour, Range::all());
+                let items: Vec<_> = entries.map(|(_, item)| (colour, item)).collect();
+                items
             })
             .collect();
         assert_eq!(items.len(), view.len(), "records and entries disagree");
@@ -112,7 +114,7 @@ fn table_mixed() {
                 let removed = shared.write(|step| {
                     step.current(&id, written)?;
                     step.remove(id);
-                    Ok::<_, LockError>(())
+                    Ok::<_, LockError<Infallible>>(())
                 });
                 assert_eq!(removed, Ok(()), "somebody else wrote it");
                 vec![written]
