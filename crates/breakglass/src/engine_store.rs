@@ -61,12 +61,64 @@ impl<E> EngineStore<E> {
         let limits = Arc::new(limits);
         Self { limits, ..self }
     }
+
+    /// What keeps the events.
+    pub const fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The same store over another engine, which is made of this one.
+    #[must_use]
+    pub fn map_engine<F>(self, change: impl FnOnce(E) -> F) -> EngineStore<F> {
+        EngineStore {
+            engine: change(self.engine),
+            limits: self.limits,
+        }
+    }
 }
 
-impl<E> Store for EngineStore<E>
+/// A store that is an [`EngineStore`] with calls around it that only its engine has. It is a
+/// [`Store`] by being one of these.
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_core::table::Table;
+/// use countersign_breakglass::{EngineStore, InMemory, OverEngine, Event, Store, SystemClock};
+///
+/// struct Named(&'static str, InMemory);
+///
+/// impl OverEngine for Named {
+///     type Engine = Table<Event>;
+///     fn engine_store(&self) -> &EngineStore<Self::Engine> { &self.1 }
+/// }
+///
+/// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::new(Arc::new(SystemClock))));
+/// ```
+pub trait OverEngine: Send + Sync {
+    /// What keeps its events.
+    type Engine: Engine<Event>;
+
+    /// The store that it is.
+    fn engine_store(&self) -> &EngineStore<Self::Engine>;
+}
+
+impl<E: Engine<Event>> OverEngine for EngineStore<E> {
+    type Engine = E;
+
+    fn engine_store(&self) -> &Self {
+        self
+    }
+}
+
+/// What keeps the records of such a store.
+fn kept_by<S: OverEngine>(store: &S) -> &S::Engine {
+    &store.engine_store().engine
+}
+
+impl<S> Store for S
 where
-    E: Engine<Event>,
-    Error: From<E::Error>,
+    S: OverEngine,
+    Error: From<<S::Engine as Engine<Event>>::Error>,
 {
     fn create<'a>(
         &'a self,
@@ -74,12 +126,12 @@ where
         admission: &'a Admission,
     ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
         let (draft, admission) = (draft.clone(), admission.clone());
-        let limits = Arc::clone(&self.limits);
-        Box::pin((self.engine).write(move |step| steps::create(step, &draft, &admission, &limits)))
+        let limits = Arc::clone(&self.engine_store().limits);
+        Box::pin(kept_by(self).write(move |step| steps::create(step, &draft, &admission, &limits)))
     }
 
     fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
-        Box::pin((self.engine).read(move |view| steps::get(view, id)))
+        Box::pin(kept_by(self).read(move |view| steps::get(view, id)))
     }
 
     fn update<'a>(
@@ -89,7 +141,7 @@ where
         change: &'a Change,
     ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
         let change = change.clone();
-        Box::pin((self.engine).write(move |step| steps::update(step, id, expected, &change)))
+        Box::pin(kept_by(self).write(move |step| steps::update(step, id, expected, &change)))
     }
 
     fn delete<'a>(
@@ -98,16 +150,16 @@ where
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         let retention = *retention;
-        Box::pin((self.engine).write(move |step| steps::delete(step, id, &retention)))
+        Box::pin(kept_by(self).write(move |step| steps::delete(step, id, &retention)))
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
         let filter = filter.clone();
-        Box::pin((self.engine).read(move |view| steps::list(view, &filter, &page)))
+        Box::pin(kept_by(self).read(move |view| steps::list(view, &filter, &page)))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
-        Box::pin((self.engine).read_now(|_, now| Ok(*now)))
+        Box::pin(kept_by(self).read_now(|_, now| Ok(*now)))
     }
 
     fn find_grant<'a>(
@@ -117,7 +169,7 @@ where
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         let (person, profile) = (person.clone(), profile.clone());
         Box::pin(
-            (self.engine)
+            kept_by(self)
                 .read_now(move |view, now| steps::find_grant(view, &person, &profile, now)),
         )
     }
@@ -129,15 +181,15 @@ where
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
         let (person, profile, now) = (person.clone(), profile.clone(), Now::at_given(at));
-        Box::pin((self.engine).read(move |view| steps::active_of(view, &person, &profile, &now)))
+        Box::pin(kept_by(self).read(move |view| steps::active_of(view, &person, &profile, &now)))
     }
 
     fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin((self.engine).read_now(move |view, now| steps::due(view, limit, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::due(view, limit, now)))
     }
 
     fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin((self.engine).read_now(move |view, now| steps::awaiting_review(view, &page, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::awaiting_review(view, &page, now)))
     }
 
     fn ended(
@@ -145,7 +197,7 @@ where
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin((self.engine).read_now(move |view, now| steps::ended(view, before, limit, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::ended(view, before, limit, now)))
     }
 
     fn changes_since(
@@ -153,6 +205,6 @@ where
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        Box::pin((self.engine).read(move |view| steps::changes_since(view, after, limit)))
+        Box::pin(kept_by(self).read(move |view| steps::changes_since(view, after, limit)))
     }
 }

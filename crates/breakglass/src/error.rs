@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
+use countersign_core::engine::Failure;
 use countersign_core::id::{OperationId, RandomError};
 use countersign_core::time::ClockError;
 use countersign_core::version::Conflict;
@@ -107,6 +108,19 @@ pub enum Error {
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Error::Backend {
+            source: failure.source,
+            retryable: failure.is_retryable,
+            outcome: match failure.may_have_been_made {
+                true => Outcome::Unknown,
+                false => Outcome::NotApplied,
+            },
+        }
     }
 }
 

@@ -12,8 +12,19 @@ use crate::record::Event;
 use crate::transition::Status;
 use crate::vocabulary::EventId;
 
-/// What events are looked up by. A person whose events are counted is in the spelling that all
-/// names of the same person share.
+/// What events are looked up by, for engines to find them. A person whose events are counted is in
+/// the spelling that all names of the same person share.
+///
+/// ```
+/// use countersign_breakglass::{Event, Key, Status};
+/// use countersign_core::engine::Record;
+///
+/// fn is_active(event: &Event) -> bool {
+///     let mut found = false;
+///     event.index(&mut |key, _| found |= key == Key::Status(Status::Active));
+///     found
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// Newest first; exactly so spelt.

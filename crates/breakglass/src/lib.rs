@@ -92,9 +92,10 @@ pub use document::{
     RateLimitDocument, RateLimitRuleDocument, RuleError,
 };
 pub use draft::Draft;
-pub use engine_store::EngineStore;
+pub use engine_store::{EngineStore, OverEngine};
 pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
+pub use index::Key;
 pub use invocation_policy::{InvocationPolicy, InvocationRule};
 pub use limits::{Limits, ValidationError};
 pub use memory::{InMemory, InMemorySync};

@@ -31,10 +31,12 @@ use thiserror::Error;
 use crate::time::{ClockError, Now, Stamp};
 use crate::version::{Conflict, Version};
 
+mod failure;
 mod merge;
 mod page;
 mod range;
 
+pub use failure::Failure;
 pub(crate) use merge::merge;
 pub use page::{Cursor, Listing, Page, ParseCursorError};
 pub use range::{Pick, Range, Rank, Start};
@@ -259,7 +261,8 @@ pub trait Transaction<R: Record>: Reads<R> {
     /// must be a stamp of this step.
     fn put(&mut self, record: R) -> Arc<R>;
 
-    /// Stages the removal of a record.
+    /// Stages the removal of a record. The step must have issued a version since the last change that
+    /// it staged: an engine that keeps a log of removals has it there at that version.
     fn remove(&mut self, id: R::Id);
 
     /// The record with this id, if it is at version `expected`: the optimistic lock.

@@ -18,6 +18,7 @@ use std::error::Error as StdError;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use countersign_core::engine::Failure;
 use countersign_core::future::BoxFuture;
 use countersign_core::names::{NameError, check_name};
 use countersign_core::retry::Retry;
@@ -280,6 +281,19 @@ pub enum Error {
         /// Whether the change was made.
         outcome: Outcome,
     },
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Error::Backend {
+            source: failure.source.into(),
+            retryable: failure.is_retryable,
+            outcome: match failure.may_have_been_made {
+                true => Outcome::Unknown,
+                false => Outcome::NotApplied,
+            },
+        }
+    }
 }
 
 /// Whether a change was made by a call that failed.

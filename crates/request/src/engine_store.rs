@@ -61,24 +61,80 @@ impl<E> EngineStore<E> {
         let limits = Arc::new(limits);
         Self { limits, ..self }
     }
+
+    /// What keeps the requests.
+    pub const fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The same store over another engine, which is made of this one.
+    #[must_use]
+    pub fn map_engine<F>(self, change: impl FnOnce(E) -> F) -> EngineStore<F> {
+        EngineStore {
+            engine: change(self.engine),
+            limits: self.limits,
+        }
+    }
 }
 
-impl<E> Store for EngineStore<E>
+/// A store that is an [`EngineStore`] with calls around it that only its engine has. It is a
+/// [`Store`] by being one of these.
+///
+/// ```
+/// use std::sync::Arc;
+/// use countersign_core::table::Table;
+/// use countersign_request::{EngineStore, InMemory, OverEngine, Request, Store, SystemClock};
+///
+/// struct Named(&'static str, InMemory);
+///
+/// impl OverEngine for Named {
+///     type Engine = Table<Request>;
+///     fn engine_store(&self) -> &EngineStore<Self::Engine> { &self.1 }
+/// }
+///
+/// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::new(Arc::new(SystemClock))));
+/// ```
+pub trait OverEngine: Send + Sync {
+    /// What keeps its requests.
+    type Engine: Engine<Request>;
+
+    /// The store that it is.
+    fn engine_store(&self) -> &EngineStore<Self::Engine>;
+}
+
+impl<E: Engine<Request>> OverEngine for EngineStore<E> {
+    type Engine = E;
+
+    fn engine_store(&self) -> &Self {
+        self
+    }
+}
+
+/// What keeps the records of such a store.
+fn kept_by<S: OverEngine>(store: &S) -> &S::Engine {
+    &store.engine_store().engine
+}
+
+impl<S> Store for S
 where
-    E: Engine<Request>,
-    Error: From<E::Error>,
+    S: OverEngine,
+    Error: From<<S::Engine as Engine<Request>>::Error>,
 {
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
         terms: &'a Terms,
     ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
-        let (draft, terms, limits) = (draft.clone(), terms.clone(), Arc::clone(&self.limits));
-        Box::pin((self.engine).write(move |step| steps::create(step, &draft, &terms, &limits)))
+        let (draft, terms, limits) = (
+            draft.clone(),
+            terms.clone(),
+            Arc::clone(&self.engine_store().limits),
+        );
+        Box::pin(kept_by(self).write(move |step| steps::create(step, &draft, &terms, &limits)))
     }
 
     fn get(&self, id: RequestId) -> BoxFuture<'_, Result<Arc<Request>, Error>> {
-        Box::pin((self.engine).read(move |view| steps::get(view, id)))
+        Box::pin(kept_by(self).read(move |view| steps::get(view, id)))
     }
 
     fn update<'a>(
@@ -88,7 +144,7 @@ where
         change: &'a Change,
     ) -> BoxFuture<'a, Result<Arc<Request>, Error>> {
         let change = change.clone();
-        Box::pin((self.engine).write(move |step| steps::update(step, id, expected, &change)))
+        Box::pin(kept_by(self).write(move |step| steps::update(step, id, expected, &change)))
     }
 
     fn delete(
@@ -96,19 +152,16 @@ where
         id: RequestId,
         ended_before: Option<DateTime<Utc>>,
     ) -> BoxFuture<'_, Result<bool, Error>> {
-        Box::pin((self.engine).write(move |step| steps::delete(step, id, ended_before)))
+        Box::pin(kept_by(self).write(move |step| steps::delete(step, id, ended_before)))
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
         let filter = filter.clone();
-        Box::pin(
-            self.engine
-                .read(move |view| steps::list(view, &filter, &page)),
-        )
+        Box::pin(kept_by(self).read(move |view| steps::list(view, &filter, &page)))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
-        Box::pin((self.engine).read_now(|_, now| Ok(*now)))
+        Box::pin(kept_by(self).read_now(|_, now| Ok(*now)))
     }
 
     fn find_grant<'a>(
@@ -119,7 +172,7 @@ where
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         let (person, profile) = (person.clone(), profile.clone());
         Box::pin(
-            self.engine
+            kept_by(self)
                 .read_now(move |view, now| steps::find_grant(view, &person, &profile, policy, now)),
         )
     }
@@ -133,12 +186,12 @@ where
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
         let (person, profile, now) = (person.clone(), profile.clone(), Now::at_given(at));
         Box::pin(
-            (self.engine).read(move |view| steps::longest(view, &person, &profile, policy, &now)),
+            kept_by(self).read(move |view| steps::longest(view, &person, &profile, policy, &now)),
         )
     }
 
     fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin((self.engine).read_now(move |view, now| steps::due(view, limit, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::due(view, limit, now)))
     }
 
     fn waiting<'a>(
@@ -147,12 +200,12 @@ where
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
         let profiles = profiles.cloned();
-        Box::pin((self.engine).read(move |view| steps::waiting(view, profiles.as_ref(), &page)))
+        Box::pin(kept_by(self).read(move |view| steps::waiting(view, profiles.as_ref(), &page)))
     }
 
     fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
         let person = person.clone();
-        Box::pin((self.engine).read_now(move |view, now| steps::open(view, &person, &page, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::open(view, &person, &page, now)))
     }
 
     fn ended(
@@ -160,7 +213,7 @@ where
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin((self.engine).read_now(move |view, now| steps::ended(view, time, limit, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::ended(view, time, limit, now)))
     }
 
     fn changes_since(
@@ -168,6 +221,6 @@ where
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        Box::pin((self.engine).read(move |view| steps::changes_since(view, after, limit)))
+        Box::pin(kept_by(self).read(move |view| steps::changes_since(view, after, limit)))
     }
 }

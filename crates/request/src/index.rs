@@ -12,7 +12,18 @@ use crate::record::Request;
 use crate::transition::Status;
 use crate::vocabulary::RequestId;
 
-/// What requests are looked up by.
+/// What requests are looked up by, for engines to find them.
+///
+/// ```
+/// use countersign_core::engine::Record;
+/// use countersign_request::{Key, Request, Status};
+///
+/// fn is_pending(request: &Request) -> bool {
+///     let mut found = false;
+///     request.index(&mut |key, _| found |= key == Key::Status(Status::Pending));
+///     found
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// Newest first.

@@ -81,9 +81,10 @@ pub use document::{
     DocumentError, Problem, RuleError,
 };
 pub use draft::Draft;
-pub use engine_store::EngineStore;
+pub use engine_store::{EngineStore, OverEngine};
 pub use error::{Error, Outcome};
 pub use history::{Action, Actor, HistoryEntry};
+pub use index::Key;
 pub use limits::{Limits, ValidationError};
 pub use lint::{Finding, FindingKind, RulePlace};
 pub use memory::{InMemory, InMemorySync};

@@ -14,6 +14,9 @@ use crate::version::Version;
 /// let late = "2026-03-02T10:00:00Z".parse()?;
 /// assert!(Rank::latest_first(late) > Rank::latest_first(early));
 /// assert!(Rank::earliest_first(early) > Rank::earliest_first(late));
+/// // As an engine keeps them: as nanoseconds, inverted where the earliest comes first.
+/// let nanos = Rank::latest_first(late).as_i64();
+/// assert_eq!(Rank::earliest_first(late), Rank::from_i64(!nanos));
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,17 @@ impl Rank {
     /// What was written earlier comes first.
     pub const fn oldest_first(version: Version) -> Self {
         Self(!version.as_nanos())
+    }
+
+    /// The number that ranks are ordered by: the nanoseconds of the time or version, with every bit
+    /// inverted where the earliest comes first.
+    pub const fn as_i64(self) -> i64 {
+        self.0
+    }
+
+    /// The rank of a number that was kept.
+    pub const fn from_i64(number: i64) -> Self {
+        Self(number)
     }
 }
 
