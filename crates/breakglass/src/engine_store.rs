@@ -62,18 +62,9 @@ impl<E> EngineStore<E> {
         Self { limits, ..self }
     }
 
-    /// What keeps the events.
-    pub const fn engine(&self) -> &E {
-        &self.engine
-    }
-
-    /// The same store over another engine, which is made of this one.
-    #[must_use]
-    pub fn map_engine<F>(self, change: impl FnOnce(E) -> F) -> EngineStore<F> {
-        EngineStore {
-            engine: change(self.engine),
-            limits: self.limits,
-        }
+    /// The limits for what is created.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 }
 

@@ -69,7 +69,8 @@ impl EngineStore<Table<Event>> {
     /// seconds unless set.
     #[must_use]
     pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
-        self.map_engine(|table| table.with_clock_tolerance(tolerance))
+        let engine = self.engine.with_clock_tolerance(tolerance);
+        Self { engine, ..self }
     }
 
     /// How far the store's versions are ahead of its clock, and the last correction of the clock.

@@ -65,7 +65,8 @@ impl EngineStore<Table<Request>> {
     /// last before the clock counts as corrected. 60 seconds unless set.
     #[must_use]
     pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
-        self.map_engine(|table| table.with_clock_tolerance(tolerance))
+        let engine = self.engine.with_clock_tolerance(tolerance);
+        Self { engine, ..self }
     }
 
     /// How far the store's versions are ahead of its clock, and the last correction of the clock.

@@ -403,7 +403,7 @@ impl Database {
         result.map_err(|stop| match stop {
             // From a lost file nothing is certain; any other reading has changed nothing.
             Stop::Failed(Failure { source, .. }) if !matches!(source, EngineError::Lost { .. }) => {
-                E::backend(source.into())
+                Stop::Failed(source.into()).into_error()
             }
             answer => answer.into_error(),
         })

@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use countersign_core::engine;
 use countersign_core::id::RandomError;
 use rusqlite::ErrorCode;
 use thiserror::Error;
@@ -437,67 +438,36 @@ impl<E> From<Failure> for Stop<E> {
     }
 }
 
-/// An error of a domain crate, which can hold an engine's failure.
-pub(crate) trait StoreError: Sized + Send + 'static {
-    fn backend(failure: Failure) -> Self;
+impl From<Failure> for engine::Failure {
+    fn from(failure: Failure) -> Self {
+        engine::Failure {
+            is_retryable: failure.source.is_retryable(),
+            may_have_been_made: failure.unknown,
+            source: Box::new(failure.source),
+        }
+    }
 }
+
+/// An error of a domain crate, which can hold an engine's failure.
+pub(crate) trait StoreError: From<engine::Failure> + Send + 'static {}
+
+impl<E: From<engine::Failure> + Send + 'static> StoreError for E {}
 
 impl<E: StoreError> Stop<E> {
     pub(crate) fn into_error(self) -> E {
         match self {
             Stop::Answer(error) => error,
-            Stop::Failed(failure) => E::backend(failure),
+            Stop::Failed(failure) => engine::Failure::from(failure).into(),
         }
     }
 }
 
-macro_rules! store_error {
-    ($domain:ident, $feature:literal, $outcome:path, $wrap:expr) => {
-        #[cfg(feature = $feature)]
-        impl StoreError for $domain::Error {
-            fn backend(failure: Failure) -> Self {
-                use $outcome as Outcome;
-                $domain::Error::Backend {
-                    retryable: failure.source.is_retryable(),
-                    outcome: match failure.unknown {
-                        true => Outcome::Unknown,
-                        false => Outcome::NotApplied,
-                    },
-                    source: $wrap(failure.source),
-                }
-            }
-        }
-
-        #[cfg(feature = $feature)]
-        impl From<$domain::Error> for Stop<$domain::Error> {
-            fn from(error: $domain::Error) -> Self {
-                Stop::Answer(error)
-            }
-        }
-    };
-}
-
 #[cfg(feature = "policy")]
-use countersign_policy::store as policy_store;
-
-store_error!(
-    countersign_request,
-    "request",
-    countersign_request::Outcome,
-    Box::new
-);
-store_error!(
-    countersign_breakglass,
-    "breakglass",
-    countersign_breakglass::Outcome,
-    Box::new
-);
-store_error!(
-    policy_store,
-    "policy",
-    countersign_policy::store::Outcome,
-    std::sync::Arc::new
-);
+impl From<countersign_policy::store::Error> for Stop<countersign_policy::store::Error> {
+    fn from(error: countersign_policy::store::Error) -> Self {
+        Stop::Answer(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

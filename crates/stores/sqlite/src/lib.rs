@@ -92,6 +92,8 @@ mod backup;
 mod breakglass;
 mod connection;
 mod database;
+#[cfg(any(feature = "request", feature = "breakglass"))]
+mod engine;
 mod error;
 mod file;
 mod ledger;
@@ -102,6 +104,8 @@ mod plans;
 mod policy;
 #[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
 mod queues;
+#[cfg(any(feature = "request", feature = "breakglass"))]
+mod records;
 mod report;
 #[cfg(feature = "request")]
 mod request;

@@ -258,7 +258,7 @@ fn put(
         }
         Expected::Version(version) => at_version(connection, name, version)?,
     }
-    step.now.granting().map_err(Error::from)?;
+    step.judge().granting().map_err(Error::from)?;
     let version = step.stamp().map_err(Error::from)?.version;
     let document = serde_json::to_string(&**policy).map_err(|error| EngineError::Record {
         place: format!("policy `{name}`"),

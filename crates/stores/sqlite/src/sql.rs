@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::version::Version;
 use rusqlite::types::{FromSql, FromSqlError, Type, ValueRef};
 use rusqlite::{CachedStatement, Connection, Row};
 
@@ -46,26 +45,6 @@ pub(crate) fn clamped(time: DateTime<Utc>) -> i64 {
 /// A limit as the engine takes it.
 pub(crate) fn bound(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// The changes after version `after`, in the order of their making: version and record of each.
-pub(crate) fn changes_after(
-    connection: &Connection,
-    shipped: &[&str],
-    sql: &str,
-    after: Option<Version>,
-    limit: i64,
-) -> Result<Vec<(Version, i64)>, rusqlite::Error> {
-    let first = match after {
-        None => i64::MIN,
-        Some(after) => match after.as_nanos().checked_add(1) {
-            Some(first) => first,
-            None => return Ok(Vec::new()),
-        },
-    };
-    let mut statement = statement(connection, shipped, sql)?;
-    let change = |row: &Row<'_>| Ok((Version::from_nanos(row.get(0)?), row.get(1)?));
-    statement.query_map([first, limit], change)?.collect()
 }
 
 /// A length as it is stored.

@@ -60,18 +60,25 @@ impl Books {
         T: Send + 'static,
         E: StoreError,
     {
-        let (ledger, timekeeper) = (self.ledger, Arc::clone(&self.timekeeper));
-        let write = move |connection: &Connection| {
-            let mut step = Step::begin(connection, ledger, &timekeeper)?;
-            match make(&mut step) {
-                Ok(made) => Ok(Ok(made)),
-                Err(Stop::Answer(error)) if step.has_news() => {
-                    step.notice()?;
-                    Ok(Err(error))
-                }
-                Err(stop) => Err(stop),
-            }
+        let make = |mut step: Step<'_>| {
+            let result = make(&mut step);
+            step.end(result)
         };
+        self.make(make).await
+    }
+
+    /// Makes one step, which `make` ends ([`Step::end`]).
+    pub(crate) async fn make<T, E>(
+        &self,
+        make: impl FnOnce(Step<'_>) -> Result<Result<T, E>, Stop<E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: StoreError,
+    {
+        let (ledger, timekeeper) = (self.ledger, Arc::clone(&self.timekeeper));
+        let write =
+            move |connection: &Connection| make(Step::begin(connection, ledger, &timekeeper)?);
         self.database.write(write).await?
     }
 
@@ -123,7 +130,7 @@ impl Books {
         // Remembered by whoever writes next if that fails; the reading is as right without.
         let noticed: Result<(), E> = self
             .write(|step| {
-                step.is_judged = true;
+                step.judge();
                 Ok(step.notice()?)
             })
             .await;
@@ -301,10 +308,11 @@ fn correction(row: &Row<'_>) -> Result<Correction, rusqlite::Error> {
 
 /// One step on a store: the end of its ledger as the step found it, what time it is for the step,
 /// and the versions it issues.
+#[derive(Debug)]
 pub(crate) struct Step<'c> {
     pub(crate) connection: &'c Connection,
     pub(crate) tip: Tip,
-    pub(crate) now: Now,
+    now: Now,
     ledger: &'static Ledger,
     timeline: Timeline,
     is_judged: bool,
@@ -338,10 +346,29 @@ impl<'c> Step<'c> {
         })
     }
 
+    /// What time it is for this step.
+    pub(crate) fn judge(&mut self) -> Now {
+        self.is_judged = true;
+        self.now
+    }
+
     /// Issues a version. It is used up only if the step writes it.
     pub(crate) fn stamp(&mut self) -> Result<Stamp, ClockError> {
-        self.is_judged = true;
-        self.timeline.stamp(&self.now)
+        let now = self.judge();
+        self.timeline.stamp(&now)
+    }
+
+    /// What the transaction is to do and to answer: a refusal is committed if there is news of the
+    /// clock with it, and a failure never.
+    pub(crate) fn end<T, E>(mut self, result: Result<T, Stop<E>>) -> Result<Result<T, E>, Stop<E>> {
+        match result {
+            Ok(made) => Ok(Ok(made)),
+            Err(Stop::Answer(error)) if self.has_news() => {
+                self.notice()?;
+                Ok(Err(error))
+            }
+            Err(stop) => Err(stop),
+        }
     }
 
     /// Whether it has found out something about the clock that is not in the ledger.
@@ -353,7 +380,7 @@ impl<'c> Step<'c> {
 
     /// Writes down what a step that writes nothing else has found out about the clock, if anything:
     /// another may have written it just before.
-    fn notice(&mut self) -> Result<(), Failure> {
+    pub(crate) fn notice(&mut self) -> Result<(), Failure> {
         if !self.has_news() {
             return Ok(());
         }

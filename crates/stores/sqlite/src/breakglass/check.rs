@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row};
 
 use super::rows::{self, State};
 use crate::error::{EngineError, Failure};
+use crate::records::{self, Rows};
 use crate::report::{Findings, Place};
 use crate::sql::of_record;
 use crate::verify::{Chained, check_column, check_entries};
@@ -20,14 +21,14 @@ pub(crate) const CHAINED: Chained = Chained {
 
 fn check(connection: &Connection, row: &Row<'_>, findings: &mut Findings) -> Result<u64, Failure> {
     let name = format!("event `{}`", row.get::<_, String>("id")?);
-    let event = match rows::identity(row).map_err(of_record(|| name.clone())) {
+    let event = match Event::identity(row).map_err(of_record(|| name.clone())) {
         Ok(event) => event,
         Err(Failure { source, .. }) => {
             findings.add(Some(&name), Place::Row, source.to_string());
             return Ok(0);
         }
     };
-    let entries = match rows::history(connection, &event) {
+    let entries = match records::history(connection, &event) {
         Ok(entries) => entries,
         Err(Failure {
             source: source @ EngineError::Record { .. },
@@ -41,10 +42,10 @@ fn check(connection: &Connection, row: &Row<'_>, findings: &mut Findings) -> Res
     let count = entries.len() as u64;
     check_entries(
         &name,
-        rows::identity_digest(&event)?,
+        event.identity_digest()?,
         &entries,
-        |entry| (entry.from, entry.to),
-        rows::entry_digest,
+        Event::versions,
+        Event::entry_digest,
         findings,
     );
     let history = entries.into_iter().map(|(entry, _)| Arc::new(entry));

@@ -1,107 +1,142 @@
-//! Events as rows: the statements, how a record is read back, and how a change is written.
-//!
-//! A record is what its identity columns and its history say: the columns that follow from the
-//! history are written for queries and never read back. The order of writes within a step is that
-//! of the triggers: the rows of records, then entry and ledger row of each change, by version.
+//! Events as rows: the tables' statements, how an event is read from a row, and how it is written.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use countersign_breakglass::{
-    Action, Actor, Escalation, Event, EventId, HistoryEntry, MfaProof, Person, Profile, ProofId,
-    ReviewOutcome, ReviewOverride, Status,
+    Action, Actor, Escalation, Event, EventId, HistoryEntry, Key, MfaProof, Person, Profile,
+    ProofId, ReviewOutcome, ReviewOverride, Status,
 };
 use countersign_core::version::Version;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::error::{EngineError, Failure};
 use crate::ledger::{Canonical, Ledger, Sum, Times};
-use crate::sql::{self, Length, Time, clamped, length, nanos, of_record, parsed, parsed_if_any};
-use crate::step::Step;
+use crate::records::{Lookup, Rows, Scan, Statements, earliest_first, latest_first};
+use crate::sql::{self, Length, Time, clamped, length, nanos, parsed, parsed_if_any};
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT created, id, invoker, profile, duration, reason_code, justification, ",
-            "ticket, request_id, mfa_id, mfa_method, mfa_person, mfa_event, mfa_verified_at, ",
-            "escalate, escalation_rule, escalation_count, escalation_threshold, ",
-            "escalation_window, override_by, override_reason, override_unreviewed, created_at, ",
-            "expires_at FROM event ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "created, id, invoker, profile, duration, reason_code, justification, ticket, \
+         request_id, mfa_id, mfa_method, mfa_person, mfa_event, mfa_verified_at, escalate, \
+         escalation_rule, escalation_count, escalation_threshold, escalation_window, \
+         override_by, override_reason, override_unreviewed, created_at, expires_at"
     };
 }
 
-// Lists: ?1 and so on what is asked for, then the time and id of the place to go on after, then
-// the limit. No two records have the same `created`.
-pub(crate) const BY_ID: &str = select!("WHERE id = ?1");
-pub(crate) const BY_KEY: &str = select!("WHERE created = ?1");
-pub(crate) const OF_INVOKER: &str = select!(
-    "INDEXED BY event_invoker WHERE invoker = ?1 AND created <= ?2 \
-     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
-);
-pub(crate) const OF_PROFILE: &str = select!(
-    "INDEXED BY event_profile WHERE profile = ?1 AND created <= ?2 \
-     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
-);
-pub(crate) const OF_STATUS: &str = select!(
-    "INDEXED BY event_status WHERE status = ?1 AND created <= ?2 \
-     AND (created < ?2 OR id > ?3) ORDER BY created DESC LIMIT ?4"
-);
-pub(crate) const ACTIVE: &str = select!(
-    "INDEXED BY event_access WHERE status = 'active' AND invoker_folded = ?1 AND profile = ?2 \
-     AND expires_at > ?3 LIMIT 1"
-);
-pub(crate) const DUE: &str = select!(
-    "INDEXED BY event_deadline WHERE status = 'active' AND expires_at <= ?1 \
-     ORDER BY expires_at, id LIMIT ?2"
-);
-/// What is not over, of which some may be dated ahead.
-pub(crate) const NOT_DUE: &str = select!(
-    "INDEXED BY event_deadline WHERE status = 'active' AND expires_at > ?1 \
-     ORDER BY expires_at, id"
-);
-pub(crate) const UNREVIEWED: &str = select!(
-    "INDEXED BY event_unreviewed WHERE reviewed_at IS NULL AND ended_at >= ?1 \
-     AND (ended_at > ?1 OR id > ?2) ORDER BY ended_at, id"
-);
-pub(crate) const UNREVIEWED_OF: &str = select!(
-    "INDEXED BY event_unreviewed_of WHERE reviewed_at IS NULL AND invoker_folded = ?1 \
-     ORDER BY ended_at, id"
-);
-pub(crate) const ENDED: &str = select!(
-    "INDEXED BY event_ended WHERE reviewed_at IS NOT NULL AND status <> 'active' \
-     AND ended_at < ?1 ORDER BY ended_at, id"
-);
-// What an admission is decided by.
-pub(crate) const LAST_CREATED: &str = "SELECT created_at, created FROM event \
-     INDEXED BY event_person_and_profile WHERE invoker_folded = ?1 AND profile = ?2 \
-     ORDER BY created_at DESC";
-pub(crate) const COUNT_OF_PERSON: &str = "SELECT count(*) FROM event INDEXED BY event_person \
-     WHERE invoker_folded = ?1 AND created_at > ?2";
-pub(crate) const NTH_OF_PERSON: &str = "SELECT created_at FROM event INDEXED BY event_person \
-     WHERE invoker_folded = ?1 AND created_at > ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
-pub(crate) const COUNT_OF_PROFILE: &str = "SELECT count(*) FROM event \
-     INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2";
-pub(crate) const NTH_OF_PROFILE: &str = "SELECT created_at FROM event \
-     INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
-pub(crate) const PROOF_USED: &str = "SELECT id FROM event INDEXED BY event_proof \
-     WHERE mfa_id = ?1 ORDER BY created DESC LIMIT 1";
-pub(crate) const PROOF_OUTLASTING: &str = "SELECT id FROM event_proof_used WHERE mfa_id = ?1";
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM event WHERE id = ?1");
+const BY_KEY: &str = concat!("SELECT ", columns!(), " FROM event WHERE created = ?1");
+// No two records have the same `created`.
+const OF_INVOKER: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_invoker",
+    "invoker = ?5 AND ",
+    "created",
+    ""
+));
+const OF_PROFILE: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_profile",
+    "profile = ?5 AND ",
+    "created",
+    ""
+));
+const OF_STATUS: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_status",
+    "status = ?5 AND ",
+    "created",
+    ""
+));
+// What an admission is decided by. Nobody asks for places among those of one moment.
+const COUNT_OF_PERSON: &str = "SELECT count(*) FROM event INDEXED BY event_person \
+     WHERE invoker_folded = ?5 AND created_at <= ?1 AND created_at >= ?3";
+const SAME_PERSON: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_person",
+    "invoker_folded = ?5 AND ",
+    "created_at",
+    ""
+))
+.counted(COUNT_OF_PERSON);
+const SAME_PERSON_AND_PROFILE: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_person_and_profile",
+    "invoker_folded = ?5 AND profile = ?6 AND ",
+    "created_at",
+    ""
+));
+const COUNT_OF_PROFILE: &str = "SELECT count(*) FROM event INDEXED BY event_of_profile \
+     WHERE profile = ?5 AND created_at <= ?1 AND created_at >= ?3";
+const SAME_PROFILE: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_of_profile",
+    "profile = ?5 AND ",
+    "created_at",
+    ""
+))
+.counted(COUNT_OF_PROFILE);
+// There is one at most.
+const ACCESS: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_access",
+    "status = 'active' AND invoker_folded = ?5 AND profile = ?6 AND ",
+    "expires_at",
+    ""
+));
+const DEADLINE: Scan = Scan::earliest_first(earliest_first!(
+    columns,
+    "event INDEXED BY event_deadline",
+    "status = 'active' AND ",
+    "expires_at",
+    ", id"
+));
+const UNREVIEWED: Scan = Scan::earliest_first(earliest_first!(
+    columns,
+    "event INDEXED BY event_unreviewed",
+    "reviewed_at IS NULL AND ",
+    "ended_at",
+    ", id"
+));
+const UNREVIEWED_OF: Scan = Scan::earliest_first(earliest_first!(
+    columns,
+    "event INDEXED BY event_unreviewed_of",
+    "reviewed_at IS NULL AND invoker_folded = ?5 AND ",
+    "ended_at",
+    ", id"
+));
+const ENDED: Scan = Scan::earliest_first(earliest_first!(
+    columns,
+    "event INDEXED BY event_ended",
+    "reviewed_at IS NOT NULL AND status <> 'active' AND ",
+    "ended_at",
+    ", id"
+));
+const PROOF: Scan = Scan::latest_first(latest_first!(
+    columns,
+    "event INDEXED BY event_proof",
+    "mfa_id = ?5 AND ",
+    "created",
+    ""
+))
+.outlasting(PROOF_OUTLASTING);
+const PROOF_OUTLASTING: &str = "SELECT id FROM event_proof_used WHERE mfa_id = ?1";
 const KEEP_PROOF: &str = "INSERT INTO event_proof_used (mfa_id, id) VALUES (?1, ?2) \
      ON CONFLICT DO NOTHING";
-pub(crate) const MOMENTS_OF_PERSON: &str = "SELECT created_at, created FROM event INDEXED BY event_person \
-     WHERE invoker_folded = ?1 AND created_at > ?2";
-pub(crate) const MOMENTS_OF_PROFILE: &str = "SELECT created_at, created FROM event \
-     INDEXED BY event_of_profile WHERE profile = ?1 AND created_at > ?2";
+const OPERATION: Scan = Scan::latest_first(concat!(
+    "SELECT record, ",
+    columns!(),
+    " FROM event_history INDEXED BY event_history_operation \
+     CROSS JOIN event ON created = record \
+     WHERE operation = ?5 AND record <= ?1 AND (record < ?1 OR id > ?2) AND record >= ?3 \
+     GROUP BY record ORDER BY record DESC LIMIT -1 OFFSET ?4"
+));
 const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM event INDEXED BY event_deadline \
      WHERE status = 'active' AND expires_at > ?1 AND expires_at <= ?2 AND created_at <= ?1";
 const HISTORY: &str = "SELECT version, at, previous, action, outcome, actor_kind, actor, reason, \
      operation, digest FROM event_history WHERE record = ?1 ORDER BY version";
 const DIGEST: &str = "SELECT digest FROM event_history WHERE record = ?1 AND version = ?2";
-const OPERATION: &str = "SELECT record FROM event_history INDEXED BY event_history_operation \
-     WHERE operation = ?1 ORDER BY record DESC LIMIT 1";
-pub(crate) const CHANGES: &str = "SELECT version, record FROM event_history \
+const CHANGES: &str = "SELECT version, record FROM event_history \
      INDEXED BY event_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
 const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM event_ledger \
      ORDER BY position DESC LIMIT 1";
@@ -132,28 +167,25 @@ const DELETE_HISTORY: &str = "DELETE FROM event_history WHERE record = ?1";
 pub(crate) const STATEMENTS: &[&str] = &[
     BY_ID,
     BY_KEY,
-    OF_INVOKER,
-    OF_PROFILE,
-    OF_STATUS,
-    ACTIVE,
-    DUE,
-    NOT_DUE,
-    UNREVIEWED,
-    UNREVIEWED_OF,
-    ENDED,
-    LAST_CREATED,
+    OF_INVOKER.sql,
+    OF_PROFILE.sql,
+    OF_STATUS.sql,
+    SAME_PERSON.sql,
     COUNT_OF_PERSON,
-    NTH_OF_PERSON,
+    SAME_PERSON_AND_PROFILE.sql,
+    SAME_PROFILE.sql,
     COUNT_OF_PROFILE,
-    NTH_OF_PROFILE,
-    PROOF_USED,
+    ACCESS.sql,
+    DEADLINE.sql,
+    UNREVIEWED.sql,
+    UNREVIEWED_OF.sql,
+    ENDED.sql,
+    PROOF.sql,
     PROOF_OUTLASTING,
     KEEP_PROOF,
-    MOMENTS_OF_PERSON,
-    MOMENTS_OF_PROFILE,
+    OPERATION.sql,
     HISTORY,
     DIGEST,
-    OPERATION,
     CHANGES,
     TIP,
     CORRECTED,
@@ -217,92 +249,6 @@ fn actor_columns(actor: &Actor) -> (&'static str, Option<&str>) {
     }
 }
 
-/// The identity of an event, without its history: what else it says follows from that.
-pub(crate) fn identity(row: &Row<'_>) -> Result<Event, rusqlite::Error> {
-    let person = |column: &str| parsed(row, column, |text| Person::new(text).ok());
-    let event = |column: &str| parsed(row, column, |text| text.parse::<EventId>().ok());
-    let mfa = match parsed_if_any(row, "mfa_id", |text| ProofId::new(text).ok())? {
-        None => None,
-        Some(id) => Some(MfaProof {
-            id,
-            method: parsed(row, "mfa_method", |text| text.parse().ok())?,
-            person: person("mfa_person")?,
-            event: event("mfa_event")?,
-            verified_at: row.get::<_, Time>("mfa_verified_at")?.0,
-        }),
-    };
-    let escalation = match row.get("escalation_rule")? {
-        None => None,
-        Some(rule) => Some(Escalation {
-            rule,
-            count: row.get("escalation_count")?,
-            threshold: row.get::<_, NonZeroU32>("escalation_threshold")?,
-            window: row.get::<_, Length>("escalation_window")?.0,
-        }),
-    };
-    let review_override = match row.get("override_reason")? {
-        None => None,
-        Some(reason) => Some(ReviewOverride {
-            by: person("override_by")?,
-            reason,
-            unreviewed: event("override_unreviewed")?,
-        }),
-    };
-    Ok(Event {
-        id: event("id")?,
-        invoker: person("invoker")?,
-        profile: parsed(row, "profile", |text| Profile::new(text).ok())?,
-        duration: row.get::<_, Length>("duration")?.0,
-        reason_code: parsed(row, "reason_code", |text| text.parse().ok())?,
-        justification: row.get("justification")?,
-        ticket: row.get("ticket")?,
-        request_id: row.get("request_id")?,
-        mfa,
-        escalate: row.get("escalate")?,
-        escalation,
-        review_override,
-        created: Version::from_nanos(row.get("created")?),
-        created_at: row.get::<_, Time>("created_at")?.0,
-        expires_at: row.get::<_, Time>("expires_at")?.0,
-        status: Status::Active,
-        note: None,
-        review: None,
-        updated_at: Version::from_nanos(row.get("created")?),
-        history: Vec::new(),
-    })
-}
-
-/// An entry, and the digest that is stored with it.
-pub(crate) fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Error> {
-    let actor = match row.get::<_, String>("actor_kind")?.as_str() {
-        "person" => Actor::Person(parsed(row, "actor", |text| Person::new(text).ok())?),
-        "clock" => Actor::Clock,
-        _ => Actor::Time,
-    };
-    let outcome = parsed_if_any(row, "outcome", outcome_of)?;
-    let action = parsed(row, "action", |text| match text {
-        "created" => Some(Action::Created),
-        "closed" => Some(Action::Closed),
-        "expired" => Some(Action::Expired),
-        "noted" => Some(Action::Noted),
-        "overridden" => Some(Action::Overridden),
-        "reviewed" => outcome.map(Action::Reviewed),
-        _ => None,
-    })?;
-    let entry = HistoryEntry {
-        action,
-        actor,
-        reason: row.get("reason")?,
-        operation: parsed_if_any(row, "operation", |text| text.parse().ok())?,
-        from: row
-            .get::<_, Option<i64>>("previous")?
-            .map(Version::from_nanos),
-        to: Version::from_nanos(row.get("version")?),
-        at: row.get::<_, Time>("at")?.0,
-    };
-    Ok((entry, row.get("digest")?))
-}
-
 /// The columns of an event that never change, but for id and times.
 struct Identity {
     count: Option<i64>,
@@ -334,64 +280,6 @@ impl Identity {
     }
 }
 
-/// The digest before the first entry: over what identifies the record.
-pub(crate) fn identity_digest(event: &Event) -> Result<Sum, Failure> {
-    let identity = Identity::of(event)?;
-    let mfa = event.mfa.as_ref();
-    let mfa_event = mfa.map(|proof| proof.event.to_string());
-    let given = event.review_override.as_ref();
-    let unreviewed = given.map(|given| given.unreviewed.to_string());
-    let rule = event
-        .escalation
-        .as_ref()
-        .map(|escalation| &*escalation.rule);
-    Ok(Canonical::of("countersign event 1")
-        .text(&event.id.to_string())
-        .text(event.invoker.as_str())
-        .text(event.profile.as_str())
-        .integer(length("duration", event.duration)?)
-        .text(event.reason_code.as_str())
-        .text(&event.justification)
-        .text_if_any(event.ticket.as_deref())
-        .text_if_any(event.request_id.as_deref())
-        .text_if_any(mfa.map(|proof| proof.id.as_str()))
-        .text_if_any(mfa.map(|proof| proof.method.as_str()))
-        .text_if_any(mfa.map(|proof| proof.person.as_str()))
-        .text_if_any(mfa_event.as_deref())
-        .integer_if_any(identity.verified_at)
-        .integer(event.escalate.into())
-        .text_if_any(rule)
-        .integer_if_any(identity.count)
-        .integer_if_any(identity.threshold.map(i64::from))
-        .integer_if_any(identity.window)
-        .text_if_any(given.map(|given| given.by.as_str()))
-        .text_if_any(given.map(|given| &*given.reason))
-        .text_if_any(unreviewed.as_deref())
-        .integer(event.created.as_nanos())
-        .integer(nanos(event.created_at)?)
-        .integer(nanos(event.expires_at)?)
-        .finish())
-}
-
-/// The digest of an entry that follows the one with digest `before`.
-pub(crate) fn entry_digest(entry: &HistoryEntry, before: &Sum) -> Sum {
-    let (action, outcome) = action_columns(entry.action);
-    let (kind, actor) = actor_columns(&entry.actor);
-    let operation = entry.operation.map(|operation| operation.to_string());
-    Canonical::of("countersign event entry 1")
-        .sum(before)
-        .text(action)
-        .text_if_any(outcome)
-        .text(kind)
-        .text_if_any(actor)
-        .text_if_any(entry.reason.as_deref())
-        .text_if_any(operation.as_deref())
-        .integer_if_any(entry.from.map(Version::as_nanos))
-        .integer(entry.to.as_nanos())
-        .integer(clamped(entry.at))
-        .finish()
-}
-
 /// What an event's row says besides its identity: all of it follows from the history.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -421,239 +309,285 @@ impl State {
     }
 }
 
-/// Reads one event.
-pub(crate) fn one(
-    connection: &Connection,
-    sql: &'static str,
-    parameters: impl Params,
-) -> Result<Option<Event>, Failure> {
-    Ok(many(connection, sql, parameters)?.pop())
-}
+impl Rows for Event {
+    type Entry = HistoryEntry;
 
-/// Reads events in the order of the statement.
-pub(crate) fn many(
-    connection: &Connection,
-    sql: &'static str,
-    parameters: impl Params,
-) -> Result<Vec<Event>, Failure> {
-    some(connection, sql, parameters, usize::MAX, |_| true)
-}
+    const LEDGER: &'static Ledger = &LEDGER;
+    const STATEMENTS: Statements = Statements {
+        by_id: BY_ID,
+        by_key: BY_KEY,
+        history: HISTORY,
+        digest: DIGEST,
+        changes: CHANGES,
+        delete: [DELETE_HISTORY, DELETE],
+    };
 
-/// Reads events in the order of the statement, until there are `limit` of those to keep.
-pub(crate) fn some(
-    connection: &Connection,
-    sql: &'static str,
-    parameters: impl Params,
-    limit: usize,
-    keep: impl Fn(&Event) -> bool,
-) -> Result<Vec<Event>, Failure> {
-    let mut statement = sql::statement(connection, STATEMENTS, sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let Some(row) = rows.next()? else { break };
-        let place = || match row.get::<_, String>("id") {
-            Ok(id) => format!("event `{id}`"),
-            Err(_) => "an event".to_owned(),
-        };
-        let event = with_history(connection, identity(row).map_err(of_record(place))?)?;
-        if keep(&event) {
-            found.push(event);
+    fn lookup(key: &Key) -> Lookup<'_> {
+        match key {
+            Key::Invoker(person) => Lookup::of(&OF_INVOKER, [person.as_str()]),
+            Key::Profile(profile) => Lookup::of(&OF_PROFILE, [profile.as_str()]),
+            Key::Status(status) => Lookup::of(&OF_STATUS, [status_text(*status)]),
+            Key::SamePerson(person) => Lookup::of(&SAME_PERSON, [person.as_str()]),
+            Key::SamePersonAndProfile(person, profile) => Lookup::of(
+                &SAME_PERSON_AND_PROFILE,
+                [person.as_str(), profile.as_str()],
+            ),
+            Key::SameProfile(profile) => Lookup::of(&SAME_PROFILE, [profile.as_str()]),
+            Key::Access(person, profile) => {
+                Lookup::of(&ACCESS, [person.as_str(), profile.as_str()])
+            }
+            Key::Deadline => Lookup::all(&DEADLINE),
+            Key::Unreviewed => Lookup::all(&UNREVIEWED),
+            Key::UnreviewedOf(person) => Lookup::of(&UNREVIEWED_OF, [person.as_str()]),
+            Key::Ended => Lookup::all(&ENDED),
+            Key::Proof(proof) => Lookup::of(&PROOF, [proof.as_str()]),
+            Key::Operation(operation) => Lookup::of(&OPERATION, [operation.to_string()]),
         }
     }
-    Ok(found)
-}
 
-/// The event that its identity and its stored history make.
-fn with_history(connection: &Connection, mut event: Event) -> Result<Event, Failure> {
-    let entries = history(connection, &event)?;
-    event.history = entries
-        .into_iter()
-        .map(|(entry, _)| Arc::new(entry))
-        .collect();
-    let last = event.history.last().map(|entry| entry.to);
-    let replayed = last.and_then(|last| event.as_of(last));
-    let broken = || EngineError::Record {
-        place: format!("the history of event `{}`", event.id),
-        found: "no entry, or entries out of order".to_owned(),
-    };
-    replayed.ok_or_else(|| broken().into())
-}
-
-/// The stored entries of an event, each with its digest.
-pub(crate) fn history(
-    connection: &Connection,
-    event: &Event,
-) -> Result<Vec<(HistoryEntry, Sum)>, Failure> {
-    let place = || format!("the history of event `{}`", event.id);
-    let mut statement = sql::statement(connection, STATEMENTS, HISTORY)?;
-    let mut rows = statement.query([event.created.as_nanos()])?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next()? {
-        entries.push(entry(row).map_err(of_record(place))?);
+    fn created(&self) -> Version {
+        self.created
     }
-    Ok(entries)
-}
 
-/// The event in whose history an operation is.
-pub(crate) fn of_operation(
-    connection: &Connection,
-    operation: &str,
-) -> Result<Option<Event>, Failure> {
-    let mut statement = sql::statement(connection, STATEMENTS, OPERATION)?;
-    let record = statement.query_row([operation], |row| row.get::<_, i64>(0));
-    match record.optional()? {
-        Some(record) => one(connection, BY_KEY, [record]),
-        None => Ok(None),
+    fn entries(&self) -> &[Arc<HistoryEntry>] {
+        &self.history
     }
-}
 
-/// Writes a new event, and those that it takes the place of, which have just been marked expired.
-pub(crate) fn insert(
-    step: &mut Step<'_>,
-    event: &Event,
-    replaced: &[Event],
-) -> Result<(), Failure> {
-    // First, so that no two are active at any time.
-    for event in replaced {
-        update_row(step.connection, event)?;
+    fn versions(entry: &HistoryEntry) -> (Option<Version>, Version) {
+        (entry.from, entry.to)
     }
-    let identity = Identity::of(event)?;
-    let state = State::of(event)?;
-    let key = event.created.as_nanos();
-    let mfa = event.mfa.as_ref();
-    let given = event.review_override.as_ref();
-    sql::statement(step.connection, STATEMENTS, INSERT)?.execute(params![
-        key,
-        event.id.to_string(),
-        event.invoker.as_str(),
-        event.invoker.case_folded().as_str(),
-        event.profile.as_str(),
-        length("duration", event.duration)?,
-        event.reason_code.as_str(),
-        event.justification,
-        event.ticket,
-        event.request_id,
-        mfa.map(|proof| proof.id.as_str()),
-        mfa.map(|proof| proof.method.as_str()),
-        mfa.map(|proof| proof.person.as_str()),
-        mfa.map(|proof| proof.event.to_string()),
-        identity.verified_at,
-        event.escalate,
-        event
-            .escalation
-            .as_ref()
-            .map(|escalation| &*escalation.rule),
-        identity.count,
-        identity.threshold,
-        identity.window,
-        given.map(|given| given.by.as_str()),
-        given.map(|given| &*given.reason),
-        given.map(|given| given.unreviewed.to_string()),
-        nanos(event.created_at)?,
-        nanos(event.expires_at)?,
-        state.status,
-        state.ended_at,
-        state.note,
-        state.review_outcome,
-        state.reviewed_by,
-        state.review,
-        state.reviewed_at,
-        state.updated_at,
-    ])?;
-    let mut digest = identity_digest(event)?;
-    for entry in &event.history {
-        digest = append(step, key, event.id, entry, &digest)?;
+
+    fn identity(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        let person = |column: &str| parsed(row, column, |text| Person::new(text).ok());
+        let event = |column: &str| parsed(row, column, |text| text.parse::<EventId>().ok());
+        let mfa = match parsed_if_any(row, "mfa_id", |text| ProofId::new(text).ok())? {
+            None => None,
+            Some(id) => Some(MfaProof {
+                id,
+                method: parsed(row, "mfa_method", |text| text.parse().ok())?,
+                person: person("mfa_person")?,
+                event: event("mfa_event")?,
+                verified_at: row.get::<_, Time>("mfa_verified_at")?.0,
+            }),
+        };
+        let escalation = match row.get("escalation_rule")? {
+            None => None,
+            Some(rule) => Some(Escalation {
+                rule,
+                count: row.get("escalation_count")?,
+                threshold: row.get::<_, NonZeroU32>("escalation_threshold")?,
+                window: row.get::<_, Length>("escalation_window")?.0,
+            }),
+        };
+        let review_override = match row.get("override_reason")? {
+            None => None,
+            Some(reason) => Some(ReviewOverride {
+                by: person("override_by")?,
+                reason,
+                unreviewed: event("override_unreviewed")?,
+            }),
+        };
+        Ok(Event {
+            id: event("id")?,
+            invoker: person("invoker")?,
+            profile: parsed(row, "profile", |text| Profile::new(text).ok())?,
+            duration: row.get::<_, Length>("duration")?.0,
+            reason_code: parsed(row, "reason_code", |text| text.parse().ok())?,
+            justification: row.get("justification")?,
+            ticket: row.get("ticket")?,
+            request_id: row.get("request_id")?,
+            mfa,
+            escalate: row.get("escalate")?,
+            escalation,
+            review_override,
+            created: Version::from_nanos(row.get("created")?),
+            created_at: row.get::<_, Time>("created_at")?.0,
+            expires_at: row.get::<_, Time>("expires_at")?.0,
+            status: Status::Active,
+            note: None,
+            review: None,
+            updated_at: Version::from_nanos(row.get("created")?),
+            history: Vec::new(),
+        })
     }
-    replaced
-        .iter()
-        .try_for_each(|event| append_last(step, event))
-}
 
-/// Writes the last change of an event.
-pub(crate) fn update(step: &mut Step<'_>, event: &Event) -> Result<(), Failure> {
-    update_row(step.connection, event)?;
-    append_last(step, event)
-}
-
-fn update_row(connection: &Connection, event: &Event) -> Result<(), Failure> {
-    let state = State::of(event)?;
-    sql::statement(connection, STATEMENTS, UPDATE)?.execute(params![
-        event.created.as_nanos(),
-        state.status,
-        state.ended_at,
-        state.note,
-        state.review_outcome,
-        state.reviewed_by,
-        state.review,
-        state.reviewed_at,
-        state.updated_at,
-    ])?;
-    Ok(())
-}
-
-fn append_last(step: &mut Step<'_>, event: &Event) -> Result<(), Failure> {
-    let key = event.created.as_nanos();
-    let Some(entry) = event.history.last() else {
-        return Ok(());
-    };
-    let before = digest_at(step.connection, key, entry.from)?;
-    append(step, key, event.id, entry, &before)?;
-    Ok(())
-}
-
-/// The digest that is stored with the entry of this version.
-fn digest_at(
-    connection: &Connection,
-    record: i64,
-    version: Option<Version>,
-) -> Result<Sum, Failure> {
-    let version = version.map(Version::as_nanos);
-    let mut statement = sql::statement(connection, STATEMENTS, DIGEST)?;
-    Ok(statement.query_row(params![record, version], |row| row.get(0))?)
-}
-
-/// Writes an entry and its row of the ledger.
-fn append(
-    step: &mut Step<'_>,
-    record: i64,
-    id: EventId,
-    entry: &HistoryEntry,
-    before: &Sum,
-) -> Result<Sum, Failure> {
-    let digest = entry_digest(entry, before);
-    let (action, outcome) = action_columns(entry.action);
-    let (kind, actor) = actor_columns(&entry.actor);
-    sql::statement(step.connection, STATEMENTS, INSERT_ENTRY)?.execute(params![
-        record,
-        entry.to.as_nanos(),
-        nanos(entry.at)?,
-        entry.from.map(Version::as_nanos),
-        action,
-        outcome,
-        kind,
-        actor,
-        entry.reason,
-        entry.operation.map(|operation| operation.to_string()),
-        digest,
-    ])?;
-    let id = id.to_string();
-    step.append(entry.to, "entry", record, (&id, &digest))?;
-    Ok(digest)
-}
-
-/// Deletes an event with its history; the ledger says so, at version `at`.
-pub(crate) fn delete(step: &mut Step<'_>, event: &Event, at: Version) -> Result<(), Failure> {
-    let key = event.created.as_nanos();
-    let last = digest_at(step.connection, key, Some(event.updated_at))?;
-    let id = event.id.to_string();
-    step.append(at, "deleted", key, (&id, &last))?;
-    if let Some(proof) = &event.mfa {
-        sql::statement(step.connection, STATEMENTS, KEEP_PROOF)?
-            .execute(params![proof.id.as_str(), event.id.to_string()])?;
+    fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Error> {
+        let actor = match row.get::<_, String>("actor_kind")?.as_str() {
+            "person" => Actor::Person(parsed(row, "actor", |text| Person::new(text).ok())?),
+            "clock" => Actor::Clock,
+            _ => Actor::Time,
+        };
+        let outcome = parsed_if_any(row, "outcome", outcome_of)?;
+        let action = parsed(row, "action", |text| match text {
+            "created" => Some(Action::Created),
+            "closed" => Some(Action::Closed),
+            "expired" => Some(Action::Expired),
+            "noted" => Some(Action::Noted),
+            "overridden" => Some(Action::Overridden),
+            "reviewed" => outcome.map(Action::Reviewed),
+            _ => None,
+        })?;
+        let entry = HistoryEntry {
+            action,
+            actor,
+            reason: row.get("reason")?,
+            operation: parsed_if_any(row, "operation", |text| text.parse().ok())?,
+            from: row
+                .get::<_, Option<i64>>("previous")?
+                .map(Version::from_nanos),
+            to: Version::from_nanos(row.get("version")?),
+            at: row.get::<_, Time>("at")?.0,
+        };
+        Ok((entry, row.get("digest")?))
     }
-    for sql in [DELETE_HISTORY, DELETE] {
-        sql::statement(step.connection, STATEMENTS, sql)?.execute([key])?;
+
+    fn restored(self, history: Vec<Arc<HistoryEntry>>) -> Option<Self> {
+        let last = history.last()?.to;
+        Self { history, ..self }.as_of(last)
     }
-    Ok(())
+
+    fn identity_digest(&self) -> Result<Sum, Failure> {
+        let identity = Identity::of(self)?;
+        let mfa = self.mfa.as_ref();
+        let mfa_event = mfa.map(|proof| proof.event.to_string());
+        let given = self.review_override.as_ref();
+        let unreviewed = given.map(|given| given.unreviewed.to_string());
+        let rule = self.escalation.as_ref().map(|escalation| &*escalation.rule);
+        Ok(Canonical::of("countersign event 1")
+            .text(&self.id.to_string())
+            .text(self.invoker.as_str())
+            .text(self.profile.as_str())
+            .integer(length("duration", self.duration)?)
+            .text(self.reason_code.as_str())
+            .text(&self.justification)
+            .text_if_any(self.ticket.as_deref())
+            .text_if_any(self.request_id.as_deref())
+            .text_if_any(mfa.map(|proof| proof.id.as_str()))
+            .text_if_any(mfa.map(|proof| proof.method.as_str()))
+            .text_if_any(mfa.map(|proof| proof.person.as_str()))
+            .text_if_any(mfa_event.as_deref())
+            .integer_if_any(identity.verified_at)
+            .integer(self.escalate.into())
+            .text_if_any(rule)
+            .integer_if_any(identity.count)
+            .integer_if_any(identity.threshold.map(i64::from))
+            .integer_if_any(identity.window)
+            .text_if_any(given.map(|given| given.by.as_str()))
+            .text_if_any(given.map(|given| &*given.reason))
+            .text_if_any(unreviewed.as_deref())
+            .integer(self.created.as_nanos())
+            .integer(nanos(self.created_at)?)
+            .integer(nanos(self.expires_at)?)
+            .finish())
+    }
+
+    fn entry_digest(entry: &HistoryEntry, before: &Sum) -> Sum {
+        let (action, outcome) = action_columns(entry.action);
+        let (kind, actor) = actor_columns(&entry.actor);
+        let operation = entry.operation.map(|operation| operation.to_string());
+        Canonical::of("countersign event entry 1")
+            .sum(before)
+            .text(action)
+            .text_if_any(outcome)
+            .text(kind)
+            .text_if_any(actor)
+            .text_if_any(entry.reason.as_deref())
+            .text_if_any(operation.as_deref())
+            .integer_if_any(entry.from.map(Version::as_nanos))
+            .integer(entry.to.as_nanos())
+            .integer(clamped(entry.at))
+            .finish()
+    }
+
+    fn insert(&self, connection: &Connection) -> Result<(), Failure> {
+        let identity = Identity::of(self)?;
+        let state = State::of(self)?;
+        let mfa = self.mfa.as_ref();
+        let given = self.review_override.as_ref();
+        sql::statement(connection, STATEMENTS, INSERT)?.execute(params![
+            self.created.as_nanos(),
+            self.id.to_string(),
+            self.invoker.as_str(),
+            self.invoker.case_folded().as_str(),
+            self.profile.as_str(),
+            length("duration", self.duration)?,
+            self.reason_code.as_str(),
+            self.justification,
+            self.ticket,
+            self.request_id,
+            mfa.map(|proof| proof.id.as_str()),
+            mfa.map(|proof| proof.method.as_str()),
+            mfa.map(|proof| proof.person.as_str()),
+            mfa.map(|proof| proof.event.to_string()),
+            identity.verified_at,
+            self.escalate,
+            self.escalation.as_ref().map(|escalation| &*escalation.rule),
+            identity.count,
+            identity.threshold,
+            identity.window,
+            given.map(|given| given.by.as_str()),
+            given.map(|given| &*given.reason),
+            given.map(|given| given.unreviewed.to_string()),
+            nanos(self.created_at)?,
+            nanos(self.expires_at)?,
+            state.status,
+            state.ended_at,
+            state.note,
+            state.review_outcome,
+            state.reviewed_by,
+            state.review,
+            state.reviewed_at,
+            state.updated_at,
+        ])?;
+        Ok(())
+    }
+
+    fn update(&self, connection: &Connection) -> Result<(), Failure> {
+        let state = State::of(self)?;
+        sql::statement(connection, STATEMENTS, UPDATE)?.execute(params![
+            self.created.as_nanos(),
+            state.status,
+            state.ended_at,
+            state.note,
+            state.review_outcome,
+            state.reviewed_by,
+            state.review,
+            state.reviewed_at,
+            state.updated_at,
+        ])?;
+        Ok(())
+    }
+
+    fn insert_entry(
+        connection: &Connection,
+        record: i64,
+        entry: &HistoryEntry,
+        digest: &Sum,
+    ) -> Result<(), Failure> {
+        let (action, outcome) = action_columns(entry.action);
+        let (kind, actor) = actor_columns(&entry.actor);
+        sql::statement(connection, STATEMENTS, INSERT_ENTRY)?.execute(params![
+            record,
+            entry.to.as_nanos(),
+            nanos(entry.at)?,
+            entry.from.map(Version::as_nanos),
+            action,
+            outcome,
+            kind,
+            actor,
+            entry.reason,
+            entry.operation.map(|operation| operation.to_string()),
+            digest,
+        ])?;
+        Ok(())
+    }
+
+    /// A second factor that was used stays used.
+    fn outlive(&self, connection: &Connection) -> Result<(), Failure> {
+        if let Some(proof) = &self.mfa {
+            sql::statement(connection, STATEMENTS, KEEP_PROOF)?
+                .execute(params![proof.id.as_str(), self.id.to_string()])?;
+        }
+        Ok(())
+    }
 }
