@@ -281,3 +281,6 @@ impl<R: Rows> Reads<R> for Staging<'_, R> {
         self.view.nth(key, range, before)
     }
 }
+
+#[cfg(all(test, feature = "request", feature = "breakglass"))]
+mod tests;
