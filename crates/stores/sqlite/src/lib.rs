@@ -7,9 +7,9 @@
 //!
 //! What it guarantees:
 //!
-//! - What a call answers is what the store in memory would answer. The rules are the pure functions
-//!   of the domain crates, called inside the transaction that reads what they look at and writes
-//!   what they give.
+//! - What a call answers is what the store in memory would answer. For requests and emergencies it is
+//!   the same code over another engine: the steps of the domain crates, each made inside one
+//!   transaction. Policies are kept by a store of their own, to the same contract.
 //! - A change is wholly there or not at all, and, unless [`Options`] say otherwise, on the disk
 //!   before its call returns: it survives the end of the process and the loss of power.
 //! - Several handles, in one process or several, can have the file open: their calls are made one
