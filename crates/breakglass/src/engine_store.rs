@@ -28,13 +28,12 @@ use crate::{Listing, Page};
 /// Keeps events in an engine. What it promises is the contract of [`Store`].
 ///
 /// ```
-/// use std::sync::Arc;
-/// use countersign_breakglass::{EngineStore, Filter, Limits, Page, Status, Store, SystemClock};
+/// use countersign_breakglass::{EngineStore, Filter, Limits, Page, Status, Store};
 /// use countersign_core::table::Table;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = EngineStore::over(Table::new(Arc::new(SystemClock))).with_limits(Limits::default());
+/// let store = EngineStore::over(Table::default()).with_limits(Limits::default());
 /// let active = store.list(&Filter::Status(Status::Active), Page::default()).await?;
 /// assert!(active.items.is_empty());
 /// # Ok(())
@@ -68,13 +67,19 @@ impl<E> EngineStore<E> {
     }
 }
 
+impl<E: Default> Default for EngineStore<E> {
+    fn default() -> Self {
+        Self::over(E::default())
+    }
+}
+
 /// A store that is an [`EngineStore`] with calls around it that only its engine has. It is a
 /// [`Store`] by being one of these.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use countersign_core::table::Table;
-/// use countersign_breakglass::{EngineStore, InMemory, OverEngine, Event, Store, SystemClock};
+/// use countersign_breakglass::{EngineStore, InMemory, Event, OverEngine, Store};
 ///
 /// struct Named(&'static str, InMemory);
 ///
@@ -83,7 +88,7 @@ impl<E> EngineStore<E> {
 ///     fn engine_store(&self) -> &EngineStore<Self::Engine> { &self.1 }
 /// }
 ///
-/// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::new(Arc::new(SystemClock))));
+/// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::default()));
 /// ```
 pub trait OverEngine: Send + Sync {
     /// What keeps its events.

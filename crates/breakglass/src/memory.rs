@@ -30,14 +30,14 @@ use crate::{Listing, Page};
 /// Keeps events in memory.
 ///
 /// ```
-/// use std::{sync::Arc, time::Duration};
+/// use std::time::Duration;
 /// use countersign_breakglass::*;
 ///
 /// let policy: InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
 /// let prod = Profile::new("prod")?;
 /// let admission = Admission::new(&policy, &RateLimitPolicy::unlimited(), &prod);
-/// let store = InMemory::new(Arc::new(SystemClock));
+/// let store = InMemory::default();
 /// let event = store.sync().create(
 ///     &Draft {
 ///         id: EventId::from_bits(1),
@@ -59,7 +59,7 @@ use crate::{Listing, Page};
 pub type InMemory = EngineStore<Table<Event>>;
 
 impl EngineStore<Table<Event>> {
-    /// An empty store.
+    /// An empty store with a clock of one's own; `InMemory::default()` has the system's.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::over(Table::new(clock))
     }
@@ -99,10 +99,9 @@ impl EngineStore<Table<Event>> {
 /// contract of the method of the same name.
 ///
 /// ```
-/// use std::sync::Arc;
-/// use countersign_breakglass::{Filter, InMemory, Page, Status, SystemClock};
+/// use countersign_breakglass::{Filter, InMemory, Page, Status};
 ///
-/// let store = InMemory::new(Arc::new(SystemClock));
+/// let store = InMemory::default();
 /// let active = store.sync().list(&Filter::Status(Status::Active), Page::default())?;
 /// assert!(active.items.is_empty());
 /// # Ok::<(), countersign_breakglass::Error>(())

@@ -20,7 +20,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Range, Rank, Reads, Record, Snapshot, Start, Transaction, merge};
 use crate::sync::RwLock;
 use crate::time::{CLOCK_TOLERANCE, ClockError, Health, Now, Stamp, Timeline, Writer};
@@ -87,8 +87,14 @@ pub struct View<R: Record> {
     timeline: Timeline,
 }
 
+impl<R: Record> Default for Table<R> {
+    fn default() -> Self {
+        Self::new(Arc::new(SystemClock))
+    }
+}
+
 impl<R: Record> Table<R> {
-    /// An empty table.
+    /// An empty table; `Table::default()` has the system's clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let state = RwLock::new(View {
             records: HashMap::new(),

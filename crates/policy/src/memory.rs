@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
-use countersign_core::clock::Clock;
+use countersign_core::clock::{Clock, SystemClock};
 use countersign_core::engine::{LockError, Range, Rank, Reads, Record, Transaction};
 use countersign_core::future::BoxFuture;
 use countersign_core::table::{Step, Table};
@@ -29,9 +29,9 @@ use crate::store::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{Expected, InMemory, Policy, SystemClock};
+/// use countersign_policy::{Expected, InMemory, Policy};
 ///
-/// let store = InMemory::new(Arc::new(SystemClock));
+/// let store = InMemory::default();
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;
@@ -46,7 +46,8 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// An empty store that takes its versions from `clock`.
+    /// An empty store that takes its versions from `clock`; `InMemory::default()` takes them from the
+    /// system's.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             // Policies have versions and no times: nothing is judged by when they were put.
@@ -68,13 +69,18 @@ impl InMemory {
     }
 }
 
+impl Default for InMemory {
+    fn default() -> Self {
+        Self::new(Arc::new(SystemClock))
+    }
+}
+
 /// The calls of [`Store`] on an [`InMemory`] store, without futures. The contract is the same.
 ///
 /// ```
-/// use std::sync::Arc;
-/// use countersign_policy::{InMemory, SystemClock, store::Error};
+/// use countersign_policy::{InMemory, store::Error};
 ///
-/// let store = InMemory::new(Arc::new(SystemClock));
+/// let store = InMemory::default();
 /// assert!(matches!(store.sync().get("main"), Err(Error::NotFound { .. })));
 /// ```
 #[derive(Debug, Clone, Copy)]

@@ -45,11 +45,11 @@ use crate::policy::Policy;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{Expected, InMemory, Policy, Store, SystemClock};
+/// use countersign_policy::{Expected, InMemory, Policy, Store};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store: Arc<dyn Store> = Arc::new(InMemory::new(Arc::new(SystemClock)));
+/// let store: Arc<dyn Store> = Arc::new(InMemory::default());
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;
@@ -356,11 +356,11 @@ pub fn check_policy_name(name: &str) -> Result<(), Error> {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{DocumentError, Expected, InMemory, Policy, Store, StoreExt, SystemClock};
+/// use countersign_policy::{DocumentError, Expected, InMemory, Policy, Store, StoreExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = InMemory::new(Arc::new(SystemClock));
+/// let store = InMemory::default();
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use common::{at, person, profile, query};
 use countersign_policy::{
     CacheConfig, CachedLoader, Expected, Group, InMemory, ManualTicks, Mode, Policy, Query, Store,
-    SystemClock,
 };
 use serde_json::{Value, json};
 
@@ -80,7 +79,7 @@ fn a_decision_allocates_nothing() {
 
 #[tokio::test]
 async fn a_cache_hit_allocates_nothing() {
-    let store = Arc::new(InMemory::new(Arc::new(SystemClock)));
+    let store = Arc::new(InMemory::default());
     store
         .put("main", Expected::Absent, Arc::new(policy(20)))
         .await

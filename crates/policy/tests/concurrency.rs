@@ -9,9 +9,7 @@
 
 mod suites;
 
-use std::sync::Arc;
-
-use countersign_policy::{InMemory, SystemClock};
+use countersign_policy::InMemory;
 
 struct Memory;
 
@@ -19,7 +17,7 @@ impl suites::Subject for Memory {
     type Store = InMemory;
 
     fn open() -> (InMemory, Self) {
-        (InMemory::new(Arc::new(SystemClock)), Memory)
+        (InMemory::default(), Memory)
     }
 }
 

@@ -28,13 +28,12 @@ use crate::{Listing, Page};
 /// Keeps requests in an engine. What it promises is the contract of [`Store`].
 ///
 /// ```
-/// use std::sync::Arc;
 /// use countersign_core::table::Table;
-/// use countersign_request::{EngineStore, Filter, Limits, Page, Status, Store, SystemClock};
+/// use countersign_request::{EngineStore, Filter, Limits, Page, Status, Store};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = EngineStore::over(Table::new(Arc::new(SystemClock))).with_limits(Limits::default());
+/// let store = EngineStore::over(Table::default()).with_limits(Limits::default());
 /// let pending = store.list(&Filter::Status(Status::Pending), Page::default()).await?;
 /// assert!(pending.items.is_empty());
 /// # Ok(())
@@ -68,13 +67,19 @@ impl<E> EngineStore<E> {
     }
 }
 
+impl<E: Default> Default for EngineStore<E> {
+    fn default() -> Self {
+        Self::over(E::default())
+    }
+}
+
 /// A store that is an [`EngineStore`] with calls around it that only its engine has. It is a
 /// [`Store`] by being one of these.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use countersign_core::table::Table;
-/// use countersign_request::{EngineStore, InMemory, OverEngine, Request, Store, SystemClock};
+/// use countersign_request::{EngineStore, InMemory, OverEngine, Request, Store};
 ///
 /// struct Named(&'static str, InMemory);
 ///
@@ -83,7 +88,7 @@ impl<E> EngineStore<E> {
 ///     fn engine_store(&self) -> &EngineStore<Self::Engine> { &self.1 }
 /// }
 ///
-/// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::new(Arc::new(SystemClock))));
+/// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::default()));
 /// ```
 pub trait OverEngine: Send + Sync {
     /// What keeps its requests.

@@ -13,7 +13,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let yours = InMemory::new(Arc::new(SystemClock)); // or any other store
+//! let yours = InMemory::default(); // or any other store
 //! let store = Instrumented::new(yours, Arc::new(ManualTicks::new()));
 //! let id = RequestId::from_bits(1);
 //!

@@ -32,8 +32,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
 //!     {"name": "production", "profiles": ["prod"], "approvers": ["bob"]}]}"#.parse()?;
-//! let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-//! let workflow = Workflow::new(Arc::new(InMemory::new(clock.clone())), Arc::new(policy), clock);
+//! let workflow = Workflow::new(Arc::new(InMemory::default()), Arc::new(policy));
 //! let (alice, bob, prod) = (Person::new("alice")?, Person::new("bob")?, Profile::new("prod")?);
 //!
 //! let draft = workflow.draft(&alice, &prod, Duration::from_secs(3600), "migrate the orders table")?;

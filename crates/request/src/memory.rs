@@ -30,16 +30,16 @@ use crate::{Listing, Page};
 /// Keeps requests in memory.
 ///
 /// ```
-/// use std::{sync::Arc, time::Duration};
+/// use std::time::Duration;
 /// use countersign_request::{
-///     ApprovalPolicy, Draft, InMemory, Person, Profile, RequestId, Status, SystemClock, Terms,
+///     ApprovalPolicy, Draft, InMemory, Person, Profile, RequestId, Status, Terms,
 /// };
 ///
 /// let policy: ApprovalPolicy =
 ///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#.parse()?;
 /// let prod = Profile::new("prod")?;
 /// let terms = Terms::of(&policy, &prod);
-/// let store = InMemory::new(Arc::new(SystemClock));
+/// let store = InMemory::default();
 /// let request = store.sync().create(&Draft {
 ///     id: RequestId::from_bits(1),
 ///     requester: Person::new("alice")?,
@@ -56,7 +56,7 @@ use crate::{Listing, Page};
 pub type InMemory = EngineStore<Table<Request>>;
 
 impl EngineStore<Table<Request>> {
-    /// An empty store.
+    /// An empty store with a clock of one's own; `InMemory::default()` has the system's.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::over(Table::new(clock))
     }

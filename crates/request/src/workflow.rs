@@ -1,15 +1,14 @@
 //! What a host calls: submit, approve, deny, cancel, revoke, release, note; expire what is due,
 //! delete what is old; find a grant, what a person may decide, what a person has open.
 //!
-//! A [`Workflow`] holds a store, the approval rules in force and a clock, and adds no rule of its
-//! own: what it refuses early, the store's step would refuse too.
+//! A [`Workflow`] holds a store and the approval rules in force, and adds no rule of its own: what it
+//! refuses early, the store's step would refuse too. What time it is, the store says.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::clock::Clock;
 use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::{OperationId, OsRandom, RandomSource};
 use countersign_core::names::{Person, Profile};
@@ -39,7 +38,6 @@ const MAX_INSPECTED: usize = Page::MAX_LIMIT;
 pub struct Workflow {
     store: Arc<dyn Store>,
     policy: Arc<ApprovalPolicy>,
-    clock: Arc<dyn Clock>,
     random: Arc<dyn RandomSource>,
     retry: Retry,
     operation: Option<OperationId>,
@@ -47,12 +45,11 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// A workflow over a store. `clock` must be the one that the store uses, or agree with it.
-    pub fn new(store: Arc<dyn Store>, policy: Arc<ApprovalPolicy>, clock: Arc<dyn Clock>) -> Self {
+    /// A workflow over a store, whose clock it goes by.
+    pub fn new(store: Arc<dyn Store>, policy: Arc<ApprovalPolicy>) -> Self {
         Self {
             store,
             policy,
-            clock,
             random: Arc::new(OsRandom),
             retry: Retry::default(),
             operation: None,
@@ -159,7 +156,8 @@ impl Workflow {
         })
     }
 
-    /// Submits a request, and lets its rule approve it if the rule's conditions hold.
+    /// Submits a request, and lets its rule approve it if the rule's conditions hold at its creation
+    /// and still do a moment later, when it is approved.
     ///
     /// A lost answer can be found again with the draft's id. With an operation, the draft can be
     /// submitted again instead: that gives the request as its rule approved it, whatever came since
@@ -186,7 +184,7 @@ impl Workflow {
         let rule = terms.rule();
         let automatic = rule
             .and_then(|rule| rule.auto_approval())
-            .is_some_and(|auto| auto.holds(&draft.requester, draft.duration, self.clock.now()));
+            .is_some_and(|auto| auto.holds(&draft.requester, draft.duration, created.created_at));
         let approved = match automatic {
             true => self.approve_by_rule(&created).await?,
             false => None,

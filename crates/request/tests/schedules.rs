@@ -641,11 +641,7 @@ fn request_concurrent_expire_and_delete() {
         ground.update(0, &cast.notes[0]).0.unwrap();
         let late = deadline + HOUR;
         ground.clock.set(late);
-        let workflow = Workflow::new(
-            ground.store.clone(),
-            Arc::clone(&cast.policy),
-            ground.clock.clone(),
-        );
+        let workflow = Workflow::new(ground.store.clone(), Arc::clone(&cast.policy));
         let (one, working) = (ground.clone(), workflow.clone());
         let results = together(20, move |n| match n {
             0..6 => (now(working.expire_due(0)).unwrap(), 0),

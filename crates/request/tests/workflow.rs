@@ -132,7 +132,7 @@ async fn a_window_that_closes_while_submitting_leaves_the_request_pending_and_sa
     world.clock.advance(HOUR - Duration::from_nanos(1));
     let ticking = Ticking(ManualClock::at(world.clock.now()));
     let store = Arc::new(InMemory::new(Arc::new(ticking)));
-    let workflow = Workflow::new(store, Arc::new(policy), world.clock.clone());
+    let workflow = Workflow::new(store, Arc::new(policy));
     let submitted = workflow.submit(&draft(1)).await.unwrap();
     assert_eq!(submitted.request.status, Status::Pending);
     assert!(submitted.approvers.is_empty(), "nobody can approve it");
@@ -398,9 +398,8 @@ async fn nothing_happens_before_a_future_is_polled() {
 #[tokio::test]
 async fn expiry_passes_over_what_is_not_due_by_the_clock_of_the_store() {
     let (world, request) = World::pending();
-    let ahead = Arc::new(countersign_request::ManualClock::at(request.decide_by));
     let policy = Arc::new(world.policy.clone());
-    let workflow = countersign_request::Workflow::new(world.store.clone(), policy, ahead);
+    let workflow = countersign_request::Workflow::new(world.store.clone(), policy);
     assert_eq!(workflow.expire_due(0).await.unwrap(), []);
     assert_eq!(world.get(1), request);
     world.clock.set(request.decide_by);

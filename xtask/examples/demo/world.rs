@@ -129,8 +129,7 @@ impl Directory {
 impl World {
     /// A service with these rules. `clock` is the one that the stores use.
     pub fn new(rules: Rules, clock: Arc<ManualClock>, stores: Stores) -> Self {
-        let shared: Arc<dyn Clock> = clock.clone();
-        let requests = request::Workflow::new(stores.requests.clone(), rules.approvals, shared);
+        let requests = request::Workflow::new(stores.requests.clone(), rules.approvals);
         let emergencies =
             breakglass::Workflow::new(stores.emergencies.clone(), rules.invocation, rules.limits);
         let policies = Arc::new(stores.policies.clone());

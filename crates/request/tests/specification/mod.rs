@@ -378,7 +378,7 @@ impl<S: Store + 'static> Harness<S> {
         let store = Arc::new(store);
         let policy = Arc::clone(&CAST.policy);
         Self {
-            workflow: Workflow::new(store.clone(), policy, clock.clone()),
+            workflow: Workflow::new(store.clone(), policy),
             clock,
             store,
             retry,

@@ -78,8 +78,7 @@ impl<S: Subject> Ground<S> {
     }
 
     pub fn workflow(&self) -> Workflow {
-        Workflow::new(self.store.clone(), self.policy.clone(), self.clock.clone())
-            .with_retry(retry(50))
+        Workflow::new(self.store.clone(), self.policy.clone()).with_retry(retry(50))
     }
 
     pub async fn listed(&self, status: Status) -> Vec<Arc<Request>> {

@@ -241,9 +241,8 @@ impl World {
     }
 
     pub fn workflow(&self) -> Workflow {
-        let clock: Arc<dyn Clock> = self.clock.clone();
         let policy = Arc::new(self.policy.clone());
-        Workflow::new(self.store.clone(), policy, clock)
+        Workflow::new(self.store.clone(), policy)
             .with_retry(Retry::default().with_sleep(Arc::new(NoSleep)))
     }
 

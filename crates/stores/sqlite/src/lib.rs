@@ -56,12 +56,11 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("countersign.db");
 //! let database = Database::open_on_a_thread(path, Options::default()).await?;
-//! let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-//! let store = Arc::new(RequestStore::new(&database, clock.clone()));
+//! let store = Arc::new(RequestStore::new(&database, Arc::new(SystemClock)));
 //!
 //! let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
 //!     {"name": "production", "profiles": ["prod"], "approvers": ["bob"]}]}"#.parse()?;
-//! let workflow = Workflow::new(store.clone(), Arc::new(policy), clock);
+//! let workflow = Workflow::new(store.clone(), Arc::new(policy));
 //! let (alice, bob, prod) = (Person::new("alice")?, Person::new("bob")?, Profile::new("prod")?);
 //! let draft = workflow.draft(&alice, &prod, Duration::from_secs(3600), "migrate the orders table")?;
 //! let id = workflow.submit(&draft).await?.request.id;

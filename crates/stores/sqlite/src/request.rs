@@ -38,10 +38,9 @@ pub(crate) mod rows;
 /// # let path = folder.path().join("countersign.db");
 /// let policy: ApprovalPolicy =
 ///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#.parse()?;
-/// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 /// let database = Database::open(&path, &Options::default())?;
-/// let store = Arc::new(RequestStore::new(&database, clock.clone()));
-/// let workflow = Workflow::new(store, Arc::new(policy), clock);
+/// let store = Arc::new(RequestStore::new(&database, Arc::new(SystemClock)));
+/// let workflow = Workflow::new(store, Arc::new(policy));
 /// let (alice, prod) = (Person::new("alice")?, Profile::new("prod")?);
 /// let draft = workflow.draft(&alice, &prod, Duration::from_secs(600), "look at the slow query")?;
 /// let id = workflow.submit(&draft).await?.request.id;

@@ -65,7 +65,7 @@ impl Process {
             .unwrap();
         Self {
             clock,
-            requests: request::Workflow::new(request_store.clone(), Arc::new(rules()), shared),
+            requests: request::Workflow::new(request_store.clone(), Arc::new(rules())),
             emergencies: breakglass::Workflow::new(
                 event_store.clone(),
                 Arc::new(who),

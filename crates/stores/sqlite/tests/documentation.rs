@@ -67,7 +67,7 @@ fn somebody_has_access(database: &Database, clock: Arc<dyn Clock>) {
             .parse()
             .unwrap();
     let store = RequestStore::new(database, clock.clone());
-    let workflow = Workflow::new(Arc::new(store), Arc::new(rules), clock);
+    let workflow = Workflow::new(Arc::new(store), Arc::new(rules));
     let [erin, carol] = ["erin", "carol"].map(|name| Person::new(name).unwrap());
     let (dev, hour) = (
         Profile::new("dev").unwrap(),

@@ -44,7 +44,7 @@ impl Subject {
         let clock = Arc::new(ManualClock::at(now));
         let store = Arc::new(RequestStore::new(database, clock.clone()));
         let rules: ApprovalPolicy = RULES.parse().unwrap();
-        let workflow = request::Workflow::new(store, Arc::new(rules), clock.clone());
+        let workflow = request::Workflow::new(store, Arc::new(rules));
         Self { workflow, clock }
     }
 

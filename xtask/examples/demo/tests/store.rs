@@ -424,9 +424,8 @@ async fn file_with_records_of_others_is_refused_and_an_empty_one_is_used() {
     let policy = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#;
     let policy: ApprovalPolicy = policy.parse().unwrap();
     let database = Database::open(&path, &Options::default()).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Arc::new(RequestStore::new(&database, clock.clone()));
-    let workflow = Workflow::new(store, Arc::new(policy), clock);
+    let store = Arc::new(RequestStore::new(&database, Arc::new(SystemClock)));
+    let workflow = Workflow::new(store, Arc::new(policy));
     let (alice, prod) = (Person::new("alice").unwrap(), Profile::new("prod").unwrap());
     let minute = std::time::Duration::from_secs(60);
     let draft = workflow.draft(&alice, &prod, minute, "look at the slow query");
