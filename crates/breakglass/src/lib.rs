@@ -93,7 +93,7 @@ pub use document::{
 };
 pub use draft::Draft;
 pub use engine_store::{EngineStore, OverEngine};
-pub use error::{Error, Outcome};
+pub use error::Error;
 pub use history::{Action, Actor, HistoryEntry};
 pub use index::Key;
 pub use invocation_policy::{InvocationPolicy, InvocationRule};
@@ -111,6 +111,7 @@ pub use vocabulary::{EventId, ReasonCode};
 pub use workflow::Workflow;
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
+pub use countersign_core::engine::{ErrorKind, Outcome};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
 pub use countersign_core::id::{

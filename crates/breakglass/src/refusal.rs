@@ -279,6 +279,39 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The refusal as one word, for programs and metrics. It stays when texts are reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::NoRule { .. } => "no_rule",
+            Refusal::Person { .. } => "person",
+            Refusal::ReasonCode { .. } => "reason_code",
+            Refusal::Time { .. } => "time",
+            Refusal::Duration { .. } => "duration",
+            Refusal::MfaRequired { .. } => "mfa_required",
+            Refusal::MfaProof { .. } => "mfa_proof",
+            Refusal::Active { .. } => "active",
+            Refusal::ReviewDue { .. } => "review_due",
+            Refusal::OwnOverride { .. } => "own_override",
+            Refusal::NotAnOverrider { .. } => "not_an_overrider",
+            Refusal::Cooldown { .. } => "cooldown",
+            Refusal::PersonQuota { .. } => "person_quota",
+            Refusal::ProfileQuota { .. } => "profile_quota",
+            Refusal::NotAResponder { .. } => "not_a_responder",
+            Refusal::AccessOver { .. } => "access_over",
+            Refusal::NotDue { .. } => "not_due",
+            Refusal::OwnReview { .. } => "own_review",
+            Refusal::NotAReviewer { .. } => "not_a_reviewer",
+            Refusal::ReviewedAlready { .. } => "reviewed_already",
+            Refusal::Unreviewed { .. } => "unreviewed",
+            Refusal::Kept { .. } => "kept",
+            Refusal::OtherProfile { .. } => "other_profile",
+            Refusal::Reason(_) => "reason",
+            Refusal::HistoryFull { .. } => "history_full",
+        }
+    }
+}
+
+impl Refusal {
     /// The first moment at which this refusal no longer holds, if time alone lifts it. Another
     /// may hold then.
     ///

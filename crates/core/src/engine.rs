@@ -36,7 +36,7 @@ mod merge;
 mod page;
 mod range;
 
-pub use failure::Failure;
+pub use failure::{ErrorKind, Failure, Outcome};
 pub(crate) use merge::merge;
 pub use page::{Cursor, Listing, Page, ParseCursorError};
 pub use range::{Pick, Range, Rank, Start};

@@ -19,6 +19,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use countersign_core::engine::Failure;
+pub use countersign_core::engine::{ErrorKind, Outcome};
 use countersign_core::future::BoxFuture;
 use countersign_core::names::{NameError, check_name};
 use countersign_core::retry::Retry;
@@ -229,10 +230,11 @@ pub struct NameListing {
 /// Why a store did not do what was asked.
 ///
 /// ```
-/// use countersign_policy::store::Error;
+/// use countersign_policy::store::{Error, ErrorKind};
 ///
 /// let error = Error::NotFound { name: "main".into() };
 /// assert_eq!(error.to_string(), "there is no policy `main`: put it, or correct the name");
+/// assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, "not_found"));
 /// ```
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
@@ -288,30 +290,47 @@ impl From<Failure> for Error {
         Error::Backend {
             source: failure.source.into(),
             retryable: failure.is_retryable,
-            outcome: match failure.may_have_been_made {
-                true => Outcome::Unknown,
-                false => Outcome::NotApplied,
-            },
+            outcome: failure.outcome,
         }
     }
 }
 
-/// Whether a change was made by a call that failed.
-///
-/// ```
-/// use countersign_policy::store::Outcome;
-///
-/// assert_ne!(Outcome::NotApplied, Outcome::Unknown);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It was not made: the same call can be made again.
-    NotApplied,
-    /// It may have been made: read before trying again.
-    Unknown,
-}
-
 impl Error {
+    /// What kind of thing went wrong: what a service decides its answer by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::NotFound { .. } | Error::VersionNotFound { .. } => ErrorKind::NotFound,
+            Error::AlreadyExists { .. } | Error::Conflict(_) => ErrorKind::Conflict,
+            Error::InvalidName(_) => ErrorKind::Invalid,
+            Error::Clock(_) | Error::Backend { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// The error as one word, for programs and metrics. It stays when texts are reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotFound { .. } => "not_found",
+            Error::VersionNotFound { .. } => "version_not_found",
+            Error::AlreadyExists { .. } => "already_exists",
+            Error::Conflict(_) => "conflict",
+            Error::InvalidName(_) => "invalid_name",
+            Error::Clock(_) => "clock",
+            Error::Backend { .. } => "backend",
+        }
+    }
+
+    /// Whether the same call may succeed later although nobody changes anything. After a conflict it
+    /// does not: read again first.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Error::Backend {
+                retryable: true,
+                ..
+            }
+        )
+    }
+
     /// The error as a [`Loader`] tells it. For engines: `load` is `get` with its errors told so.
     ///
     /// Only [`Error::NotFound`] and [`Error::InvalidName`] become [`LoadError::NotFound`]: under a

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
-use countersign_core::engine::Failure;
+use countersign_core::engine::{ErrorKind, Failure, Outcome};
 use countersign_core::id::{OperationId, RandomError};
 use countersign_core::time::ClockError;
 use countersign_core::version::Conflict;
@@ -18,10 +18,11 @@ use crate::vocabulary::RequestId;
 /// changed, and the same call can be made again.
 ///
 /// ```
-/// use countersign_request::{Error, RequestId};
+/// use countersign_request::{Error, ErrorKind, RequestId};
 ///
 /// let error = Error::NotFound { id: RequestId::from_bits(255) };
 /// assert_eq!(error.to_string(), "there is no request `00000000000000ff`");
+/// assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, "not_found"));
 /// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -112,6 +113,55 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What kind of thing went wrong: what a service decides its answer by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::AlreadyExists { .. }
+            | Error::OperationReused { .. }
+            | Error::Conflict(_)
+            | Error::InvalidTransition { .. }
+            | Error::NotTerminal { .. } => ErrorKind::Conflict,
+            Error::Invalid(_) => ErrorKind::Invalid,
+            Error::Refused(_) | Error::Retained { .. } => ErrorKind::Refused,
+            Error::Clock(_)
+            | Error::ClockJumped { .. }
+            | Error::Random(_)
+            | Error::Backend { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// The error as one word, for programs and metrics. It stays when texts are reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotFound { .. } => "not_found",
+            Error::AlreadyExists { .. } => "already_exists",
+            Error::OperationReused { .. } => "operation_reused",
+            Error::Conflict(_) => "conflict",
+            Error::InvalidTransition { .. } => "invalid_transition",
+            Error::NotTerminal { .. } => "not_terminal",
+            Error::Invalid(_) => "invalid",
+            Error::Refused(refusal) => refusal.code(),
+            Error::Retained { .. } => "retained",
+            Error::Clock(_) => "clock",
+            Error::ClockJumped { .. } => "clock_jumped",
+            Error::Random(_) => "random",
+            Error::Backend { .. } => "backend",
+        }
+    }
+
+    /// Whether the same call may succeed later although nobody changes anything. After a conflict it
+    /// does not: read again first.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Backend { retryable, .. } => *retryable,
+            Error::Random(_) | Error::ClockJumped { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// An engine in memory does not fail.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
@@ -124,10 +174,7 @@ impl From<Failure> for Error {
         Error::Backend {
             source: failure.source,
             retryable: failure.is_retryable,
-            outcome: match failure.may_have_been_made {
-                true => Outcome::Unknown,
-                false => Outcome::NotApplied,
-            },
+            outcome: failure.outcome,
         }
     }
 }
@@ -142,11 +189,41 @@ impl From<Rejection> for Error {
     }
 }
 
-/// Whether a change was made although the engine failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was not: the call can be made again.
-    NotApplied,
-    /// Nobody knows: read the record before making the call again.
-    Unknown,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(retryable: bool) -> Error {
+        let failure = Failure {
+            source: "the disk is full".into(),
+            is_retryable: retryable,
+            outcome: Outcome::NotApplied,
+        };
+        failure.into()
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_retryable() {
+        let version = countersign_core::version::Version::from_nanos;
+        let conflict = Conflict {
+            expected: version(1),
+            actual: version(2),
+        };
+        let until = DateTime::from_timestamp_nanos(0);
+        let answers = [
+            (backend(true), "backend", true),
+            (backend(false), "backend", false),
+            (Error::ClockJumped { until }, "clock_jumped", true),
+            (conflict.into(), "conflict", false),
+            (
+                Refusal::HistoryFull { entries: 1 }.into(),
+                "history_full",
+                false,
+            ),
+        ];
+        for (error, code, is_retryable) in answers {
+            let told = (error.code(), error.is_retryable());
+            assert_eq!(told, (code, is_retryable), "{error}");
+        }
+    }
 }

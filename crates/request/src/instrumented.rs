@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Ticks;
+use countersign_core::engine::Outcome;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::names::{Person, Profile};
@@ -42,7 +43,7 @@ use countersign_core::version::Version;
 
 use crate::change::Change;
 use crate::draft::Draft;
-use crate::error::{Error, Outcome};
+use crate::error::Error;
 use crate::record::Request;
 use crate::store::{Changed, Filter, Store};
 use crate::terms::Terms;

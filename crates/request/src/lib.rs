@@ -81,7 +81,7 @@ pub use document::{
 };
 pub use draft::Draft;
 pub use engine_store::{EngineStore, OverEngine};
-pub use error::{Error, Outcome};
+pub use error::Error;
 pub use history::{Action, Actor, HistoryEntry};
 pub use index::Key;
 pub use limits::{Limits, ValidationError};
@@ -97,6 +97,7 @@ pub use vocabulary::RequestId;
 pub use workflow::{Submitted, Workflow};
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
+pub use countersign_core::engine::{ErrorKind, Outcome};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy, ParseDigestError, PolicyDigest};
 pub use countersign_core::id::{

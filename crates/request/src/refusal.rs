@@ -173,3 +173,30 @@ pub enum Refusal {
         entries: usize,
     },
 }
+
+impl Refusal {
+    /// The refusal as one word, for programs and metrics. It stays when texts are reworded.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::OwnRequest { .. } => "own_request",
+            Refusal::NotAnApprover { .. } => "not_an_approver",
+            Refusal::AlreadyApproved { .. } => "already_approved",
+            Refusal::NotARevoker { .. } => "not_a_revoker",
+            Refusal::NobodyCanApprove { .. } => "nobody_can_approve",
+            Refusal::TooLong { .. } => "too_long",
+            Refusal::Justification { .. } => "justification",
+            Refusal::TicketRequired { .. } => "ticket_required",
+            Refusal::NotPinned { .. } => "not_pinned",
+            Refusal::TooLate { .. } => "too_late",
+            Refusal::DatedAhead { .. } => "dated_ahead",
+            Refusal::NotVoid => "not_void",
+            Refusal::NotAutomatic { .. } => "not_automatic",
+            Refusal::NotTheRequester { .. } => "not_the_requester",
+            Refusal::AccessOver { .. } => "access_over",
+            Refusal::NotDue { .. } => "not_due",
+            Refusal::OtherProfile { .. } => "other_profile",
+            Refusal::Reason(_) => "reason",
+            Refusal::HistoryFull { .. } => "history_full",
+        }
+    }
+}

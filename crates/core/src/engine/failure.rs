@@ -1,4 +1,5 @@
-//! What an engine that can fail says, for every domain crate to take into its own error.
+//! What an engine that can fail says, for every domain crate to take into its own error, and what
+//! kinds of errors the stores have in common.
 
 use std::error::Error;
 use std::fmt;
@@ -6,12 +7,12 @@ use std::fmt;
 /// Why an engine did not do what it was asked. Each domain crate makes an `Error::Backend` of it.
 ///
 /// ```
-/// use countersign_core::engine::Failure;
+/// use countersign_core::engine::{Failure, Outcome};
 ///
 /// let full = Failure {
 ///     source: "the disk is full".into(),
 ///     is_retryable: true,
-///     may_have_been_made: false,
+///     outcome: Outcome::NotApplied,
 /// };
 /// assert_eq!(full.to_string(), "the disk is full");
 /// ```
@@ -21,8 +22,8 @@ pub struct Failure {
     pub source: Box<dyn Error + Send + Sync>,
     /// Whether the same call may succeed later.
     pub is_retryable: bool,
-    /// Whether nobody knows if the change was made. If not, it was not.
-    pub may_have_been_made: bool,
+    /// Whether the change was made.
+    pub outcome: Outcome,
 }
 
 impl fmt::Display for Failure {
@@ -35,4 +36,52 @@ impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.source()
     }
+}
+
+/// Whether a change was made although the engine failed.
+///
+/// ```
+/// use countersign_core::engine::Outcome;
+///
+/// assert_ne!(Outcome::NotApplied, Outcome::Unknown);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It was not made: the same call can be made again.
+    NotApplied,
+    /// Nobody knows: read what was to be changed before making the call again.
+    Unknown,
+}
+
+/// What kind of thing a store's error is: what a service decides its answer by.
+///
+/// ```
+/// use countersign_core::engine::ErrorKind;
+///
+/// fn http_status(kind: ErrorKind) -> u16 {
+///     match kind {
+///         ErrorKind::NotFound => 404,
+///         ErrorKind::Conflict => 409,
+///         ErrorKind::Invalid => 400,
+///         ErrorKind::Refused => 403,
+///         _ => 503,
+///     }
+/// }
+/// assert_eq!(http_status(ErrorKind::Unavailable), 503);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What the call is about is not there. Check the id or name.
+    NotFound,
+    /// What is there is not what the caller took it for: somebody else was first, or it has another
+    /// status by now. Read it again, decide again.
+    Conflict,
+    /// The input is not valid. Correct it.
+    Invalid,
+    /// A rule forbids it. The error says which and what would be needed.
+    Refused,
+    /// It cannot be done now, whoever asks: the engine failed, the clock cannot be right, or there is
+    /// no randomness.
+    Unavailable,
 }

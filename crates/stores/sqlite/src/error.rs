@@ -442,7 +442,10 @@ impl From<Failure> for engine::Failure {
     fn from(failure: Failure) -> Self {
         engine::Failure {
             is_retryable: failure.source.is_retryable(),
-            may_have_been_made: failure.unknown,
+            outcome: match failure.unknown {
+                true => engine::Outcome::Unknown,
+                false => engine::Outcome::NotApplied,
+            },
             source: Box::new(failure.source),
         }
     }
