@@ -180,27 +180,31 @@ where
         Box::pin(kept_by(self).read(move |view| steps::active_of(view, &person, &profile, &now)))
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(kept_by(self).read_now(move |view, now| steps::due(view, limit, now)))
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(kept_by(self).read_now(move |view, now| steps::list_expirable(view, limit, now)))
     }
 
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin(kept_by(self).read_now(move |view, now| steps::awaiting_review(view, &page, now)))
+    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(
+            kept_by(self).read_now(move |view, now| steps::list_awaiting_review(view, &page, now)),
+        )
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(kept_by(self).read_now(move |view, now| steps::ended(view, before, limit, now)))
+        Box::pin(
+            kept_by(self).read_now(move |view, now| steps::list_ended(view, before, limit, now)),
+        )
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        Box::pin(kept_by(self).read(move |view| steps::changes_since(view, after, limit)))
+        Box::pin(kept_by(self).read(move |view| steps::changes_after(view, after, limit)))
     }
 }

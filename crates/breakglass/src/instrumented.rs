@@ -70,14 +70,14 @@ pub enum Method {
     FindGrant,
     /// [`Store::active_at`].
     ActiveAt,
-    /// [`Store::due`].
-    Due,
-    /// [`Store::awaiting_review`].
-    AwaitingReview,
-    /// [`Store::ended`].
-    Ended,
-    /// [`Store::changes_since`].
-    ChangesSince,
+    /// [`Store::list_expirable`].
+    ListExpirable,
+    /// [`Store::list_awaiting_review`].
+    ListAwaitingReview,
+    /// [`Store::list_ended`].
+    ListEnded,
+    /// [`Store::changes_after`].
+    ChangesAfter,
 }
 
 impl Method {
@@ -91,10 +91,10 @@ impl Method {
         Method::Now,
         Method::FindGrant,
         Method::ActiveAt,
-        Method::Due,
-        Method::AwaitingReview,
-        Method::Ended,
-        Method::ChangesSince,
+        Method::ListExpirable,
+        Method::ListAwaitingReview,
+        Method::ListEnded,
+        Method::ChangesAfter,
     ];
 }
 
@@ -201,10 +201,10 @@ pub struct Instrumented<S> {
     now: Gauge,
     find_grant: Gauge,
     active_at: Gauge,
-    due: Gauge,
-    awaiting_review: Gauge,
-    ended: Gauge,
-    changes_since: Gauge,
+    list_expirable: Gauge,
+    list_awaiting_review: Gauge,
+    list_ended: Gauge,
+    changes_after: Gauge,
 }
 
 impl<S> Instrumented<S> {
@@ -222,10 +222,10 @@ impl<S> Instrumented<S> {
             now: Gauge::default(),
             find_grant: Gauge::default(),
             active_at: Gauge::default(),
-            due: Gauge::default(),
-            awaiting_review: Gauge::default(),
-            ended: Gauge::default(),
-            changes_since: Gauge::default(),
+            list_expirable: Gauge::default(),
+            list_awaiting_review: Gauge::default(),
+            list_ended: Gauge::default(),
+            changes_after: Gauge::default(),
         }
     }
 
@@ -279,10 +279,10 @@ impl<S> Instrumented<S> {
             Method::Now => &self.now,
             Method::FindGrant => &self.find_grant,
             Method::ActiveAt => &self.active_at,
-            Method::Due => &self.due,
-            Method::AwaitingReview => &self.awaiting_review,
-            Method::Ended => &self.ended,
-            Method::ChangesSince => &self.changes_since,
+            Method::ListExpirable => &self.list_expirable,
+            Method::ListAwaitingReview => &self.list_awaiting_review,
+            Method::ListEnded => &self.list_ended,
+            Method::ChangesAfter => &self.changes_after,
         }
     }
 
@@ -390,36 +390,39 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move { self.measure(Method::Due, self.store.due(limit)).await })
-    }
-
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         Box::pin(async move {
-            let call = self.store.awaiting_review(page);
-            self.measure(Method::AwaitingReview, call).await
+            self.measure(Method::ListExpirable, self.store.list_expirable(limit))
+                .await
         })
     }
 
-    fn ended(
+    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move {
+            let call = self.store.list_awaiting_review(page);
+            self.measure(Method::ListAwaitingReview, call).await
+        })
+    }
+
+    fn list_ended(
         &self,
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
         Box::pin(async move {
-            self.measure(Method::Ended, self.store.ended(before, limit))
+            self.measure(Method::ListEnded, self.store.list_ended(before, limit))
                 .await
         })
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
         Box::pin(async move {
-            let call = self.store.changes_since(after, limit);
-            self.measure(Method::ChangesSince, call).await
+            let call = self.store.changes_after(after, limit);
+            self.measure(Method::ChangesAfter, call).await
         })
     }
 }

@@ -192,43 +192,47 @@ impl InMemorySync<'_> {
             .read(|view| steps::active_of(view, person, profile, &now))
     }
 
-    /// See [`Store::due`](crate::Store::due).
+    /// See [`Store::list_expirable`](crate::Store::list_expirable).
     ///
     /// # Errors
     /// As there.
-    pub fn due(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+    pub fn list_expirable(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
         self.table
-            .read_now(|view, now| steps::due(view, limit, now))
+            .read_now(|view, now| steps::list_expirable(view, limit, now))
     }
 
-    /// See [`Store::awaiting_review`](crate::Store::awaiting_review).
+    /// See [`Store::list_awaiting_review`](crate::Store::list_awaiting_review).
     ///
     /// # Errors
     /// As there.
-    pub fn awaiting_review(&self, page: Page) -> Result<Listing, Error> {
+    pub fn list_awaiting_review(&self, page: Page) -> Result<Listing, Error> {
         self.table
-            .read_now(|view, now| steps::awaiting_review(view, &page, now))
+            .read_now(|view, now| steps::list_awaiting_review(view, &page, now))
     }
 
-    /// See [`Store::ended`](crate::Store::ended).
+    /// See [`Store::list_ended`](crate::Store::list_ended).
     ///
     /// # Errors
     /// As there.
-    pub fn ended(&self, before: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+    pub fn list_ended(
+        &self,
+        before: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, Error> {
         self.table
-            .read_now(|view, now| steps::ended(view, before, limit, now))
+            .read_now(|view, now| steps::list_ended(view, before, limit, now))
     }
 
-    /// See [`Store::changes_since`](crate::Store::changes_since).
+    /// See [`Store::changes_after`](crate::Store::changes_after).
     ///
     /// # Errors
     /// As there.
-    pub fn changes_since(
+    pub fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> Result<Vec<Changed>, Error> {
         self.table
-            .read(|view| steps::changes_since(view, after, limit))
+            .read(|view| steps::changes_after(view, after, limit))
     }
 }

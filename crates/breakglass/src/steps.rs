@@ -172,7 +172,7 @@ where
     )?)
 }
 
-pub(crate) fn due<V: Reads<Event>>(
+pub(crate) fn list_expirable<V: Reads<Event>>(
     view: &V,
     limit: usize,
     now: &Now,
@@ -198,7 +198,7 @@ where
     Ok(due)
 }
 
-pub(crate) fn awaiting_review<V: Reads<Event>>(
+pub(crate) fn list_awaiting_review<V: Reads<Event>>(
     view: &V,
     page: &Page,
     now: &Now,
@@ -212,7 +212,7 @@ where
     Ok(view.page(&Key::Unreviewed, range, page, awaits, place)?)
 }
 
-pub(crate) fn ended<V: Reads<Event>>(
+pub(crate) fn list_ended<V: Reads<Event>>(
     view: &V,
     before: DateTime<Utc>,
     limit: usize,
@@ -233,7 +233,7 @@ where
     Ok(ended)
 }
 
-pub(crate) fn changes_since<V: Snapshot<Event>>(
+pub(crate) fn changes_after<V: Snapshot<Event>>(
     view: &V,
     after: Option<Version>,
     limit: usize,

@@ -41,7 +41,7 @@ use crate::{Listing, Page};
 ///   history keeps it beside the version.
 /// - A correction is made by the first call that finds it and looks at the time, whatever its
 ///   answer: a step that is refused, or a read by the store's time ([`Store::now`],
-///   [`Store::find_grant`], [`Store::due`], [`Store::awaiting_review`], [`Store::ended`]). It takes
+///   [`Store::find_grant`], [`Store::list_expirable`], [`Store::list_awaiting_review`], [`Store::list_ended`]). It takes
 ///   a version of its own, before those of the step. So what waits from the correction waits once.
 /// - Records that are returned are snapshots: nothing changes them.
 /// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
@@ -105,7 +105,7 @@ pub trait Store: Send + Sync {
     /// ([`Retention::check`]).
     ///
     /// - With it go its history, its place in quotas, its operations and its changes in
-    ///   [`Store::changes_since`]. The id of the second factor that it used stays: it is never good
+    ///   [`Store::changes_after`]. The id of the second factor that it used stays: it is never good
     ///   again.
     /// - Says whether it was there.
     /// - It is no error if there is none with this id.
@@ -155,7 +155,7 @@ pub trait Store: Send + Sync {
     /// Events still marked active that are over by the store's time ([`Event::is_over`]): those
     /// whose `expires_at` has come, earliest first, then smallest id, and then those that a
     /// correction of the clock has ended; at most `limit`, as in [`Store::list`].
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>>;
 
     /// Events that await their review by the store's time ([`Event::awaits_review`]), marked as
     /// over or not: first what was over first ([`Event::ended_at`]), then smallest id.
@@ -164,11 +164,11 @@ pub trait Store: Send + Sync {
     ///   was over, and is of no use in others. What is over later comes later, so whoever follows
     ///   the cursors misses nothing, unless the clock is corrected meanwhile: what was over while it
     ///   was ahead comes last, so begin anew then.
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>>;
+    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>>;
 
     /// Events that count as over before `before` ([`Event::over_since`]), are marked so and have been
     /// reviewed: first what was over first ([`Event::ended_at`]), then smallest id; at most `limit`, as in [`Store::list`]. What a retention period may remove.
-    fn ended(
+    fn list_ended(
         &self,
         before: DateTime<Utc>,
         limit: usize,
@@ -180,14 +180,14 @@ pub trait Store: Send + Sync {
     /// - Every creation and change is there once, none is left out: a reader who asks again with
     ///   the last version that it got sees each exactly once, over restarts too.
     /// - What is deleted takes its changes with it. Keep records longer than readers lag.
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>>;
 }
 
-/// One change of one event, as [`Store::changes_since`] gives it.
+/// One change of one event, as [`Store::changes_after`] gives it.
 ///
 /// ```
 /// use countersign_breakglass::{Action, Changed};

@@ -268,8 +268,8 @@ impl Workflow {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn awaiting_review(&self, page: Page) -> Result<Listing, Error> {
-        self.store.awaiting_review(page).await
+    pub async fn list_awaiting_review(&self, page: Page) -> Result<Listing, Error> {
+        self.store.list_awaiting_review(page).await
     }
 
     /// Writes a note on an event, whatever its status. The history keeps every note.
@@ -292,7 +292,7 @@ impl Workflow {
     pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
         let change = Change::expire();
         let mut expired = Vec::new();
-        for event in self.store.due(limit).await? {
+        for event in self.store.list_expirable(limit).await? {
             match self.store.update(event.id, event.updated_at, &change).await {
                 Ok(event) => expired.push(event),
                 Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
@@ -321,7 +321,7 @@ impl Workflow {
         let mut gone = 0;
         let now = self.store.now().await?;
         now.granting()?;
-        let ended = self.store.ended(time, limit).await?;
+        let ended = self.store.list_ended(time, limit).await?;
         // What was over later is kept still longer, but for what a correction has found to be over.
         let in_order = now.correction().is_none();
         for event in ended {

@@ -39,7 +39,7 @@ fn create(bench: &Bench, rule: &str, draft: &Draft) -> Result<Arc<Event>, Error>
 
 /// Everything that the store holds, to see that a refusal changed nothing.
 fn contents(bench: &Bench) -> Vec<Changed> {
-    bench.store.sync().changes_since(None, 1_000).unwrap()
+    bench.store.sync().changes_after(None, 1_000).unwrap()
 }
 
 /// Runs `call` on this many threads that start together, and gives the answers.

@@ -111,7 +111,7 @@ async fn the_longest_latency_is_kept() {
         assert!(store.get(id(bits)).await.is_err());
     }
     assert_eq!(store.longest(Method::Get), Duration::from_millis(7));
-    assert_eq!(store.longest(Method::Due), Duration::ZERO);
+    assert_eq!(store.longest(Method::ListExpirable), Duration::ZERO);
 }
 
 impl Store for Slow {
@@ -150,24 +150,24 @@ impl Store for Slow {
         self.0.delete(id, retention)
     }
 
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.0.awaiting_review(page)
+    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.0.list_awaiting_review(page)
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.0.ended(before, limit)
+        self.0.list_ended(before, limit)
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.0.changes_since(after, limit)
+        self.0.changes_after(after, limit)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -195,7 +195,7 @@ impl Store for Slow {
         self.0.active_at(person, profile, at)
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.0.due(limit)
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.0.list_expirable(limit)
     }
 }

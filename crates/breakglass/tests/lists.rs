@@ -115,7 +115,10 @@ fn a_page_of_0_is_100_and_none_is_above_1000() {
     }
     bench.clock.set(start() + TimeDelta::days(1));
     for (limit, expected) in [(0, 100), (7, 7), (usize::MAX, 1_000)] {
-        assert_eq!(bench.store.sync().due(limit).unwrap().len(), expected);
+        assert_eq!(
+            bench.store.sync().list_expirable(limit).unwrap().len(),
+            expected
+        );
     }
 }
 
@@ -169,7 +172,7 @@ fn what_is_due_comes_earliest_first_from_the_nanosecond_on_which_it_is_over() {
     }
     let due = |at: DateTime<Utc>| -> Vec<u64> {
         bench.clock.set(at);
-        let due = bench.store.sync().due(0).unwrap();
+        let due = bench.store.sync().list_expirable(0).unwrap();
         due.iter().map(|event| event.id.to_bits()).collect()
     };
     let ends = bench.get(3).expires_at;

@@ -226,7 +226,7 @@ impl Follower {
     /// Reads what happened since, a page at a time.
     fn follow(&mut self, store: &InMemory, page: usize) {
         loop {
-            let changes = store.sync().changes_since(self.last, page).unwrap();
+            let changes = store.sync().changes_after(self.last, page).unwrap();
             if changes.is_empty() {
                 return;
             }
@@ -294,7 +294,7 @@ fn whoever_follows_the_changes_sees_each_once_in_order_over_restarts_too() {
     assert!(whole.log[4].contains("(expired)"), "{}", whole.log[4]);
     // What is deleted takes its changes with it.
     bench.delete(1);
-    let left = bench.store.sync().changes_since(None, 0).unwrap();
+    let left = bench.store.sync().changes_after(None, 0).unwrap();
     assert!(left.iter().all(|changed| changed.event.id != id(1)));
     assert_eq!(left.len(), 3);
 }

@@ -566,7 +566,7 @@ impl Pair {
         let mut read = Vec::new();
         let mut last = None;
         loop {
-            let page = store.changes_since(last, 3).unwrap();
+            let page = store.changes_after(last, 3).unwrap();
             let Some(end) = page.last() else { break };
             last = Some(end.version);
             for changed in page {
@@ -588,14 +588,14 @@ impl Pair {
         let mut waiting = Vec::new();
         let mut page = Page::first(2);
         loop {
-            let listing = store.awaiting_review(page).unwrap();
+            let listing = store.list_awaiting_review(page).unwrap();
             waiting.extend(listing.items.iter().map(|event| event.id.to_bits()));
             let Some(next) = listing.next else { break };
             page = Page::after(next, 2);
         }
         prop_assert_eq!(waiting, model.unreviewed_and_over(at, |_| true));
         let marked = |known: &&Known| known.status == Status::Active && known.expires <= at;
-        let due = store.due(0).unwrap();
+        let due = store.list_expirable(0).unwrap();
         prop_assert_eq!(due.len(), model.events.values().filter(marked).count());
         for (who, what) in (0..4).flat_map(|who| (0..2).map(move |what| (who, what))) {
             let access = |known: &&Known| {
@@ -623,7 +623,7 @@ impl Pair {
                 .map(|(event, known)| (known.ended, *event))
                 .collect();
             ended.sort_unstable();
-            let got: Vec<_> = store.ended(time, 0).unwrap();
+            let got: Vec<_> = store.list_ended(time, 0).unwrap();
             let got: Vec<_> = got.iter().map(|event| event.id.to_bits()).collect();
             let ended: Vec<_> = ended.into_iter().map(|(_, event)| event).collect();
             prop_assert_eq!(got, ended);

@@ -106,7 +106,7 @@ async fn what_awaits_review_is_listed_from_its_last_nanosecond_first_what_was_ov
         )
         .unwrap();
     assert_eq!(closed.ended_at(), bench.clock.now());
-    let waiting = async |page| workflow.awaiting_review(page).await.unwrap();
+    let waiting = async |page| workflow.list_awaiting_review(page).await.unwrap();
     assert_eq!(ids(&waiting(Page::default()).await), [3]);
     bench.clock.set(first.expires_at - nanos(1));
     assert_eq!(ids(&waiting(Page::default()).await), [3]);
@@ -142,11 +142,11 @@ fn a_page_of_what_awaits_review_holds_100_or_as_many_as_said() {
     }
     bench.clock.advance(2 * HOUR);
     let store = bench.store.sync();
-    let first = store.awaiting_review(Page::default()).unwrap();
+    let first = store.list_awaiting_review(Page::default()).unwrap();
     assert_eq!(first.items.len(), 100);
-    let rest = store.awaiting_review(Page::after(first.next.unwrap(), 2));
+    let rest = store.list_awaiting_review(Page::after(first.next.unwrap(), 2));
     assert_eq!(ids(&rest.unwrap()), [100, 101]);
-    let all = store.awaiting_review(Page::first(5_000)).unwrap();
+    let all = store.list_awaiting_review(Page::first(5_000)).unwrap();
     assert_eq!((all.items.len(), all.next), (102, None));
 }
 

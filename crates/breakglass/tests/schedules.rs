@@ -435,14 +435,14 @@ fn breakglass_race_detection() {
                     .is_none_or(|event| event.status == Status::Active)
             );
             assert!(store.find_grant(&draft.invoker, &draft.profile).is_ok());
-            let due = store.due(0).unwrap();
+            let due = store.list_expirable(0).unwrap();
             assert!(due.iter().all(|event| event.status == Status::Active));
-            let waiting = store.awaiting_review(Page::default()).unwrap();
+            let waiting = store.list_awaiting_review(Page::default()).unwrap();
             let now = store.now().unwrap();
             assert!(waiting.items.iter().all(|event| event.awaits_review(now)));
-            let ended = store.ended(start() + HOUR, 0).unwrap();
+            let ended = store.list_ended(start() + HOUR, 0).unwrap();
             assert!(ended.iter().all(|event| event.review.is_some()));
-            let changes = store.changes_since(None, 0).unwrap();
+            let changes = store.changes_after(None, 0).unwrap();
             let versions: Vec<_> = changes.iter().map(|changed| changed.version).collect();
             assert!(versions.is_sorted());
             if let Ok(read) = store.get(draft.id) {

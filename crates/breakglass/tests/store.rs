@@ -317,7 +317,7 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
     assert_eq!(store.now().await.unwrap().at(), start());
     let grant = store.find_grant(&alice, &prod).await.unwrap();
     assert_eq!(grant.map(|grant| grant.until), Some(event.expires_at));
-    assert_eq!(store.due(0).await.unwrap(), []);
+    assert_eq!(store.list_expirable(0).await.unwrap(), []);
     let filter = Filter::from(alice);
     assert_eq!(
         store
@@ -332,7 +332,7 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
         .update(id(1), event.updated_at, &close("alice"))
         .await
         .unwrap();
-    let waiting = store.awaiting_review(Page::default());
+    let waiting = store.list_awaiting_review(Page::default());
     assert_eq!(waiting.await.unwrap().items, std::slice::from_ref(&closed));
     store
         .update(id(1), closed.updated_at, &review("carol", "prod"))
@@ -340,8 +340,8 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
         .unwrap();
     bench.clock.advance(HOUR);
     let later = bench.clock.now();
-    assert_eq!(store.ended(later, 0).await.unwrap().len(), 1);
-    assert_eq!(store.changes_since(None, 0).await.unwrap().len(), 3);
+    assert_eq!(store.list_ended(later, 0).await.unwrap().len(), 1);
+    assert_eq!(store.changes_after(None, 0).await.unwrap().len(), 3);
     let retention = retention(&RateLimitPolicy::unlimited());
     assert!(store.delete(id(1), &retention).await.unwrap());
     assert!(store.get(id(1)).await.is_err());

@@ -186,37 +186,45 @@ where
         )
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(kept_by(self).read_now(move |view, now| steps::due(view, limit, now)))
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(kept_by(self).read_now(move |view, now| steps::list_expirable(view, limit, now)))
     }
 
-    fn waiting<'a>(
+    fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
         let profiles = profiles.cloned();
-        Box::pin(kept_by(self).read(move |view| steps::waiting(view, profiles.as_ref(), &page)))
+        Box::pin(
+            kept_by(self).read(move |view| steps::list_pending(view, profiles.as_ref(), &page)),
+        )
     }
 
-    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+    fn list_open<'a>(
+        &'a self,
+        person: &'a Person,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
         let person = person.clone();
-        Box::pin(kept_by(self).read_now(move |view, now| steps::open(view, &person, &page, now)))
+        Box::pin(
+            kept_by(self).read_now(move |view, now| steps::list_open(view, &person, &page, now)),
+        )
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(kept_by(self).read_now(move |view, now| steps::ended(view, time, limit, now)))
+        Box::pin(kept_by(self).read_now(move |view, now| steps::list_ended(view, time, limit, now)))
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        Box::pin(kept_by(self).read(move |view| steps::changes_since(view, after, limit)))
+        Box::pin(kept_by(self).read(move |view| steps::changes_after(view, after, limit)))
     }
 }

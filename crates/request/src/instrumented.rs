@@ -69,16 +69,16 @@ pub enum Method {
     AccessAt,
     /// [`Store::now`].
     Now,
-    /// [`Store::due`].
-    Due,
-    /// [`Store::waiting`].
-    Waiting,
-    /// [`Store::open`].
-    Open,
-    /// [`Store::ended`].
-    Ended,
-    /// [`Store::changes_since`].
-    ChangesSince,
+    /// [`Store::list_expirable`].
+    ListExpirable,
+    /// [`Store::list_pending`].
+    ListPending,
+    /// [`Store::list_open`].
+    ListOpen,
+    /// [`Store::list_ended`].
+    ListEnded,
+    /// [`Store::changes_after`].
+    ChangesAfter,
 }
 
 impl Method {
@@ -92,11 +92,11 @@ impl Method {
         Method::FindGrant,
         Method::AccessAt,
         Method::Now,
-        Method::Due,
-        Method::Waiting,
-        Method::Open,
-        Method::Ended,
-        Method::ChangesSince,
+        Method::ListExpirable,
+        Method::ListPending,
+        Method::ListOpen,
+        Method::ListEnded,
+        Method::ChangesAfter,
     ];
 }
 
@@ -203,11 +203,11 @@ pub struct Instrumented<S> {
     now: Gauge,
     find_grant: Gauge,
     access_at: Gauge,
-    due: Gauge,
-    waiting: Gauge,
-    open: Gauge,
-    ended: Gauge,
-    changes_since: Gauge,
+    list_expirable: Gauge,
+    list_pending: Gauge,
+    list_open: Gauge,
+    list_ended: Gauge,
+    changes_after: Gauge,
 }
 
 impl<S> Instrumented<S> {
@@ -225,11 +225,11 @@ impl<S> Instrumented<S> {
             now: Gauge::default(),
             find_grant: Gauge::default(),
             access_at: Gauge::default(),
-            due: Gauge::default(),
-            waiting: Gauge::default(),
-            open: Gauge::default(),
-            ended: Gauge::default(),
-            changes_since: Gauge::default(),
+            list_expirable: Gauge::default(),
+            list_pending: Gauge::default(),
+            list_open: Gauge::default(),
+            list_ended: Gauge::default(),
+            changes_after: Gauge::default(),
         }
     }
 
@@ -283,11 +283,11 @@ impl<S> Instrumented<S> {
             Method::Now => &self.now,
             Method::FindGrant => &self.find_grant,
             Method::AccessAt => &self.access_at,
-            Method::Due => &self.due,
-            Method::Waiting => &self.waiting,
-            Method::Open => &self.open,
-            Method::Ended => &self.ended,
-            Method::ChangesSince => &self.changes_since,
+            Method::ListExpirable => &self.list_expirable,
+            Method::ListPending => &self.list_pending,
+            Method::ListOpen => &self.list_open,
+            Method::ListEnded => &self.list_ended,
+            Method::ChangesAfter => &self.changes_after,
         }
     }
 
@@ -397,47 +397,54 @@ impl<S: Store> Store for Instrumented<S> {
         Box::pin(async move { self.measure(Method::Now, self.store.now()).await })
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        Box::pin(async move { self.measure(Method::Due, self.store.due(limit)).await })
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        Box::pin(async move {
+            self.measure(Method::ListExpirable, self.store.list_expirable(limit))
+                .await
+        })
     }
 
-    fn waiting<'a>(
+    fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
         Box::pin(async move {
-            self.measure(Method::Waiting, self.store.waiting(profiles, page))
+            self.measure(Method::ListPending, self.store.list_pending(profiles, page))
                 .await
         })
     }
 
-    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
+    fn list_open<'a>(
+        &'a self,
+        person: &'a Person,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
         Box::pin(async move {
-            self.measure(Method::Open, self.store.open(person, page))
+            self.measure(Method::ListOpen, self.store.list_open(person, page))
                 .await
         })
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
         Box::pin(async move {
-            self.measure(Method::Ended, self.store.ended(time, limit))
+            self.measure(Method::ListEnded, self.store.list_ended(time, limit))
                 .await
         })
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
         Box::pin(async move {
-            let call = self.store.changes_since(after, limit);
-            self.measure(Method::ChangesSince, call).await
+            let call = self.store.changes_after(after, limit);
+            self.measure(Method::ChangesAfter, call).await
         })
     }
 }

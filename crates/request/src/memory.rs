@@ -190,56 +190,60 @@ impl InMemorySync<'_> {
             .read(|view| steps::longest(view, person, profile, policy, &now))
     }
 
-    /// See [`Store::due`](crate::Store::due).
+    /// See [`Store::list_expirable`](crate::Store::list_expirable).
     ///
     /// # Errors
     /// As there.
-    pub fn due(&self, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
+    pub fn list_expirable(&self, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
         self.table
-            .read_now(|view, now| steps::due(view, limit, now))
+            .read_now(|view, now| steps::list_expirable(view, limit, now))
     }
 
-    /// See [`Store::waiting`](crate::Store::waiting).
+    /// See [`Store::list_pending`](crate::Store::list_pending).
     ///
     /// # Errors
     /// As there.
-    pub fn waiting(
+    pub fn list_pending(
         &self,
         profiles: Option<&BTreeSet<Profile>>,
         page: Page,
     ) -> Result<Listing, Error> {
         self.table
-            .read(|view| steps::waiting(view, profiles, &page))
+            .read(|view| steps::list_pending(view, profiles, &page))
     }
 
-    /// See [`Store::open`](crate::Store::open).
+    /// See [`Store::list_open`](crate::Store::list_open).
     ///
     /// # Errors
     /// As there.
-    pub fn open(&self, person: &Person, page: Page) -> Result<Listing, Error> {
+    pub fn list_open(&self, person: &Person, page: Page) -> Result<Listing, Error> {
         self.table
-            .read_now(|view, now| steps::open(view, person, &page, now))
+            .read_now(|view, now| steps::list_open(view, person, &page, now))
     }
 
-    /// See [`Store::ended`](crate::Store::ended).
+    /// See [`Store::list_ended`](crate::Store::list_ended).
     ///
     /// # Errors
     /// As there.
-    pub fn ended(&self, time: DateTime<Utc>, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
+    pub fn list_ended(
+        &self,
+        time: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Request>>, Error> {
         self.table
-            .read_now(|view, now| steps::ended(view, time, limit, now))
+            .read_now(|view, now| steps::list_ended(view, time, limit, now))
     }
 
-    /// See [`Store::changes_since`](crate::Store::changes_since).
+    /// See [`Store::changes_after`](crate::Store::changes_after).
     ///
     /// # Errors
     /// As there.
-    pub fn changes_since(
+    pub fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> Result<Vec<Changed>, Error> {
         self.table
-            .read(|view| steps::changes_since(view, after, limit))
+            .read(|view| steps::changes_after(view, after, limit))
     }
 }

@@ -149,7 +149,7 @@ where
     Ok(both.max_by_key(|request| (request.access_until, Reverse(request.id))))
 }
 
-pub(crate) fn due<V: Reads<Request>>(
+pub(crate) fn list_expirable<V: Reads<Request>>(
     view: &V,
     limit: usize,
     now: &Now,
@@ -181,7 +181,7 @@ where
     Ok(due)
 }
 
-pub(crate) fn waiting<V: Reads<Request>>(
+pub(crate) fn list_pending<V: Reads<Request>>(
     view: &V,
     profiles: Option<&BTreeSet<Profile>>,
     page: &Page,
@@ -201,7 +201,7 @@ where
     Ok(Pages::cut(found, page, by_creation))
 }
 
-pub(crate) fn open<V: Reads<Request>>(
+pub(crate) fn list_open<V: Reads<Request>>(
     view: &V,
     person: &Person,
     page: &Page,
@@ -217,7 +217,7 @@ where
     Ok(view.page(&Key::Open(person.clone()), to_come, page, is_open, place)?)
 }
 
-pub(crate) fn ended<V: Reads<Request>>(
+pub(crate) fn list_ended<V: Reads<Request>>(
     view: &V,
     time: DateTime<Utc>,
     limit: usize,
@@ -238,7 +238,7 @@ where
     Ok(ended)
 }
 
-pub(crate) fn changes_since<V: Snapshot<Request>>(
+pub(crate) fn changes_after<V: Snapshot<Request>>(
     view: &V,
     after: Option<Version>,
     limit: usize,

@@ -137,7 +137,7 @@ pub trait Store: Send + Sync {
     /// ([`Request::is_due`], [`Request::is_void`]), by the store's time; at most `limit`, as in
     /// [`Store::list`]. First what is due, earliest deadline first, then what is void, earliest
     /// end first; among equals smallest id first.
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>>;
 
     /// Pending requests for any of `profiles`, or for all profiles if there is no such set, oldest
     /// first by the version that they were created with.
@@ -145,7 +145,7 @@ pub trait Store: Send + Sync {
     /// - For an empty set there are none.
     /// - Limits and cursors are those of [`Store::list`].
     /// - Requests past their deadline that nobody has marked are among them.
-    fn waiting<'a>(
+    fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
         page: Page,
@@ -157,12 +157,16 @@ pub trait Store: Send + Sync {
     ///
     /// - Limits are those of [`Store::list`]. The place of a cursor is that `decide_by` or
     ///   `access_until`; a request that is approved between two pages changes its place.
-    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>>;
+    fn list_open<'a>(
+        &'a self,
+        person: &'a Person,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>>;
 
     /// Requests that ended before `time` by the store's time ([`Request::ended_before`]), those
     /// with the earliest [`Request::ended_at`] first, then smallest id first; at most `limit`, as
     /// in [`Store::list`].
-    fn ended(
+    fn list_ended(
         &self,
         time: DateTime<Utc>,
         limit: usize,
@@ -175,14 +179,14 @@ pub trait Store: Send + Sync {
     ///   and skips none, whoever else writes meanwhile.
     /// - The changes of a deleted request are gone with it: delete nothing that a reader may still
     ///   have to see.
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>>;
 }
 
-/// One change, as [`Store::changes_since`] tells of it.
+/// One change, as [`Store::changes_after`] tells of it.
 ///
 /// ```
 /// use countersign_request::{Action, Changed};

@@ -335,7 +335,7 @@ impl Workflow {
     /// Those of the store; what was marked before stays marked.
     pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Request>>, Error> {
         let mut expired = Vec::new();
-        for request in self.store.due(limit).await? {
+        for request in self.store.list_expirable(limit).await? {
             let change = match request.status {
                 Status::Pending => Change::expire(),
                 _ => Change::end_void(),
@@ -358,7 +358,7 @@ impl Workflow {
     /// Deletes requests that ended before `time`, earliest first, at most `limit` (0 means 100, more
     /// than 1,000 means 1,000), and says how many. What is not over stays, whatever `time` says.
     ///
-    /// With a request go its history, its changes ([`Store::changes_since`]) and its operations:
+    /// With a request go its history, its changes ([`Store::changes_after`]) and its operations:
     /// keep requests longer than the slowest reader of changes lags and than calls are repeated.
     ///
     /// # Errors
@@ -373,7 +373,7 @@ impl Workflow {
         now.granting()?;
         let time = time.min(now.at());
         let mut deleted = 0;
-        for request in self.store.ended(time, limit).await? {
+        for request in self.store.list_ended(time, limit).await? {
             match self.store.delete(request.id, Some(time)).await {
                 Ok(was_there) => deleted += usize::from(was_there),
                 // Another request has the id by now, or the store's clock is behind.
@@ -423,7 +423,7 @@ impl Workflow {
                 limit: wanted.max(Page::DEFAULT_LIMIT).min(left),
                 after: found.next,
             };
-            let waiting = self.store.waiting(profiles.as_ref(), source).await?;
+            let waiting = self.store.list_pending(profiles.as_ref(), source).await?;
             left = left.saturating_sub(source.limit);
             for request in waiting.items {
                 if found.items.len() == wanted {
@@ -458,7 +458,7 @@ impl Workflow {
     /// # Errors
     /// Those of the store.
     pub async fn open_for(&self, person: &Person, page: Page) -> Result<Listing, Error> {
-        self.store.open(person, page).await
+        self.store.list_open(person, page).await
     }
 
     async fn change(

@@ -517,7 +517,7 @@ fn due_begins_at_the_deadline_earliest_first_and_counts_only_the_pending() {
         world.clock.advance(Duration::from_secs(1));
     }
     let due = |at, limit| -> Vec<u64> {
-        let due = world.at(at, |store| store.due(limit)).unwrap();
+        let due = world.at(at, |store| store.list_expirable(limit)).unwrap();
         due.iter().map(|request| request.id.to_bits()).collect()
     };
     let last = world.get(2).decide_by;

@@ -290,7 +290,7 @@ fn lists_hold_100_by_default_and_1000_at_most() {
     }
     let at = world.get(1_001).decide_by;
     for (limit, holds) in [(0, 100), (1_000, 1_000), (1_001, 1_000)] {
-        let due = world.at(at, |store| store.due(limit)).unwrap();
+        let due = world.at(at, |store| store.list_expirable(limit)).unwrap();
         assert_eq!(due.len(), holds, "due, limit {limit}");
     }
 }

@@ -107,7 +107,7 @@ async fn the_longest_latency_is_kept() {
         assert!(store.get(id(bits)).await.is_err());
     }
     assert_eq!(store.longest(Method::Get), Duration::from_millis(7));
-    assert_eq!(store.longest(Method::Due), Duration::ZERO);
+    assert_eq!(store.longest(Method::ListExpirable), Duration::ZERO);
 }
 
 impl Store for Slow {
@@ -173,35 +173,39 @@ impl Store for Slow {
         self.0.now()
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.0.due(limit)
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.0.list_expirable(limit)
     }
 
-    fn waiting<'a>(
+    fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.0.waiting(profiles, page)
+        self.0.list_pending(profiles, page)
     }
 
-    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.0.open(person, page)
+    fn list_open<'a>(
+        &'a self,
+        person: &'a Person,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.0.list_open(person, page)
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.0.ended(time, limit)
+        self.0.list_ended(time, limit)
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.0.changes_since(after, limit)
+        self.0.changes_after(after, limit)
     }
 }

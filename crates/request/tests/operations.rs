@@ -396,7 +396,7 @@ fn a_request_never_was_at_a_version_of_another() {
 // Changes
 
 fn changes(world: &World, after: Option<Version>, limit: usize) -> Vec<Changed> {
-    world.store.sync().changes_since(after, limit).unwrap()
+    world.store.sync().changes_after(after, limit).unwrap()
 }
 
 #[test]
@@ -478,7 +478,7 @@ fn requests_end_when_their_status_or_their_time_ends_them() {
             .change(1, &Change::note(&person("bob"), "seen"))
             .unwrap();
         assert_eq!(noted.ended_at(), ended, "a note ends nothing");
-        let listed = |time| world.store.sync().ended(time, 0).unwrap().len();
+        let listed = |time| world.store.sync().list_ended(time, 0).unwrap().len();
         if let Some(ended) = ended {
             assert_eq!((listed(ended), listed(ended + NANOSECOND)), (0, 1));
         } else {
@@ -611,7 +611,11 @@ fn what_waits_is_listed_oldest_first_for_all_or_for_some_profiles() {
         let wanted = wanted.map(|names| names.iter().map(|name| profile(name)).collect());
         let (mut page, mut seen) = (Page::first(limit), Vec::new());
         loop {
-            let listing = world.store.sync().waiting(wanted.as_ref(), page).unwrap();
+            let listing = world
+                .store
+                .sync()
+                .list_pending(wanted.as_ref(), page)
+                .unwrap();
             seen.extend(listing.items.iter().map(|r| r.id.to_bits()));
             let Some(next) = listing.next else {
                 return seen;

@@ -511,7 +511,7 @@ fn lookups_agree(world: &World, model: &mut Model, clock: i64) {
             Status::Approved => r.until,
             _ => None,
         };
-        let open = sync.open(&person(who), Page::default()).unwrap().items;
+        let open = sync.list_open(&person(who), Page::default()).unwrap().items;
         let waits = |r: &Remembered| r.status == Status::Pending && !r.is_due(&now);
         let expected = walked(&|r| (false, -ends(r).unwrap_or(0)), &|r| {
             r.requester == who && (waits(r) || r.gives_access(&now))
@@ -525,14 +525,14 @@ fn lookups_agree(world: &World, model: &mut Model, clock: i64) {
         );
     }
     let pending = |r: &Remembered| r.status == Status::Pending;
-    let due = sync.due(0).unwrap();
+    let due = sync.list_expirable(0).unwrap();
     let expected = walked(
         &|r| (r.until.is_some(), r.until.unwrap_or(r.decide_by)),
         &|r| r.is_due(&now) || r.is_void(&now),
     );
     assert_eq!(bits(due), expected);
     let waiting = |profiles: Option<&BTreeSet<_>>| {
-        bits(sync.waiting(profiles, Page::default()).unwrap().items)
+        bits(sync.list_pending(profiles, Page::default()).unwrap().items)
     };
     assert_eq!(waiting(None), walked(&|r| (false, r.created), &pending));
     let two = ["pair", "dev"].map(profile).into();
@@ -541,7 +541,7 @@ fn lookups_agree(world: &World, model: &mut Model, clock: i64) {
     });
     assert_eq!(waiting(Some(&two)), expected);
     for time in [now.at(), now.at() + Duration::from_secs(5_000)] {
-        let ended = sync.ended(time, 0).unwrap();
+        let ended = sync.list_ended(time, 0).unwrap();
         let expected = walked(&|r| (false, r.ended.unwrap_or(0)), &|r| {
             r.ended.is_some_and(|ended| {
                 let ended = DateTime::from_timestamp_nanos(ended);
@@ -558,7 +558,7 @@ fn lookups_agree(world: &World, model: &mut Model, clock: i64) {
         expected.extend(request.versions.iter().map(|(version, _)| version));
     }
     expected.sort_unstable();
-    let changes = sync.changes_since(None, 0).unwrap();
+    let changes = sync.changes_after(None, 0).unwrap();
     let changes: Vec<_> = changes
         .iter()
         .map(|changed| changed.version.as_nanos())

@@ -446,16 +446,16 @@ fn request_race_detection() {
             }
             assert!(one.listed(Status::Pending).len() <= 4);
             assert!(one.granted().is_none(), "nobody approves");
-            let due = store.due(0).unwrap();
+            let due = store.list_expirable(0).unwrap();
             assert_eq!(due, *std::slice::from_ref(&late), "it alone is late");
-            let waiting = store.waiting(None, Page::default()).unwrap().items;
+            let waiting = store.list_pending(None, Page::default()).unwrap().items;
             let alice = &one.cast.drafts[0].requester;
-            let open = store.open(alice, Page::default()).unwrap().items;
+            let open = store.list_open(alice, Page::default()).unwrap().items;
             let pending = |request: &Arc<Request>| request.status == Status::Pending;
             assert!(waiting.iter().chain(&open).all(pending));
-            let ended = store.ended(start() + HOUR * 48, 0).unwrap();
+            let ended = store.list_ended(start() + HOUR * 48, 0).unwrap();
             assert!(ended.iter().all(|request| request.status == Status::Denied));
-            let changes = store.changes_since(None, 0).unwrap();
+            let changes = store.changes_after(None, 0).unwrap();
             assert!(
                 changes
                     .windows(2)

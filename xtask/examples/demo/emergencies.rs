@@ -221,7 +221,11 @@ pub async fn review(
 /// Somebody looks at what awaits review.
 pub async fn to_review(world: &World) -> Outcome {
     let what = "lists what awaits review";
-    let answer = match world.emergencies.awaiting_review(Page::default()).await {
+    let answer = match world
+        .emergencies
+        .list_awaiting_review(Page::default())
+        .await
+    {
         Ok(listing) if listing.items.is_empty() => {
             (Tone::Plain, "nothing_waits".into(), String::new())
         }

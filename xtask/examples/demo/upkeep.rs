@@ -53,7 +53,7 @@ async fn of_requests(world: &mut World, due: &mut Due) -> Result<(), request::Er
     loop {
         let store = world.requests.store();
         let changes = store
-            .changes_since(world.kept.read.requests, AT_ONCE)
+            .changes_after(world.kept.read.requests, AT_ONCE)
             .await?;
         if changes.is_empty() {
             return Ok(());
@@ -95,7 +95,7 @@ async fn of_emergencies(world: &mut World, due: &mut Due) -> Result<(), breakgla
     loop {
         let store = world.emergencies.store();
         let changes = store
-            .changes_since(world.kept.read.emergencies, AT_ONCE)
+            .changes_after(world.kept.read.emergencies, AT_ONCE)
             .await?;
         if changes.is_empty() {
             return Ok(());

@@ -115,7 +115,7 @@ pub(super) async fn an_event_that_is_over_is_expired_by_the_next(bench: Bench) {
     assert_eq!(bench.list_bits(Status::Active).await, [2]);
     assert_eq!(bench.list_bits(Status::Expired).await, [1]);
     assert_eq!(
-        bench.due(expired.expires_at).await,
+        bench.list_expirable(expired.expires_at).await,
         [0; 0],
         "it is due no more"
     );

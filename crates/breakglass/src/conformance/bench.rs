@@ -321,18 +321,24 @@ impl Bench {
     /// What awaits review once the clock shows `at`.
     pub(super) async fn awaiting(&self, at: DateTime<Utc>) -> Vec<u64> {
         self.clock.set(at);
-        let listing = self.store.awaiting_review(Page::default()).await;
+        let listing = self.store.list_awaiting_review(Page::default()).await;
         bits(&listing.expect("a list is given").items)
     }
 
     /// What is due once the clock shows `at`.
-    pub(super) async fn due(&self, at: DateTime<Utc>) -> Vec<u64> {
+    pub(super) async fn list_expirable(&self, at: DateTime<Utc>) -> Vec<u64> {
         self.clock.set(at);
-        bits(&self.store.due(0).await.expect("a list is given"))
+        bits(&self.store.list_expirable(0).await.expect("a list is given"))
     }
 
-    pub(super) async fn ended(&self, before: DateTime<Utc>) -> Vec<u64> {
-        bits(&self.store.ended(before, 0).await.expect("a list is given"))
+    pub(super) async fn list_ended(&self, before: DateTime<Utc>) -> Vec<u64> {
+        bits(
+            &self
+                .store
+                .list_ended(before, 0)
+                .await
+                .expect("a list is given"),
+        )
     }
 
     pub(super) async fn active(
@@ -365,7 +371,7 @@ impl Bench {
     }
 
     pub(super) async fn changes(&self, after: Option<Version>) -> Vec<Changed> {
-        let changes = self.store.changes_since(after, 1_000).await;
+        let changes = self.store.changes_after(after, 1_000).await;
         changes.expect("the changes are given")
     }
 
@@ -396,13 +402,21 @@ impl Bench {
         for status in Status::ALL {
             lists.extend(self.list(status, Page::first(1_000)).await.items);
         }
-        let due = self.store.due(1_000).await.expect("a list is given");
-        let awaiting = self.store.awaiting_review(Page::first(1_000)).await;
+        let due = self
+            .store
+            .list_expirable(1_000)
+            .await
+            .expect("a list is given");
+        let awaiting = self.store.list_awaiting_review(Page::first(1_000)).await;
         let awaiting = awaiting.expect("a list is given").items;
         Contents {
             changes: self.changes(None).await,
             lists,
-            ended: self.store.ended(far, 1_000).await.expect("a list is given"),
+            ended: self
+                .store
+                .list_ended(far, 1_000)
+                .await
+                .expect("a list is given"),
             by_time: (self.clock.now(), due, awaiting),
         }
     }

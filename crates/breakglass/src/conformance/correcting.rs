@@ -74,13 +74,21 @@ pub(super) async fn what_began_in_the_wrong_time_never_gives_access(bench: Bench
         assert_eq!(bench.granted(&who, "prod", start()).await, None, "{by:?}");
     }
     for now in [start(), settled - NANO] {
-        assert_eq!(bench.due(now).await, [0; 0], "it may yet have been right");
+        assert_eq!(
+            bench.list_expirable(now).await,
+            [0; 0],
+            "it may yet have been right"
+        );
         assert_eq!(bench.awaiting(now).await, [0; 0], "not before an hour");
         let early = bench.change(1, &Change::expire()).await;
         let early = refusal(early, "marking too early");
         assert!(matches!(early, Refusal::NotDue { .. }), "{early}");
     }
-    assert_eq!(bench.due(settled).await, [1, 2], "it has ended for good");
+    assert_eq!(
+        bench.list_expirable(settled).await,
+        [1, 2],
+        "it has ended for good"
+    );
     assert_eq!(
         bench.awaiting(settled).await,
         [1, 2],
@@ -127,7 +135,7 @@ pub(super) async fn what_began_an_hour_ahead_is_in_force_in_its_time(bench: Benc
     let until = Some(from + HOUR);
     assert_eq!(bench.granted("alice", "prod", from - NANO).await, None);
     assert_eq!(bench.granted("alice", "prod", from).await, until);
-    assert_eq!(bench.due(from).await, [2], "it has not ended");
+    assert_eq!(bench.list_expirable(from).await, [2], "it has not ended");
     let refused = bench.create(&draft(3, "alice", "prod"), &unlimited()).await;
     let refused = refusal(refused, "it is active");
     assert_eq!(refused.retry_at(), until);
@@ -176,7 +184,7 @@ pub(super) async fn what_had_ended_unmarked_is_in_force_again(bench: Bench) {
     let now = start() + HOUR / 2;
     let until = Some(unmarked.expires_at);
     assert_eq!(bench.granted("alice", "prod", now).await, until);
-    assert_eq!(bench.due(now).await, [0; 0], "it is not over");
+    assert_eq!(bench.list_expirable(now).await, [0; 0], "it is not over");
     assert_eq!(bench.awaiting(now).await, [2], "one is");
     let refused = bench.create(&draft(4, "alice", "prod"), &unlimited()).await;
     let refused = refusal(refused, "it is active");
@@ -226,7 +234,7 @@ pub(super) async fn a_correction_is_made_once(bench: Bench) {
             Some(start() + 2 * HOUR),
             "it began once"
         );
-        bench.store.due(0).await.unwrap();
+        bench.store.list_expirable(0).await.unwrap();
         let made = bench.store.now().await.unwrap().correction();
         let made = made.expect("the clock was corrected");
         assert_eq!((made.from, made.to), (start() + 8 * HOUR, start()));
@@ -252,9 +260,9 @@ pub(super) async fn a_read_makes_a_correction(bench: Bench) {
         match way {
             "now" => drop(bench.store.now().await.unwrap()),
             "grant" => drop(bench.granted("bob", "dev", base).await),
-            "due" => drop(bench.store.due(0).await.unwrap()),
+            "due" => drop(bench.store.list_expirable(0).await.unwrap()),
             "awaiting" => drop(bench.awaiting(base).await),
-            _ => drop(bench.ended(base).await),
+            _ => drop(bench.list_ended(base).await),
         }
         let from = base + 8 * HOUR;
         assert_eq!(bench.granted(&who, "prod", from).await, None, "{way}");

@@ -116,12 +116,12 @@ pub(super) async fn a_deleted_event_is_gone_from_every_list(bench: Bench) {
     for status in Status::ALL {
         assert_eq!(bench.list_bits(status).await, [0; 0], "{status}");
     }
-    assert_eq!(bench.ended(far).await, [0; 0]);
+    assert_eq!(bench.list_ended(far).await, [0; 0]);
     assert_eq!(bench.active("alice", "prod", start()).await, None);
     let now = bench.clock.now();
     assert_eq!(bench.granted("alice", "prod", now).await, None);
     assert_eq!(
-        (bench.due(far).await, bench.awaiting(far).await),
+        (bench.list_expirable(far).await, bench.awaiting(far).await),
         (vec![], vec![])
     );
 }

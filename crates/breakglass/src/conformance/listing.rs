@@ -65,8 +65,12 @@ pub(super) async fn lists_give_events_whole(bench: Bench) {
         assert_eq!(listing.next, None, "there is no further page");
     }
     bench.clock.set(events[0].expires_at);
-    assert_eq!(bench.store.due(0).await.unwrap(), events);
-    let awaiting = bench.store.awaiting_review(Page::default()).await.unwrap();
+    assert_eq!(bench.store.list_expirable(0).await.unwrap(), events);
+    let awaiting = bench
+        .store
+        .list_awaiting_review(Page::default())
+        .await
+        .unwrap();
     assert_eq!(awaiting.items, events);
 }
 
@@ -87,14 +91,18 @@ pub(super) async fn a_limit_counts_what_is_wanted(bench: Bench) {
     let expired = bench.list(Status::Expired, Page::first(3)).await;
     assert_eq!(bits(&expired.items), [4, 3, 2], "of one status");
     assert_eq!(
-        bits(&bench.store.due(3).await.unwrap()),
+        bits(&bench.store.list_expirable(3).await.unwrap()),
         [11, 12, 13],
         "due"
     );
-    let awaiting = bench.store.awaiting_review(Page::first(3)).await.unwrap();
+    let awaiting = bench
+        .store
+        .list_awaiting_review(Page::first(3))
+        .await
+        .unwrap();
     assert_eq!(bits(&awaiting.items), [1, 2, 3], "awaiting review");
     assert_eq!(
-        bits(&bench.store.ended(far, 3).await.unwrap()),
+        bits(&bench.store.list_ended(far, 3).await.unwrap()),
         [21, 22, 23],
         "ended"
     );
@@ -187,12 +195,24 @@ pub(super) async fn what_is_due_comes_earliest_first(bench: Bench) {
     }
     bench.begin_reviewed(4, "alice", "prod").await;
     let ends = bench.get(3).await.expires_at;
-    assert_eq!(bench.due(start()).await, [0; 0], "nothing is over");
-    assert_eq!(bench.due(ends - nanos(1)).await, [2]);
-    assert_eq!(bench.due(ends).await, [2, 3], "to the nanosecond");
-    assert_eq!(bench.due(start() + 9 * HOUR).await, [2, 3, 1]);
+    assert_eq!(
+        bench.list_expirable(start()).await,
+        [0; 0],
+        "nothing is over"
+    );
+    assert_eq!(bench.list_expirable(ends - nanos(1)).await, [2]);
+    assert_eq!(
+        bench.list_expirable(ends).await,
+        [2, 3],
+        "to the nanosecond"
+    );
+    assert_eq!(bench.list_expirable(start() + 9 * HOUR).await, [2, 3, 1]);
     bench.made(2, &Change::expire()).await;
-    assert_eq!(bench.due(start() + 9 * HOUR).await, [3, 1], "it is marked");
+    assert_eq!(
+        bench.list_expirable(start() + 9 * HOUR).await,
+        [3, 1],
+        "it is marked"
+    );
 }
 
 /// What awaits review comes in the order in which it was over, from that nanosecond on, marked or
@@ -235,27 +255,31 @@ pub(super) async fn what_ended_was_over_before(bench: Bench) {
             .await;
     }
     let far = start() + 9 * HOUR;
-    assert_eq!(bench.ended(far).await, [7], "reviewed, but marked active");
+    assert_eq!(
+        bench.list_ended(far).await,
+        [7],
+        "reviewed, but marked active"
+    );
     for bits in [1, 2] {
         bench.made(bits, &Change::expire()).await;
     }
     assert_eq!(
-        bench.ended(far).await,
+        bench.list_ended(far).await,
         [7, 2, 1],
         "first what was over first"
     );
     assert_eq!(
-        bench.ended(closed).await,
+        bench.list_ended(closed).await,
         [0; 0],
         "not what was over at that moment"
     );
-    assert_eq!(bench.ended(closed + nanos(1)).await, [7]);
-    assert_eq!(bench.ended(second).await, [7]);
-    assert_eq!(bench.ended(second + nanos(1)).await, [7, 2]);
+    assert_eq!(bench.list_ended(closed + nanos(1)).await, [7]);
+    assert_eq!(bench.list_ended(second).await, [7]);
+    assert_eq!(bench.list_ended(second + nanos(1)).await, [7, 2]);
     bench.begin_short(8, "dave", "prod").await;
     bench.made(8, &Change::expire()).await;
     assert_eq!(
-        bench.ended(far).await,
+        bench.list_ended(far).await,
         [7, 2, 1],
         "not what awaits its review"
     );
@@ -284,7 +308,7 @@ pub(super) async fn lists_keep_their_order_over_a_correction(bench: Bench) {
         .collect();
     assert_eq!(told, [5, 1, 3, 2], "so are the changes");
     assert_eq!(
-        bench.due(start() + HOUR).await,
+        bench.list_expirable(start() + HOUR).await,
         [3, 5, 1],
         "by time, then by the correction"
     );

@@ -35,7 +35,7 @@ pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
             assert_eq!(listing.items.len(), held, "a list with limit {limit}");
             assert!(listing.next.is_some(), "there is more");
         }
-        let awaiting = bench.store.awaiting_review(Page::first(limit)).await;
+        let awaiting = bench.store.list_awaiting_review(Page::first(limit)).await;
         let awaiting = awaiting.unwrap();
         assert_eq!(
             awaiting.items.len(),
@@ -43,9 +43,9 @@ pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
             "what awaits review with limit {limit}"
         );
         assert!(awaiting.next.is_some(), "there is more");
-        let due = bench.store.due(limit).await.unwrap();
+        let due = bench.store.list_expirable(limit).await.unwrap();
         assert_eq!(due.len(), held, "what is due with limit {limit}");
-        let changes = bench.store.changes_since(None, limit).await.unwrap();
+        let changes = bench.store.changes_after(None, limit).await.unwrap();
         assert_eq!(changes.len(), held, "changes with limit {limit}");
     }
 }
@@ -70,7 +70,7 @@ pub(super) async fn limits_of_what_ended_are_the_same(bench: Bench) {
             .unwrap();
     }
     for (limit, held) in LIMITS {
-        let ended = bench.store.ended(far, limit).await.unwrap();
+        let ended = bench.store.list_ended(far, limit).await.unwrap();
         assert_eq!(ended.len(), held, "what ended with limit {limit}");
     }
 }
@@ -160,7 +160,11 @@ async fn pages_hold_all_of(bench: &Bench, created: &[u64]) {
             "awaiting review by {limit}: all of every profile, each once, in order"
         );
     }
-    assert_eq!(bench.due(far).await, created, "due: all of every profile");
+    assert_eq!(
+        bench.list_expirable(far).await,
+        created,
+        "due: all of every profile"
+    );
     for &bits in created {
         let event = bench.get(bits).await;
         let wanted = event.profile.as_str();
@@ -168,7 +172,7 @@ async fn pages_hold_all_of(bench: &Bench, created: &[u64]) {
         bench.made(bits, &review("carol", wanted)).await;
     }
     assert_eq!(
-        bench.ended(far).await,
+        bench.list_ended(far).await,
         created,
         "ended: all of every profile"
     );
@@ -180,7 +184,7 @@ async fn awaiting_by(bench: &Bench, at: DateTime<Utc>, limit: usize) -> Vec<u64>
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = Page { limit, after };
-        let listing = bench.store.awaiting_review(page).await;
+        let listing = bench.store.list_awaiting_review(page).await;
         let listing = listing.expect("a list is given");
         assert!(
             listing.items.len() <= limit,
@@ -288,7 +292,7 @@ pub(super) async fn pages_pass_over_no_tie(bench: Bench) {
         let all = awaiting_by(&bench, start() + HOUR, limit).await;
         assert_eq!(all, [2, 4, 7, 9, u64::MAX], "by id, in pages of {limit}");
     }
-    let due = bench.due(start() + HOUR).await;
+    let due = bench.list_expirable(start() + HOUR).await;
     assert_eq!(due.len(), 5, "all are due at once");
 }
 
@@ -305,7 +309,7 @@ pub(super) async fn what_awaits_review_can_be_followed(bench: Bench) {
         let store = Arc::clone(&bench.store);
         bench.clock.set(at);
         async move {
-            let listing = store.awaiting_review(Page { limit: 1, after }).await;
+            let listing = store.list_awaiting_review(Page { limit: 1, after }).await;
             listing.unwrap()
         }
     };

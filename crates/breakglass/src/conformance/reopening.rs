@@ -185,12 +185,16 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
     for bits in 1..=4 {
         bench.begin(bits, "alice", &format!("prod-{bits}")).await;
     }
-    let seen = bench.store.changes_since(None, 2).await.unwrap();
+    let seen = bench.store.changes_after(None, 2).await.unwrap();
     let filter = Filter::from(person("alice"));
     let first = bench.list(filter.clone(), Page::first(2)).await;
     let far = start() + 9 * HOUR;
     bench.clock.set(far);
-    let awaiting = bench.store.awaiting_review(Page::first(2)).await.unwrap();
+    let awaiting = bench
+        .store
+        .list_awaiting_review(Page::first(2))
+        .await
+        .unwrap();
     let bench = bench.reopen().await;
     bench.made(1, &note("bob", "a note")).await;
     let after = seen.last().map(|change| change.version);
@@ -209,7 +213,7 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
         bits(&bench.list(filter, place(first.next)).await.items),
         [2, 1]
     );
-    let rest = bench.store.awaiting_review(place(awaiting.next)).await;
+    let rest = bench.store.list_awaiting_review(place(awaiting.next)).await;
     let rest = rest.unwrap();
     assert_eq!(bits(&rest.items), [3, 4]);
 }

@@ -100,7 +100,11 @@ pub(super) async fn a_clock_that_cannot_be_right_grants_nothing(bench: Bench) {
         assert_eq!(bench.granted(&who, "prod", now).await, None, "closed");
     }
     bench.clock.set(time("2262-01-01T00:00:00Z"));
-    assert_eq!(bits(&bench.store.due(0).await.unwrap()), [3], "as it was");
+    assert_eq!(
+        bits(&bench.store.list_expirable(0).await.unwrap()),
+        [3],
+        "as it was"
+    );
     let expired = bench.made(3, &Change::expire()).await;
     assert_eq!(expired.changed_at(), now);
     bench.clock.set(now + NANO);
@@ -129,7 +133,7 @@ pub(super) async fn an_empty_store_learns_nothing_from_a_wrong_clock(bench: Benc
         bench.clock.set(wrong);
         let refused = bench.create(&draft(1, "alice", "prod"), &unlimited()).await;
         assert!(matches!(refused, Err(Error::Clock(_))), "{refused:?}");
-        assert_eq!(bits(&bench.store.due(0).await.unwrap()), [0; 0]);
+        assert_eq!(bits(&bench.store.list_expirable(0).await.unwrap()), [0; 0]);
     }
     bench.clock.set(start());
     let event = bench.begin(1, "alice", "prod").await;

@@ -1,4 +1,4 @@
-//! `changes_since`: every change once, in the order of its making.
+//! `changes_after`: every change once, in the order of its making.
 
 use countersign_core::version::Version;
 
@@ -67,7 +67,7 @@ pub(super) async fn a_reader_sees_each_change_once(bench: Bench) {
     for limit in [1, 3, 10, 11] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let changes = bench.store.changes_since(after, limit).await.unwrap();
+            let changes = bench.store.changes_after(after, limit).await.unwrap();
             assert!(changes.len() <= limit, "no more than the limit");
             let Some(last) = changes.last() else {
                 break;

@@ -336,7 +336,7 @@ pub(super) async fn a_reader_follows_while_others_write(bench: Bench) {
         loop {
             let last_round = written.load(Ordering::SeqCst) == 25;
             started.store(true, Ordering::SeqCst);
-            let changes = store.changes_since(after, 7).await.unwrap();
+            let changes = store.changes_after(after, 7).await.unwrap();
             for change in &changes {
                 let event = &change.event;
                 let listed = async |filter: Filter| {
@@ -383,7 +383,7 @@ pub(super) async fn a_reader_never_sees_half_a_step(bench: Bench) {
         let (done, rounds) = (Arc::clone(&done), Arc::clone(&rounds));
         Box::pin(async move {
             while !done.load(Ordering::SeqCst) {
-                let seen = store.changes_since(Some(first), 0).await.unwrap().len();
+                let seen = store.changes_after(Some(first), 0).await.unwrap().len();
                 assert!(
                     matches!(seen, 0 | 3),
                     "half of a creation was seen: {seen} of 3 changes"

@@ -43,7 +43,7 @@ pub(super) async fn a_pause_counts_from_the_correction(bench: Bench) {
             bench.clock.set(start() + by);
             bench.begin_reviewed(bits, "alice", &wanted).await;
             bench.clock.set(start());
-            bench.store.due(0).await.unwrap();
+            bench.store.list_expirable(0).await.unwrap();
             let over = start() + hours * HOUR;
             waits(&bench, &draft(bits + 1, "ALICE", &wanted), &pause, over).await;
             bench.made(bits + 1, &close("ALICE", &wanted)).await;
@@ -63,7 +63,7 @@ pub(super) async fn a_pause_after_a_correction_is_after_the_newest(bench: Bench)
     bench.clock.set(start() + 8 * HOUR);
     bench.begin_reviewed(1, "alice", "prod").await;
     bench.clock.set(start());
-    bench.store.due(0).await.unwrap();
+    bench.store.list_expirable(0).await.unwrap();
     bench.clock.advance(HOUR);
     bench.begin_reviewed(2, "alice", "prod").await;
     let pause = limits(r#""cooldown": "10h""#);
@@ -94,7 +94,7 @@ pub(super) async fn a_quota_counts_from_the_correction(bench: Bench) {
         begin(2, base + 30 * HOUR).await;
         begin(3, base + 31 * HOUR).await;
         bench.clock.set(base);
-        bench.store.due(0).await.unwrap();
+        bench.store.list_expirable(0).await.unwrap();
         begin(4, base + HOUR).await;
         let quota = |max: u32| limits(&format!(r#""{field}": {max}, "quota_window": "24h""#));
         let next = |place: u64| {
@@ -140,7 +140,7 @@ pub(super) async fn an_escalation_counts_from_the_correction(bench: Bench) {
     bench.clock.set(start() + 8 * HOUR);
     bench.begin(1, "alice", "ops").await;
     bench.clock.set(start());
-    bench.store.due(0).await.unwrap();
+    bench.store.list_expirable(0).await.unwrap();
     let mut escalates = Vec::new();
     for (bits, now) in [
         (2, start() + 2 * HOUR - NANO),
@@ -227,8 +227,8 @@ pub(super) async fn retention_counts_from_the_correction(bench: Bench) {
         bench.clock.set(start());
     }
     bench.begin_reviewed(9, "bob", "prod").await;
-    assert_eq!(bench.ended(start()).await, [0; 0]);
-    let ended = bench.ended(start() + nanos(1)).await;
+    assert_eq!(bench.list_ended(start()).await, [0; 0]);
+    let ended = bench.list_ended(start() + nanos(1)).await;
     assert_eq!(
         ended.len(),
         3,
@@ -350,7 +350,7 @@ pub(super) async fn corrections_are_known_after_reopening(bench: Bench) {
         Some(start() + 2 * HOUR)
     );
     assert_eq!(
-        bench.due(start() + HOUR).await,
+        bench.list_expirable(start() + HOUR).await,
         [1],
         "it has ended for good"
     );

@@ -119,7 +119,7 @@ impl Naive {
         candidates.into_iter().find(active)
     }
 
-    pub fn due(&self, limit: usize) -> Vec<Arc<Event>> {
+    pub fn list_expirable(&self, limit: usize) -> Vec<Arc<Event>> {
         let (state, now) = self.lock_now();
         let exclusive = self.has(Fault::DueExclusive);
         let mut due = state.events.clone();
@@ -133,7 +133,7 @@ impl Naive {
         due
     }
 
-    pub fn awaiting_review(&self, page: Page) -> Listing {
+    pub fn list_awaiting_review(&self, page: Page) -> Listing {
         let (state, now) = self.lock_now();
         let mut items = state.events.clone();
         items.retain(|event| {
@@ -164,7 +164,7 @@ impl Naive {
         })
     }
 
-    pub fn ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
+    pub fn list_ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
         let (state, now) = self.lock_now();
         let over_since = |event: &Event| {
             if self.has(Fault::EndedByDate) {
@@ -188,7 +188,7 @@ impl Naive {
         ended
     }
 
-    pub fn changes_since(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
+    pub fn changes_after(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
         let state = self.lock();
         let changed = |event: &Arc<Event>| -> Vec<Changed> {
             let mut entries = event.history.iter().map(|entry| Changed {

@@ -730,27 +730,27 @@ impl Store for Naive {
         Box::pin(async move { Ok(self.active_at(person, profile, Now::at_given(at))) })
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move { Ok(self.due(limit)) })
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        Box::pin(async move { Ok(self.list_expirable(limit)) })
     }
 
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        Box::pin(async move { Ok(self.awaiting_review(page)) })
+    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        Box::pin(async move { Ok(self.list_awaiting_review(page)) })
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        Box::pin(async move { Ok(self.ended(before, limit)) })
+        Box::pin(async move { Ok(self.list_ended(before, limit)) })
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        Box::pin(async move { Ok(self.changes_since(after, limit)) })
+        Box::pin(async move { Ok(self.changes_after(after, limit)) })
     }
 }

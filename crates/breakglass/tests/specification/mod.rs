@@ -474,19 +474,19 @@ impl<S: Store + 'static> Harness<S> {
             Call::ListOf(id) => list(Filter::Invoker(cast(id).draft.invoker.clone())).await,
             Call::ListFor(id) => list(Filter::Profile(cast(id).draft.profile.clone())).await,
             Call::List(status) => list(Filter::Status(status)).await,
-            Call::Due => found(store.due(100).await),
+            Call::Due => found(store.list_expirable(100).await),
             Call::AwaitingReview => {
-                let awaiting = store.awaiting_review(Page::default()).await;
+                let awaiting = store.list_awaiting_review(Page::default()).await;
                 found(awaiting.map(|listing| listing.items))
             }
-            Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
+            Call::Ended(hours) => found(store.list_ended(after_start(hours), 100).await),
             Call::ChangesSince(after, limit) => {
-                let changes = store.changes_since(after, limit).await;
+                let changes = store.changes_after(after, limit).await;
                 changes.map_or_else(Answer::from, Answer::Changes)
             }
             Call::NextChanges(limit) => {
                 let seen = *self.seen.lock().unwrap();
-                let changes = store.changes_since(seen, limit).await.unwrap();
+                let changes = store.changes_after(seen, limit).await.unwrap();
                 let last = changes.last().map(|changed| changed.version);
                 *self.seen.lock().unwrap() = last.or(seen);
                 Answer::Changes(changes)

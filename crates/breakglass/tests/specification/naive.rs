@@ -369,7 +369,7 @@ impl Naive {
         Answer::Deleted(true)
     }
 
-    fn ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Event>> {
+    fn list_ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Event>> {
         self.look(false);
         self.soonest_over(|event| {
             event.status != Status::Active
@@ -404,7 +404,7 @@ impl Naive {
             Call::Delete(id) => self.delete(id),
             // Which of those that are due it is, the answer says: see `explains`.
             Call::ExpireDue => Answer::Done,
-            Call::DeleteEnded(hours) => match self.ended(after_start(hours)).first() {
+            Call::DeleteEnded(hours) => match self.list_ended(after_start(hours)).first() {
                 Some(event) => self.delete(event.id.to_bits()),
                 None => Answer::Deleted(false),
             },
@@ -455,7 +455,7 @@ impl Naive {
                 let awaits = |event: &Event| event.review.is_none() && self.is_over(event, at);
                 Answer::Found(self.soonest_over(awaits))
             }
-            Call::Ended(hours) => Answer::Found(self.ended(after_start(hours))),
+            Call::Ended(hours) => Answer::Found(self.list_ended(after_start(hours))),
             Call::ChangesSince(after, limit) => self.changes(after, limit),
             Call::NextChanges(limit) => {
                 let answer = self.changes(self.seen, limit);

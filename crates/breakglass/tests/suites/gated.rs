@@ -86,24 +86,24 @@ impl<S: Store> Store for Gated<S> {
         self.store.delete(id, retention)
     }
 
-    fn awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
-        self.store.awaiting_review(page)
+    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+        self.store.list_awaiting_review(page)
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         before: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.ended(before, limit)
+        self.store.list_ended(before, limit)
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.store.changes_since(after, limit)
+        self.store.changes_after(after, limit)
     }
 
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
@@ -131,7 +131,7 @@ impl<S: Store> Store for Gated<S> {
         self.store.active_at(person, profile, at)
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
-        self.store.due(limit)
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+        self.store.list_expirable(limit)
     }
 }

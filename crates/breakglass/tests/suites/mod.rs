@@ -448,16 +448,16 @@ pub fn race_detection<S: Subject>() {
                     assert!(found.is_none_or(|event| event.status == Status::Active));
                     let grant = store.find_grant(&alice, &profile).await.unwrap();
                     assert!(grant.is_none_or(|grant| grant.covers(&alice, &profile, start())));
-                    let due = store.due(0).await.unwrap();
+                    let due = store.list_expirable(0).await.unwrap();
                     assert!(due.iter().all(|event| event.status == Status::Active));
-                    let waiting = store.awaiting_review(Page::default()).await;
+                    let waiting = store.list_awaiting_review(Page::default()).await;
                     let now = store.now().await.unwrap();
                     for event in waiting.unwrap().items {
                         assert!(event.awaits_review(now));
                     }
-                    let ended = store.ended(start() + common::HOUR, 0).await.unwrap();
+                    let ended = store.list_ended(start() + common::HOUR, 0).await.unwrap();
                     assert!(ended.iter().all(|event| event.review.is_some()));
-                    let changes = store.changes_since(None, 0).await.unwrap();
+                    let changes = store.changes_after(None, 0).await.unwrap();
                     let versions: Vec<_> = changes.iter().map(|changed| changed.version).collect();
                     assert!(versions.is_sorted());
                     let review = common::review("carol", &wanted);

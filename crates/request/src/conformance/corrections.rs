@@ -117,23 +117,35 @@ pub async fn what_the_clock_reaches_within_the_hour_is_in_force(ground: Ground) 
 pub async fn what_a_correction_has_ended_is_marked(ground: Ground) {
     let ahead = approved_ahead(&ground, 1, HOUR * 8).await;
     let settled = ground.now() + SETTLING_TIME;
-    assert_eq!(ground.due(settled - NANOSECOND, 0).await, [0; 0], "not yet");
+    assert_eq!(
+        ground.list_expirable(settled - NANOSECOND, 0).await,
+        [0; 0],
+        "not yet"
+    );
     ground.clock.set(settled - NANOSECOND);
     let refusal = ground.refusal(1, &Change::end_void()).await;
     assert_eq!(refusal, Refusal::NotVoid, "not yet");
     let live = ground.store.delete(id(1), None).await;
     demand!(live, Err(Error::NotTerminal { .. }), "nor is it over");
     ground.clock.set(settled);
-    assert_eq!(ground.due(settled, 0).await, [1], "it is due");
+    assert_eq!(ground.list_expirable(settled, 0).await, [1], "it is due");
     let ended = ground.change(1, &Change::end_void()).await;
     assert_eq!(ended.status, Status::Ended, "it has ended");
     assert_eq!(ended.access_until, ahead.access_until, "it was until then");
     let entry = ended.history.last().expect("a history is never empty");
     assert_eq!((entry.action, &entry.actor), (Action::Ended, &Actor::Clock));
     assert_eq!(ended.ended_at(), Some(settled), "when it was marked");
-    assert_eq!(ground.due(settled, 0).await, [0; 0], "it is due no more");
-    assert_eq!(ground.ended(settled, 0).await, [0; 0], "at its end");
-    assert_eq!(ground.ended(settled + NANOSECOND, 0).await, [1], "after it");
+    assert_eq!(
+        ground.list_expirable(settled, 0).await,
+        [0; 0],
+        "it is due no more"
+    );
+    assert_eq!(ground.list_ended(settled, 0).await, [0; 0], "at its end");
+    assert_eq!(
+        ground.list_ended(settled + NANOSECOND, 0).await,
+        [1],
+        "after it"
+    );
     assert!(ground.delete(1).await, "what has ended can be deleted");
     // Neither what is in force nor what is over by time.
     let right = ground.approved(2).await.access_until.expect("approved");
@@ -142,12 +154,24 @@ pub async fn what_a_correction_has_ended_is_marked(ground: Ground) {
         let refusal = ground.refusal(2, &Change::end_void()).await;
         assert_eq!(refusal, Refusal::NotVoid, "no correction has ended it");
     }
-    assert_eq!(ground.due(right, 0).await, [0; 0], "nor is it due");
+    assert_eq!(
+        ground.list_expirable(right, 0).await,
+        [0; 0],
+        "nor is it due"
+    );
     // What is void is over by time like any other.
     let over = approved_ahead(&ground, 3, HOUR * 2).await.access_until;
     let over = over.expect("approved");
-    assert_eq!(ground.due(over - LEAST, 0).await, [3], "not over by time");
-    assert_eq!(ground.due(over, 0).await, [0; 0], "over, and not due");
+    assert_eq!(
+        ground.list_expirable(over - LEAST, 0).await,
+        [3],
+        "not over by time"
+    );
+    assert_eq!(
+        ground.list_expirable(over, 0).await,
+        [0; 0],
+        "over, and not due"
+    );
     ground.clock.set(over);
     let refusal = ground.refusal(3, &Change::end_void()).await;
     assert_eq!(refusal, Refusal::NotVoid, "its time has ended it");
@@ -172,9 +196,9 @@ pub async fn what_is_void_is_over_and_can_be_taken_back(ground: Ground) {
     ground.clock.set(to + SETTLING_TIME);
     // It ended at the correction, also when the clock is where it would be in force.
     for at in [to + SETTLING_TIME, to + HOUR * 8, to + HOUR * 9 - LEAST] {
-        let ended = ground.at(at, ground.ended(to + NANOSECOND, 0)).await;
+        let ended = ground.at(at, ground.list_ended(to + NANOSECOND, 0)).await;
         assert_eq!(ended, [1, 2, 3], "at {at}: all have ended");
-        let ended = ground.at(at, ground.ended(to, 0)).await;
+        let ended = ground.at(at, ground.list_ended(to, 0)).await;
         assert_eq!(ended, [0; 0], "at {at}: none before it");
     }
     assert!(ground.delete(3).await, "what is void is over");
@@ -213,7 +237,7 @@ pub async fn another_correction_brings_nothing_back(ground: Ground) {
     for at in [from, from + HOUR - LEAST] {
         assert_eq!(granted(&ground, at).await, None, "it has ended for good");
         assert_eq!(open(&ground, at).await, [0; 0], "it has ended for good");
-        assert_eq!(ground.due(at, 0).await, [1], "and can be marked");
+        assert_eq!(ground.list_expirable(at, 0).await, [1], "and can be marked");
     }
     ground.clock.set(from);
     let ended = ground.change(1, &Change::end_void()).await;
@@ -278,9 +302,13 @@ pub async fn what_was_asked_for_in_the_wrong_time_is_due(ground: Ground) {
     }
     ground.change(5, &note("bob", "the clock was ahead")).await;
     let due = [4, 5, 1, 2, 3];
-    assert_eq!(ground.due(right, 0).await, due, "by deadline, then id");
     assert_eq!(
-        ground.due(from - LEAST, 3).await,
+        ground.list_expirable(right, 0).await,
+        due,
+        "by deadline, then id"
+    );
+    assert_eq!(
+        ground.list_expirable(from - LEAST, 3).await,
         due[..3],
         "as many as asked"
     );
@@ -300,7 +328,7 @@ pub async fn what_was_asked_for_in_the_wrong_time_is_due(ground: Ground) {
     let cancelled = ground.change(5, &cancel()).await;
     assert_eq!(cancelled.status, Status::Cancelled, "and withdrawn");
     // Only while it is ahead.
-    assert_eq!(ground.due(from, 0).await, [0; 0], "not due");
+    assert_eq!(ground.list_expirable(from, 0).await, [0; 0], "not due");
     ground.clock.set(from);
     assert_eq!(open(&ground, from).await, [2, 3], "open");
     let approved = ground.change(3, &approve_by_rule("dev")).await;
@@ -327,9 +355,17 @@ pub async fn what_is_void_comes_after_what_is_due(ground: Ground) {
     ground.change(8, &note("bob", "corrected")).await;
     let settled = to + SETTLING_TIME;
     let all = [9, 7, 2, 3, 1];
-    assert_eq!(ground.due(settled, 0).await, all, "due, then void");
+    assert_eq!(
+        ground.list_expirable(settled, 0).await,
+        all,
+        "due, then void"
+    );
     for limit in 1..=5 {
-        assert_eq!(ground.due(settled, limit).await, all[..limit], "so many");
+        assert_eq!(
+            ground.list_expirable(settled, limit).await,
+            all[..limit],
+            "so many"
+        );
     }
 }
 
@@ -354,7 +390,11 @@ pub async fn what_was_over_by_the_wrong_time_alone_is_not(ground: Ground) {
     // By a nanosecond more than the tolerance, and by hours.
     for shown in [deadline - CLOCK_TOLERANCE - NANOSECOND, right + HOUR] {
         ground.clock.set(shown);
-        assert_eq!(ground.due(shown, 0).await, [0; 0], "not late any more");
+        assert_eq!(
+            ground.list_expirable(shown, 0).await,
+            [0; 0],
+            "not late any more"
+        );
     }
     let at = right + HOUR;
     assert_eq!(granted(&ground, at).await, until, "in force again");
@@ -390,10 +430,14 @@ pub async fn what_ended_in_the_wrong_time_ended_at_the_correction(ground: Ground
     }
     ground.clock.set(to);
     ground.change(3, &cancel()).await;
-    assert_eq!(ground.ended(to, 0).await, [0; 0], "at the correction");
+    assert_eq!(ground.list_ended(to, 0).await, [0; 0], "at the correction");
     let after = to + NANOSECOND;
-    assert_eq!(ground.ended(after, 0).await, [3, 1, 2], "after it");
-    assert_eq!(ground.ended(after, 2).await, [3, 1], "as many as asked");
+    assert_eq!(ground.list_ended(after, 0).await, [3, 1, 2], "after it");
+    assert_eq!(
+        ground.list_ended(after, 2).await,
+        [3, 1],
+        "as many as asked"
+    );
     let result = ground.store.delete(id(1), Some(to)).await;
     demand!(
         result,
@@ -404,8 +448,12 @@ pub async fn what_ended_in_the_wrong_time_ended_at_the_correction(ground: Ground
     demand!(result, Ok(true), "what ended before is deleted");
     // Once it is not ahead, its own time counts.
     ground.clock.set(end);
-    assert_eq!(ground.ended(end, 0).await, [3], "it ended then");
-    assert_eq!(ground.ended(end + NANOSECOND, 0).await, [3, 2], "after it");
+    assert_eq!(ground.list_ended(end, 0).await, [3], "it ended then");
+    assert_eq!(
+        ground.list_ended(end + NANOSECOND, 0).await,
+        [3, 2],
+        "after it"
+    );
 }
 
 /// An approval in part that is dated ahead counts, if the request itself is not dated so.

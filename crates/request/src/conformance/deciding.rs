@@ -94,7 +94,7 @@ pub async fn an_approval_in_part_is_kept(ground: Ground) {
     assert_eq!(ground.listed(Status::Pending).await, [1], "still pending");
     assert_eq!(ground.grant("pair", None, start()).await, None, "no access");
     assert_eq!(
-        ground.due(part.decide_by, 0).await,
+        ground.list_expirable(part.decide_by, 0).await,
         [1],
         "still to be decided"
     );

@@ -468,8 +468,8 @@ impl Ground {
     pub async fn page(&self, pages: &Pages, page: Page) -> Listing {
         let listing = match pages {
             Pages::List(filter) => self.store.list(filter, page).await,
-            Pages::Waiting(profiles) => self.store.waiting(profiles.as_ref(), page).await,
-            Pages::Open(person) => self.store.open(person, page).await,
+            Pages::Waiting(profiles) => self.store.list_pending(profiles.as_ref(), page).await,
+            Pages::Open(person) => self.store.list_open(person, page).await,
         };
         listing.expect("a list can be read")
     }
@@ -511,13 +511,13 @@ impl Ground {
     }
 
     /// What is due while the clock shows `at`.
-    pub async fn due(&self, at: DateTime<Utc>, limit: usize) -> Vec<u64> {
-        let due = self.at(at, self.store.due(limit)).await;
+    pub async fn list_expirable(&self, at: DateTime<Utc>, limit: usize) -> Vec<u64> {
+        let due = self.at(at, self.store.list_expirable(limit)).await;
         bits(&due.expect("due can be read"))
     }
 
-    pub async fn ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<u64> {
-        let ended = self.store.ended(time, limit).await;
+    pub async fn list_ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<u64> {
+        let ended = self.store.list_ended(time, limit).await;
         bits(&ended.expect("what ended can be read"))
     }
 
@@ -565,7 +565,7 @@ impl Ground {
     }
 
     pub async fn changes(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
-        let changes = self.store.changes_since(after, limit).await;
+        let changes = self.store.changes_after(after, limit).await;
         changes.expect("changes can be read")
     }
 
@@ -614,8 +614,8 @@ impl Ground {
         lists.push(bits(&self.all(&Pages::Waiting(None), 0).await));
         let waiting = Pages::Waiting(Some(profiles.clone()));
         lists.push(bits(&self.all(&waiting, 0).await));
-        lists.push(self.due(far(), Page::MAX_LIMIT).await);
-        lists.push(self.ended(far(), Page::MAX_LIMIT).await);
+        lists.push(self.list_expirable(far(), Page::MAX_LIMIT).await);
+        lists.push(self.list_ended(far(), Page::MAX_LIMIT).await);
         let (mut grants, mut access) = (Vec::new(), Vec::new());
         let began: BTreeSet<_> = requests
             .iter()

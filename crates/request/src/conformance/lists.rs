@@ -264,7 +264,11 @@ pub async fn limits_are_exact(ground: Ground) {
             assert_eq!(listing.items.len(), holds, "{pages:?}, limit {limit}");
             assert!(listing.next.is_some(), "{pages:?}: there is more");
         }
-        assert_eq!(ground.due(far(), limit).await.len(), holds, "due, {limit}");
+        assert_eq!(
+            ground.list_expirable(far(), limit).await.len(),
+            holds,
+            "due, {limit}"
+        );
         let changes = ground.changes(None, limit).await;
         assert_eq!(changes.len(), holds, "changes, limit {limit}");
     }
@@ -279,7 +283,7 @@ pub async fn limits_of_what_ended_are_exact(ground: Ground) {
     }
     for (limit, holds) in [(0, 100), (1, 1), (1_000, 1_000), (1_001, 1_000)] {
         assert_eq!(
-            ground.ended(far(), limit).await.len(),
+            ground.list_ended(far(), limit).await.len(),
             holds,
             "limit {limit}"
         );
@@ -355,7 +359,7 @@ async fn pages_hold_all_of(ground: &Ground, profiles: BTreeSet<Profile>, created
         }
     }
     assert_eq!(
-        ground.due(far(), 100).await,
+        ground.list_expirable(far(), 100).await,
         created,
         "due: all of every profile"
     );
@@ -369,7 +373,7 @@ async fn pages_hold_all_of(ground: &Ground, profiles: BTreeSet<Profile>, created
         ground.change(bits, &cancel()).await;
     }
     assert_eq!(
-        ground.ended(far(), 100).await,
+        ground.list_ended(far(), 100).await,
         created,
         "ended: all of every profile"
     );

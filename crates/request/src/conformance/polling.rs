@@ -37,7 +37,10 @@ pub async fn a_call_takes_effect_after_its_first_poll(ground: Ground) {
         ground.store.get(id(1)),
         ground.store.list(&filter, Page::default()),
     );
-    let (due, changes) = (ground.store.due(0), ground.store.changes_since(None, 0));
+    let (due, changes) = (
+        ground.store.list_expirable(0),
+        ground.store.changes_after(None, 0),
+    );
     let (other, its_terms) = (draft(2), terms_of("prod"));
     let create = ground.store.create(&other, &its_terms);
     let cancelled = ground.change(1, &cancel()).await;

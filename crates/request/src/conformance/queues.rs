@@ -119,15 +119,19 @@ pub async fn what_is_open_comes_by_its_end(ground: Ground) {
 pub async fn what_is_due_is_due_at_its_deadline(ground: Ground) {
     let decide_by = ground.create(&draft(1)).await.decide_by;
     assert_eq!(
-        ground.due(decide_by - NANOSECOND, 0).await,
+        ground.list_expirable(decide_by - NANOSECOND, 0).await,
         [0; 0],
         "not yet"
     );
-    assert_eq!(ground.due(decide_by, 0).await, [1], "due");
+    assert_eq!(ground.list_expirable(decide_by, 0).await, [1], "due");
     for (bits, status) in (2..).zip(Status::ALL) {
         ground.with_status(bits, status).await;
     }
-    assert_eq!(ground.due(far(), 0).await, [1, 2], "only what is pending");
+    assert_eq!(
+        ground.list_expirable(far(), 0).await,
+        [1, 2],
+        "only what is pending"
+    );
 }
 
 /// What is due comes by its deadline, earliest first, then by id; a limit takes the first.
@@ -137,18 +141,22 @@ pub async fn what_is_due_comes_earliest_first(ground: Ground) {
     ground.clock.set(start() + HOUR);
     ground.create(&draft_for(5, "1h")).await;
     assert_eq!(
-        ground.due(start() + HOUR * 3, 0).await,
+        ground.list_expirable(start() + HOUR * 3, 0).await,
         [5, LARGE],
         "until then"
     );
     ground.clock.set(start() + HOUR * 22 + NANOSECOND);
     ground.create(&draft_for(9, "1h")).await;
     assert_eq!(
-        ground.due(far(), 0).await,
+        ground.list_expirable(far(), 0).await,
         [5, LARGE, 9, 1],
         "earliest, then id"
     );
-    assert_eq!(ground.due(far(), 2).await, [5, LARGE], "the first two");
+    assert_eq!(
+        ground.list_expirable(far(), 2).await,
+        [5, LARGE],
+        "the first two"
+    );
 }
 
 /// What ended is listed from the nanosecond after its end, however it ended.
@@ -156,15 +164,18 @@ pub async fn what_ended_is_listed_after_its_end(ground: Ground) {
     for (bits, status) in (1..).zip(Status::ALL) {
         let request = ground.with_status(bits, status).await;
         let Some(end) = request.ended_at() else {
-            assert!(!ground.ended(far(), 0).await.contains(&bits), "not ended");
+            assert!(
+                !ground.list_ended(far(), 0).await.contains(&bits),
+                "not ended"
+            );
             continue;
         };
-        let listed = ground.ended(end, 0).await.contains(&bits);
+        let listed = ground.list_ended(end, 0).await.contains(&bits);
         assert!(
             !listed,
             "{status}: what ended at a time did not end before it"
         );
-        let listed = ground.ended(end + NANOSECOND, 0).await.contains(&bits);
+        let listed = ground.list_ended(end + NANOSECOND, 0).await.contains(&bits);
         assert!(listed, "{status}: it ended before the next nanosecond");
     }
 }
@@ -178,21 +189,21 @@ pub async fn an_end_stays_where_it_was(ground: Ground) {
     ground.change(1, &note("bob", "too late")).await;
     let end = created.decide_by;
     assert_eq!(
-        ground.ended(end, 0).await,
+        ground.list_ended(end, 0).await,
         [0; 0],
         "not before its deadline"
     );
     assert_eq!(
-        ground.ended(end + NANOSECOND, 0).await,
+        ground.list_ended(end + NANOSECOND, 0).await,
         [1],
         "at its deadline"
     );
     let denied = ground.with_status(2, Status::Denied).await.changed_at();
     ground.clock.advance(HOUR);
     ground.change(2, &note("bob", "sorry")).await;
-    assert_eq!(ground.ended(denied, 0).await, [1]);
+    assert_eq!(ground.list_ended(denied, 0).await, [1]);
     assert_eq!(
-        ground.ended(denied + NANOSECOND, 0).await,
+        ground.list_ended(denied + NANOSECOND, 0).await,
         [1, 2],
         "when denied"
     );
@@ -215,12 +226,12 @@ pub async fn what_ended_comes_earliest_first(ground: Ground) {
         ground.change(bits, &crate::Change::expire()).await;
     }
     assert_eq!(
-        ground.ended(far(), 0).await,
+        ground.list_ended(far(), 0).await,
         [3, 1, 4, 2, 8, LARGE],
         "by the end"
     );
     assert_eq!(
-        ground.ended(far(), 5).await,
+        ground.list_ended(far(), 5).await,
         [3, 1, 4, 2, 8],
         "the first five"
     );

@@ -110,7 +110,7 @@ pub async fn corrections_outlive_a_restart(ground: Ground) {
         let at = from + minutes;
         let granted = ground.at(at, ground.granted()).await;
         assert_eq!(granted.expect("a good clock"), None, "it has ended");
-        assert_eq!(ground.due(at, 0).await, [1], "and can be marked");
+        assert_eq!(ground.list_expirable(at, 0).await, [1], "and can be marked");
     }
     let now = ground.store.now().await.expect("the time can be read");
     let made = now.correction().expect("the clock was corrected");

@@ -132,7 +132,11 @@ pub async fn a_step_back_within_the_tolerance_reopens_nothing(ground: Ground) {
         "access that is over is over"
     );
     assert_eq!(ground.granted().await.expect("a good clock"), None);
-    let due = ground.store.due(0).await.expect("due can be read");
+    let due = ground
+        .store
+        .list_expirable(0)
+        .await
+        .expect("due can be read");
     assert_eq!(bits(&due), [1, 3], "what is due is due");
     let expired = ground.change(1, &Change::expire()).await;
     assert_eq!(expired.status, Status::Expired, "and it can be marked");
@@ -170,16 +174,25 @@ pub async fn a_correction_is_remembered_by_whoever_finds_it(ground: Ground) {
                 let live = ground.store.delete(id(9), None).await;
                 demand!(live, Err(Error::NotTerminal { .. }), "it is not over");
             }
-            4 => drop(ground.store.due(0).await.expect("due can be read")),
+            4 => drop(
+                ground
+                    .store
+                    .list_expirable(0)
+                    .await
+                    .expect("due can be read"),
+            ),
             5 => drop(ground.granted().await.expect("a good clock")),
             6 => {
-                let open = ground.store.open(&person("alice"), Page::default()).await;
+                let open = ground
+                    .store
+                    .list_open(&person("alice"), Page::default())
+                    .await;
                 drop(open.expect("open can be read"));
             }
             7 => drop(
                 ground
                     .store
-                    .ended(right, 0)
+                    .list_ended(right, 0)
                     .await
                     .expect("ended can be read"),
             ),

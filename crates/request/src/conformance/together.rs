@@ -202,7 +202,7 @@ pub async fn a_follower_skips_no_change(ground: Ground) {
             // A store that tells too much is left before it tells without end.
             while seen.len() <= 100 {
                 let last_look = finished.load(Ordering::SeqCst) == 50;
-                let told = store.changes_since(seen.last().copied(), 7).await;
+                let told = store.changes_after(seen.last().copied(), 7).await;
                 let told = told.expect("changes can be read");
                 if told.is_empty() && last_look {
                     break;

@@ -677,35 +677,39 @@ impl Store for Naive {
         self.read(move |naive| naive.access_at(person, profile, policy, at))
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.read(move |naive| naive.due(limit))
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.read(move |naive| naive.list_expirable(limit))
     }
 
-    fn waiting<'a>(
+    fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.read(move |naive| naive.waiting(profiles, page))
+        self.read(move |naive| naive.list_pending(profiles, page))
     }
 
-    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.read(move |naive| naive.open(person, page))
+    fn list_open<'a>(
+        &'a self,
+        person: &'a Person,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.read(move |naive| naive.list_open(person, page))
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.read(move |naive| naive.ended(time, limit))
+        self.read(move |naive| naive.list_ended(time, limit))
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.read(move |naive| naive.changes_since(after, limit))
+        self.read(move |naive| naive.changes_after(after, limit))
     }
 }

@@ -251,7 +251,7 @@ impl Naive {
         longest.filter(|request| holds(request))
     }
 
-    pub(super) fn due(&self, limit: usize) -> Vec<Arc<Request>> {
+    pub(super) fn list_expirable(&self, limit: usize) -> Vec<Arc<Request>> {
         let time = self.looked();
         let at = time.at();
         let mut due = self.all();
@@ -280,7 +280,7 @@ impl Naive {
         due
     }
 
-    pub(super) fn waiting(&self, profiles: Option<&BTreeSet<Profile>>, page: Page) -> Listing {
+    pub(super) fn list_pending(&self, profiles: Option<&BTreeSet<Profile>>, page: Page) -> Listing {
         let place = |request: &Request| match self.fault {
             Fault::WaitsByTime => Cursor::at_time(request.created_at, request.id),
             _ => Cursor::at_version(request.created, request.id),
@@ -306,7 +306,7 @@ impl Naive {
         listing
     }
 
-    pub(super) fn open(&self, person: &Person, page: Page) -> Listing {
+    pub(super) fn list_open(&self, person: &Person, page: Page) -> Listing {
         let time = self.looked();
         let at = time.at();
         let place = |request: &Request| match self.fault {
@@ -331,7 +331,7 @@ impl Naive {
         })
     }
 
-    pub(super) fn ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<Arc<Request>> {
+    pub(super) fn list_ended(&self, time: DateTime<Utc>, limit: usize) -> Vec<Arc<Request>> {
         let now = self.looked();
         let end = |request: &Request| {
             let end = request.ended_at()?;
@@ -363,7 +363,7 @@ impl Naive {
         ended
     }
 
-    pub(super) fn changes_since(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
+    pub(super) fn changes_after(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
         let mut requests = self.all();
         if self.is(Fault::DeletedTold) {
             requests.extend(self.lock().deleted.iter().cloned());

@@ -444,7 +444,7 @@ impl<S: Store + 'static> Harness<S> {
                 let access = store.access_at(&CAST.people[person], profile, None, at);
                 found(access.await.map(|access| access.into_iter().collect()))
             }
-            Call::Due => found(store.due(100).await),
+            Call::Due => found(store.list_expirable(100).await),
             Call::Now => {
                 let now = store.now().await.unwrap();
                 let made = now.correction().map(|made| (made.from, made.to));
@@ -459,17 +459,19 @@ impl<S: Store + 'static> Harness<S> {
             }
             Call::Waiting(named) => {
                 let profiles = named.then_some(&CAST.profiles);
-                listed(store.waiting(profiles, Page::default()).await)
+                listed(store.list_pending(profiles, Page::default()).await)
             }
-            Call::Open(person) => listed(store.open(&CAST.people[person], Page::default()).await),
-            Call::Ended(hours) => found(store.ended(after_start(hours), 100).await),
+            Call::Open(person) => {
+                listed(store.list_open(&CAST.people[person], Page::default()).await)
+            }
+            Call::Ended(hours) => found(store.list_ended(after_start(hours), 100).await),
             Call::ChangesSince(after, limit) => {
-                let changes = store.changes_since(after, limit).await;
+                let changes = store.changes_after(after, limit).await;
                 changes.map_or_else(Answer::from, Answer::Changes)
             }
             Call::NextChanges(limit) => {
                 let seen = *self.seen.lock().unwrap();
-                let changes = store.changes_since(seen, limit).await.unwrap();
+                let changes = store.changes_after(seen, limit).await.unwrap();
                 let last = changes.last().map(|changed| changed.version);
                 *self.seen.lock().unwrap() = last.or(seen);
                 Answer::Changes(changes)

@@ -202,7 +202,7 @@ impl Naive {
         found
     }
 
-    fn ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Request>> {
+    fn list_ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Request>> {
         let now = self.look();
         let ended = |request: &Request| now.ended_before(request, before);
         self.ranked(ended, Request::ended_at)
@@ -279,7 +279,7 @@ impl Naive {
             Call::ExpireDue => Answer::Done,
             Call::DeleteEnded(hours) => {
                 let before = after_start(hours).min(self.look().at());
-                match self.ended(before).first() {
+                match self.list_ended(before).first() {
                     Some(request) => self.delete(request.id.to_bits(), Some(before)),
                     None => Answer::Deleted(false),
                 }
@@ -328,7 +328,7 @@ impl Naive {
                 };
                 Answer::Found(self.ranked(open, |request| std::cmp::Reverse(ends_at(request))))
             }
-            Call::Ended(hours) => Answer::Found(self.ended(after_start(hours))),
+            Call::Ended(hours) => Answer::Found(self.list_ended(after_start(hours))),
             Call::ChangesSince(after, limit) => self.changes(after, limit),
             Call::NextChanges(limit) => {
                 let answer = self.changes(self.seen, limit);

@@ -115,35 +115,39 @@ impl<S: Store> Store for Gated<S> {
         self.store.now()
     }
 
-    fn due(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.store.due(limit)
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
+        self.store.list_expirable(limit)
     }
 
-    fn waiting<'a>(
+    fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.store.waiting(profiles, page)
+        self.store.list_pending(profiles, page)
     }
 
-    fn open<'a>(&'a self, person: &'a Person, page: Page) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.store.open(person, page)
+    fn list_open<'a>(
+        &'a self,
+        person: &'a Person,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        self.store.list_open(person, page)
     }
 
-    fn ended(
+    fn list_ended(
         &self,
         time: DateTime<Utc>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
-        self.store.ended(time, limit)
+        self.store.list_ended(time, limit)
     }
 
-    fn changes_since(
+    fn changes_after(
         &self,
         after: Option<Version>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Changed>, Error>> {
-        self.store.changes_since(after, limit)
+        self.store.changes_after(after, limit)
     }
 }

@@ -406,15 +406,22 @@ pub fn race_detection<S: Subject>() {
                     let (alice, prod) = (person("alice"), profile("prod"));
                     let grant = store.find_grant(&alice, &prod, None).await;
                     assert!(grant.unwrap().is_none(), "nobody approves");
-                    assert_eq!(store.due(0).await.unwrap(), *std::slice::from_ref(&late));
-                    let waiting = store.waiting(None, Page::default()).await.unwrap().items;
-                    let open = store.open(&alice, Page::default()).await;
+                    assert_eq!(
+                        store.list_expirable(0).await.unwrap(),
+                        *std::slice::from_ref(&late)
+                    );
+                    let waiting = store
+                        .list_pending(None, Page::default())
+                        .await
+                        .unwrap()
+                        .items;
+                    let open = store.list_open(&alice, Page::default()).await;
                     for request in waiting.iter().chain(&open.unwrap().items) {
                         assert_eq!(request.status, Status::Pending);
                     }
-                    let ended = store.ended(at, 0).await.unwrap();
+                    let ended = store.list_ended(at, 0).await.unwrap();
                     assert!(ended.iter().all(|request| request.status == Status::Denied));
-                    let changes = store.changes_since(None, 0).await.unwrap();
+                    let changes = store.changes_after(None, 0).await.unwrap();
                     assert!(
                         changes
                             .windows(2)
@@ -433,12 +440,12 @@ pub fn race_detection<S: Subject>() {
             Method::Get,
             Method::List,
             Method::FindGrant,
-            Method::Due,
+            Method::ListExpirable,
             Method::Delete,
-            Method::Waiting,
-            Method::Open,
-            Method::Ended,
-            Method::ChangesSince,
+            Method::ListPending,
+            Method::ListOpen,
+            Method::ListEnded,
+            Method::ChangesAfter,
         ] {
             assert_eq!(ground.store.calls(method), 300, "{method:?}");
         }
@@ -657,7 +664,7 @@ pub fn concurrent_changes_since<S: Subject>() {
                 }
                 while seen.len() < 400 {
                     let after = seen.last().copied();
-                    let changes = store.changes_since(after, 7).await.unwrap();
+                    let changes = store.changes_after(after, 7).await.unwrap();
                     seen.extend(changes.iter().map(|changed| changed.version));
                     tokio::task::yield_now().await;
                 }
@@ -665,7 +672,7 @@ pub fn concurrent_changes_since<S: Subject>() {
             }
         });
         let seen = suite.together(tasks).await.split_off(20);
-        let all = ground.store.inner().changes_since(None, 1_000).await;
+        let all = ground.store.inner().changes_after(None, 1_000).await;
         let all: Vec<_> = all.unwrap().iter().map(|changed| changed.version).collect();
         assert_eq!(all.len(), 400);
         assert!(

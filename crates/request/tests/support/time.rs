@@ -231,14 +231,14 @@ impl Time {
         match target {
             Some(Status::Approved) => self.granting()?,
             Some(Status::Ended) if self.is_void(request) => {
-                return Ok(self.ended(request, change));
+                return Ok(self.list_ended(request, change));
             }
             _ => {}
         }
         Ok(request.apply(change, self.stamp())?)
     }
 
-    fn ended(&self, request: &Request, change: &Change) -> Request {
+    fn list_ended(&self, request: &Request, change: &Change) -> Request {
         let mut ended = request.clone();
         let to = self.stamp().version;
         ended.history.push(Arc::new(HistoryEntry {

@@ -301,21 +301,27 @@ fn list_requests(side: &Side, filter: &request::Filter, page: request::Page) -> 
 }
 
 fn request_queues(scale: &mut Scale) {
-    scale.read("request: due", PAGE, |side, _| {
+    scale.read("request: list_expirable", PAGE, |side, _| {
         Box::new(move || {
             let later = Duration::from_secs(5 * 3_600);
-            side.at(later, || side.wait(side.requests.due(PAGE)).unwrap().len())
-        })
-    });
-    scale.read("request: waiting, from any place", PAGE, |side, numbers| {
-        let page = side.request_page(numbers.below(side.shape.count / 2));
-        Box::new(move || {
-            let listing = side.wait(side.requests.waiting(None, page)).unwrap();
-            listing.items.len()
+            side.at(later, || {
+                side.wait(side.requests.list_expirable(PAGE)).unwrap().len()
+            })
         })
     });
     scale.read(
-        "request: waiting for 4 profiles, from any place",
+        "request: list_pending, from any place",
+        PAGE,
+        |side, numbers| {
+            let page = side.request_page(numbers.below(side.shape.count / 2));
+            Box::new(move || {
+                let listing = side.wait(side.requests.list_pending(None, page)).unwrap();
+                listing.items.len()
+            })
+        },
+    );
+    scale.read(
+        "request: list_pending for 4 profiles, from any place",
         PAGE,
         |side, numbers| {
             let profiles = (0..4).map(|number| side.request_profile(number));
@@ -323,34 +329,34 @@ fn request_queues(scale: &mut Scale) {
             let page = side.request_page(numbers.below(side.shape.count / 4));
             Box::new(move || {
                 let listing = side
-                    .wait(side.requests.waiting(Some(&profiles), page))
+                    .wait(side.requests.list_pending(Some(&profiles), page))
                     .unwrap();
                 listing.items.len()
             })
         },
     );
-    scale.read("request: open of a person, 60", 60, |side, numbers| {
+    scale.read("request: list_open of a person, 60", 60, |side, numbers| {
         let person = side.person(side.any(numbers));
         Box::new(move || {
             let page = request::Page::first(PAGE);
             // The shortest of what gives access, one second, is over at the end of that.
             side.at(Duration::from_secs(1), || {
-                let open = side.wait(side.requests.open(&person, page));
+                let open = side.wait(side.requests.list_open(&person, page));
                 open.unwrap().items.len()
             })
         })
     });
-    scale.read("request: ended", PAGE, |side, _| {
+    scale.read("request: list_ended", PAGE, |side, _| {
         let at = side.shape.end();
-        Box::new(move || side.wait(side.requests.ended(at, PAGE)).unwrap().len())
+        Box::new(move || side.wait(side.requests.list_ended(at, PAGE)).unwrap().len())
     });
     scale.read(
-        "request: changes_since any version",
+        "request: changes_after any version",
         PAGE,
         |side, numbers| {
             let after = side.version(numbers.below(side.shape.count / 2));
             Box::new(move || {
-                let changes = side.requests.changes_since(Some(after), PAGE);
+                let changes = side.requests.changes_after(Some(after), PAGE);
                 side.wait(changes).unwrap().len()
             })
         },
@@ -388,31 +394,33 @@ fn events(scale: &mut Scale) {
             Box::new(move || list_events(side, &filter, page))
         },
     );
-    scale.read("event: due", PAGE, |side, _| {
+    scale.read("event: list_expirable", PAGE, |side, _| {
         Box::new(move || {
             let later = Duration::from_secs(5 * 3_600);
-            side.at(later, || side.wait(side.events.due(PAGE)).unwrap().len())
+            side.at(later, || {
+                side.wait(side.events.list_expirable(PAGE)).unwrap().len()
+            })
         })
     });
     scale.read(
-        "event: awaiting_review, from any place",
+        "event: list_awaiting_review, from any place",
         PAGE,
         |side, numbers| {
             let page = side.event_page(numbers.below(side.shape.count / 2));
             Box::new(move || {
-                let listing = side.events.awaiting_review(page);
+                let listing = side.events.list_awaiting_review(page);
                 side.wait(listing).unwrap().items.len()
             })
         },
     );
-    scale.read("event: ended", PAGE, |side, _| {
+    scale.read("event: list_ended", PAGE, |side, _| {
         let at = side.shape.end();
-        Box::new(move || side.wait(side.events.ended(at, PAGE)).unwrap().len())
+        Box::new(move || side.wait(side.events.list_ended(at, PAGE)).unwrap().len())
     });
-    scale.read("event: changes_since any version", PAGE, |side, numbers| {
+    scale.read("event: changes_after any version", PAGE, |side, numbers| {
         let after = side.version(numbers.below(side.shape.count / 2));
         Box::new(move || {
-            let changes = side.events.changes_since(Some(after), PAGE);
+            let changes = side.events.changes_after(Some(after), PAGE);
             side.wait(changes).unwrap().len()
         })
     });

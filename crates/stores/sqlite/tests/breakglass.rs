@@ -174,7 +174,7 @@ fn every_call_is_answered_as_in_memory() {
                 let answer = one_call(&pair, draws, &rules, &clock).await;
                 unseen.retain(|word| !answer.contains(word));
             }
-            pair.same(|store| store.changes_since(None, 1_000)).await;
+            pair.same(|store| store.changes_after(None, 1_000)).await;
         });
     }
     assert!(unseen.is_empty(), "no call was answered with {unseen:?}");
@@ -218,8 +218,8 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
         10 => {
             let retention = Retention::new(&rules.who, &rules.often);
             // A read notices a correction: both are asked.
-            pair.same(|store| store.ended(now, 1_000)).await;
-            let mut reviewed = pair.memory.sync().ended(now, 1_000).unwrap();
+            pair.same(|store| store.list_ended(now, 1_000)).await;
+            let mut reviewed = pair.memory.sync().list_ended(now, 1_000).unwrap();
             let id = match reviewed.pop().filter(|_| draws.one_in(2)) {
                 Some(event) => event.id,
                 None => id,
@@ -234,13 +234,13 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             pair.same(|store| store.active_at(&whose, &what, now)).await
         }
         12 => {
-            let due = pair.same(|store| store.due(page.limit)).await;
-            due + &pair.same(|store| store.ended(now, page.limit)).await
+            let due = pair.same(|store| store.list_expirable(page.limit)).await;
+            due + &pair.same(|store| store.list_ended(now, page.limit)).await
         }
         13 => {
             let event = pair.memory.sync().get(id).ok();
             let after = event.map(|event| event.updated_at);
-            pair.same(|store| store.changes_since(after, page.limit))
+            pair.same(|store| store.changes_after(after, page.limit))
                 .await
         }
         14 => {
@@ -251,7 +251,7 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             };
             pages(pair, page, |store, page| store.list(&filter, page)).await
         }
-        _ => pages(pair, page, |store, page| store.awaiting_review(page)).await,
+        _ => pages(pair, page, |store, page| store.list_awaiting_review(page)).await,
     }
 }
 

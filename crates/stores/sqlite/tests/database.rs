@@ -306,7 +306,7 @@ fn several_that_open_a_new_file_at_once_all_can_use_it() {
         });
         let database = Database::open(&path, &quick()).unwrap();
         let store = RequestStore::new(&database, Arc::new(SystemClock));
-        assert_eq!(block_on(store.changes_since(None, 0)).unwrap().len(), 4);
+        assert_eq!(block_on(store.changes_after(None, 0)).unwrap().len(), 4);
     }
 }
 

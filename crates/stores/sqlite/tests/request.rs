@@ -161,7 +161,7 @@ fn every_call_is_answered_as_in_memory() {
                 let answer = one_call(&pair, draws, &policy, &clock).await;
                 unseen.retain(|word| !answer.contains(word));
             }
-            pair.same(|store| store.changes_since(None, 1_000)).await;
+            pair.same(|store| store.changes_after(None, 1_000)).await;
         });
     }
     assert!(unseen.is_empty(), "no call was answered with {unseen:?}");
@@ -223,8 +223,8 @@ async fn one_call(
                 .await
         }
         12 => {
-            pair.same(|store| store.due(page.limit)).await;
-            let due = pair.memory.sync().due(1_000).unwrap();
+            pair.same(|store| store.list_expirable(page.limit)).await;
+            let due = pair.memory.sync().list_expirable(1_000).unwrap();
             let void = due
                 .iter()
                 .find(|request| request.status == Status::Approved);
@@ -233,7 +233,7 @@ async fn one_call(
                 let end = Change::end_void();
                 return pair.same(|store| store.update(id, expected, &end)).await;
             }
-            pair.same(|store| store.ended(now, page.limit)).await
+            pair.same(|store| store.list_ended(now, page.limit)).await
         }
         13 => {
             let after = pair
@@ -242,7 +242,7 @@ async fn one_call(
                 .get(id)
                 .ok()
                 .map(|request| request.updated_at);
-            pair.same(|store| store.changes_since(after, page.limit))
+            pair.same(|store| store.changes_after(after, page.limit))
                 .await
         }
         14 => {
@@ -255,11 +255,14 @@ async fn one_call(
         }
         _ => {
             let whose = person(draws.pick(&PEOPLE));
-            pages(pair, page, |store, page| store.open(&whose, page)).await;
+            pages(pair, page, |store, page| store.list_open(&whose, page)).await;
             let few = PROFILES.iter().take(draws.below(6) as usize);
             let few: BTreeSet<Profile> = few.map(|name| profile(name)).collect();
-            pages(pair, page, |store, page| store.waiting(Some(&few), page)).await;
-            pages(pair, page, |store, page| store.waiting(None, page)).await
+            pages(pair, page, |store, page| {
+                store.list_pending(Some(&few), page)
+            })
+            .await;
+            pages(pair, page, |store, page| store.list_pending(None, page)).await
         }
     }
 }

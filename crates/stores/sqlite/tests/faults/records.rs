@@ -313,7 +313,7 @@ macro_rules! changes {
         let mut changes = Vec::new();
         let mut after = None;
         loop {
-            let found = $store.changes_since(after, PAGE).await?;
+            let found = $store.changes_after(after, PAGE).await?;
             let Some(last) = found.last() else {
                 break changes;
             };
@@ -403,7 +403,7 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
         let filter = person.clone().into();
         let ids = listed!(request, |page| store.list(&filter, page));
         lists.insert(format!("person {name}"), ids);
-        let ids = listed!(request, |page| store.open(&person, page));
+        let ids = listed!(request, |page| store.list_open(&person, page));
         lists.insert(format!("open {name}"), ids);
         for what in PROFILES {
             let profile = named(what);
@@ -418,12 +418,12 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
         let ids = listed!(request, |page| store.list(&filter, page));
         lists.insert(format!("profile {name}"), ids);
     }
-    let ids = listed!(request, |page| store.waiting(None, page));
+    let ids = listed!(request, |page| store.list_pending(None, page));
     lists.insert("waiting".to_owned(), ids);
     let bits = |found: Vec<Arc<request::Request>>| found.iter().map(|r| r.id.to_bits()).collect();
-    let due = store.due(1_000).await;
+    let due = store.list_expirable(1_000).await;
     lists.insert("due".to_owned(), bits(due?));
-    let ended = store.ended(time, 1_000).await;
+    let ended = store.list_ended(time, 1_000).await;
     lists.insert("ended".to_owned(), bits(ended?));
     Ok(seen)
 }
@@ -484,12 +484,12 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
         let ids = listed!(breakglass, |page| store.list(&filter, page));
         lists.insert(format!("profile {name}"), ids);
     }
-    let ids = listed!(breakglass, |page| store.awaiting_review(page));
+    let ids = listed!(breakglass, |page| store.list_awaiting_review(page));
     lists.insert("awaiting".to_owned(), ids);
     let bits = |found: Vec<Arc<breakglass::Event>>| found.iter().map(|e| e.id.to_bits()).collect();
-    let due = store.due(1_000).await;
+    let due = store.list_expirable(1_000).await;
     lists.insert("due".to_owned(), bits(due?));
-    let ended = store.ended(time, 1_000).await;
+    let ended = store.list_ended(time, 1_000).await;
     lists.insert("ended".to_owned(), bits(ended?));
     Ok(seen)
 }
