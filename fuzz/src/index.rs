@@ -6,8 +6,8 @@
 use arbitrary::{Result, Unstructured};
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_policy::{
-    ConditionsDocument, Effect, Group, HoursDocument, Mode, Person, Policy, PolicyDocument,
-    Profile, Query, RuleDocument, WindowDocument,
+    ConditionsDocument, Effect, Group, HoursDocument, Mode, Policy, PolicyDocument, Profile, Query,
+    RuleDocument, User, WindowDocument,
 };
 
 /// The rule that a policy decides by is the first of its rules that matches.
@@ -118,7 +118,7 @@ fn window(bytes: &mut Unstructured<'_>) -> Result<WindowDocument> {
 }
 
 fn query(bytes: &mut Unstructured<'_>) -> Result<Query> {
-    let [person, profile, groups, profile_groups, how] =
+    let [user, profile, groups, profile_groups, how] =
         <[u8; 5]>::try_from(bytes.bytes(5)?).unwrap_or_default();
     let name = |kind: &str, number: u8| format!("{kind}{number}");
     let in_groups = |mask: u8| -> Vec<Group> {
@@ -129,7 +129,7 @@ fn query(bytes: &mut Unstructured<'_>) -> Result<Query> {
             .expect("a group has no name")
     };
     let query = Query::new(
-        Person::new(name("p", person % 40)).expect("a person has no name"),
+        User::new(name("p", user % 40)).expect("a user has no name"),
         Profile::new(name("r", profile % 40)).expect("a profile has no name"),
         at(bytes.arbitrary()?),
     );

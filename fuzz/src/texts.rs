@@ -1,6 +1,6 @@
 //! Durations, times of day and names.
 
-use countersign_core::names::Person;
+use countersign_core::names::User;
 use countersign_core::window::Hour;
 use countersign_core::window::duration::{self, DurationText};
 use serde::de::IntoDeserializer as _;
@@ -75,10 +75,10 @@ fn hour(text: &str) {
 }
 
 fn name(text: &str) {
-    match Person::new(text) {
-        Ok(person) => {
-            assert_eq!(person.as_str(), text, "a name was changed");
-            assert!(person.case_folded().same_person(&person));
+    match User::new(text) {
+        Ok(user) => {
+            assert_eq!(user.as_str(), text, "a name was changed");
+            assert!(user.case_folded().same_user(&user));
         }
         Err(error) => assert_message(&error.to_string()),
     }

@@ -6,7 +6,7 @@
 //!   acknowledged; each other one is wholly there or wholly not, and repeating it does nothing
 //!   twice. Records, rows, histories, ledgers, lists and the stream of changes tell the same, what
 //!   was there before is as it was, `verify` with the heads noted before finds nothing, and one
-//!   active event, quotas and terminal states hold.
+//!   active emergency, quotas and terminal states hold.
 //! - **Lock**: a process reads its own file by other means, which ends its locks, while another comes
 //!   and goes: nothing acknowledged is lost, whether it is one of ours or another program, which
 //!   removes the log; the latter is said before anything is answered.

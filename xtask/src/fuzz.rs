@@ -4,7 +4,7 @@
 //! - It needs a C++ compiler for libFuzzer and no other tool and no other toolchain: the compiler's
 //!   coverage instrumentation is to be had on stable. Sanitizers are not, and are not missed: the
 //!   project has no unsafe code.
-//! - New inputs and those that break something are kept in the target directory; only what a person
+//! - New inputs and those that break something are kept in the target directory; only what a user
 //!   copies to `fuzz/corpus` is kept by the project, and replayed by `cargo xtask check`.
 //! - An input that breaks a property, runs for more than ten seconds or takes more than 2 GiB is a
 //!   failure.

@@ -1,6 +1,6 @@
 //! The project's own commands; run `cargo xtask` to see them.
 //!
-//! Each verb is a module and a line in [`VERBS`]. Whatever a workflow, a script or a person does to
+//! Each verb is a module and a line in [`VERBS`]. Whatever a workflow, a script or a user does to
 //! this project goes through one of them, so that all three do the same.
 
 mod bench;

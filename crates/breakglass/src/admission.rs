@@ -2,12 +2,12 @@
 //!
 //! An [`Admission`] carries what the invocation and rate-limit rules say about one profile. A
 //! store asks it what to look at ([`Admission::observation`]), looks ([`Observed`]), and lets it
-//! decide ([`Admission::decide`]), all inside the atomic step that writes the event. So no two
+//! decide ([`Admission::decide`]), all inside the atomic step that writes the emergency. So no two
 //! callers can both pass where only one may, and every engine decides alike.
 //!
-//! - Events count by when they were created, whatever became of them since; what a clock that was
+//! - Emergencies count by when they were created, whatever became of them since; what a clock that was
 //!   ahead has dated wrongly counts from its correction.
-//! - A person is the same under any spelling that differs in ASCII case only.
+//! - A user is the same under any spelling that differs in ASCII case only.
 //! - Where a refusal names a time to try again, the same call would not meet that refusal at that
 //!   time, and would still meet it one nanosecond before.
 
@@ -15,8 +15,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::time::{Now, earlier, later};
 
 use crate::change::{Change, check_reason};
@@ -26,36 +26,36 @@ use crate::mfa::ProofId;
 use crate::rate_limit_policy::{Escalation, RateLimitPolicy, RateLimitRule};
 use crate::refusal::Refusal;
 use crate::review::ReviewOverride;
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 
 /// What the rules say about emergencies for one profile.
 ///
 /// ```
 /// use std::time::Duration;
-/// use countersign_breakglass::*;
+/// use countersign_breakglass::{self as breakglass, Profile, User};
 ///
-/// let invocation: InvocationPolicy = r#"{"version": "1", "rules": [
+/// let invocation: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
-/// let limits: RateLimitPolicy = r#"{"version": "1", "rules": [
+/// let limits: breakglass::RateLimitPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "all", "cooldown": "30m"}]}"#.parse()?;
-/// let draft = Draft {
-///     id: EventId::from_bits(1),
-///     operation: None,
-///     invoker: Person::new("alice")?,
+/// let draft = breakglass::Draft {
+///     id: breakglass::EmergencyId::from_bits(1),
+///     idempotency_key: None,
+///     invoker: User::new("alice")?,
 ///     profile: Profile::new("prod")?,
 ///     duration: Duration::from_secs(600),
-///     reason_code: ReasonCode::Incident,
+///     reason_code: breakglass::ReasonCode::Incident,
 ///     justification: "the site is down since nine".into(),
 ///     ticket: None,
 ///     request_id: None,
 ///     mfa: None,
 /// };
 ///
-/// let admission = Admission::new(&invocation, &limits, &draft.profile);
+/// let admission = breakglass::Admission::new(&invocation, &limits, &draft.profile);
 /// let now = "2026-03-02T09:00:00Z".parse()?;
-/// assert!(admission.decide(&draft, &Observed::default(), now).is_ok());
+/// assert!(admission.decide(&draft, &breakglass::Observed::default(), now).is_ok());
 ///
-/// let just_now = Observed { last_created_at: Some(now), ..Observed::default() };
+/// let just_now = breakglass::Observed { last_created_at: Some(now), ..Observed::default() };
 /// let refusal = admission.decide(&draft, &just_now, now).unwrap_err();
 /// assert_eq!(refusal.retry_at(), Some("2026-03-02T09:30:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -71,7 +71,7 @@ pub struct Admission {
 /// Who overrides a review that is due, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Overriding {
-    by: Person,
+    by: User,
     reason: Arc<str>,
 }
 
@@ -90,7 +90,7 @@ impl Admission {
     /// the invoker, that the emergency may begin although an earlier one awaits its review. It
     /// lifts nothing else, and is looked at and recorded only if such a review is due.
     #[must_use]
-    pub fn with_review_override(self, by: &Person, reason: &str) -> Self {
+    pub fn with_review_override(self, by: &User, reason: &str) -> Self {
         let overriding = Some(Overriding {
             by: by.clone(),
             reason: reason.into(),
@@ -98,7 +98,7 @@ impl Admission {
         Self { overriding, ..self }
     }
 
-    /// Whether an event with this override came of an admission like this one.
+    /// Whether an emergency with this override came of an admission like this one.
     pub(crate) fn overrides_as(&self, given: Option<&ReviewOverride>) -> bool {
         given.is_none_or(|given| {
             let overriding = self.overriding.as_ref();
@@ -121,11 +121,11 @@ impl Admission {
         let max_per_profile = rule.and_then(RateLimitRule::max_per_profile);
         let escalates = rule.is_some_and(|rule| rule.escalation_threshold().is_some());
         Observation {
-            person: draft.invoker.case_folded(),
+            user: draft.invoker.case_folded(),
             profile: draft.profile.clone(),
             now,
             last_created_at: rule.is_some_and(|rule| rule.cooldown().is_some()),
-            of_person: count(max_per_user.is_some() || escalates, max_per_user),
+            of_user: count(max_per_user.is_some() || escalates, max_per_user),
             of_profile: count(max_per_profile.is_some(), max_per_profile),
             proof: draft.mfa.as_ref().map(|proof| proof.id.clone()),
             unreviewed: self
@@ -135,19 +135,19 @@ impl Admission {
         }
     }
 
-    /// Whether `draft` may become an event `now`, by the step's time, given what the store observed
+    /// Whether `draft` may become an emergency `now`, by the step's time, given what the store observed
     /// in the same step.
     ///
     /// # Errors
     /// [`Refusal`], the first that holds of: [`OtherProfile`](Refusal::OtherProfile),
-    /// [`NoRule`](Refusal::NoRule), [`Person`](Refusal::Person),
+    /// [`NoRule`](Refusal::NoRule), [`User`](Refusal::User),
     /// [`ReasonCode`](Refusal::ReasonCode), [`Time`](Refusal::Time),
     /// [`Duration`](Refusal::Duration), [`MfaRequired`](Refusal::MfaRequired),
     /// [`MfaProof`](Refusal::MfaProof); [`Active`](Refusal::Active);
     /// [`ReviewDue`](Refusal::ReviewDue) or, if it is overridden by somebody who may not or without
     /// saying why, [`OwnOverride`](Refusal::OwnOverride),
     /// [`NotAnOverrider`](Refusal::NotAnOverrider), [`Reason`](Refusal::Reason);
-    /// [`Cooldown`](Refusal::Cooldown), [`PersonQuota`](Refusal::PersonQuota),
+    /// [`Cooldown`](Refusal::Cooldown), [`UserQuota`](Refusal::UserQuota),
     /// [`ProfileQuota`](Refusal::ProfileQuota).
     pub fn decide(
         &self,
@@ -170,7 +170,7 @@ impl Admission {
         };
         invocation.check(draft, at)?;
         invocation.check_proof(draft, observed.proof_used_by, &now)?;
-        if let Some(ActiveEvent { id, expires_at }) = observed.active {
+        if let Some(ActiveEmergency { id, expires_at }) = observed.active {
             if at < expires_at {
                 return Err(Refusal::Active {
                     id,
@@ -186,11 +186,11 @@ impl Admission {
         Ok(Admitted {
             escalation,
             review_override,
-            operation: draft.operation,
+            idempotency_key: draft.idempotency_key,
         })
     }
 
-    /// The override by which the event begins, if it takes one.
+    /// The override by which the emergency begins, if it takes one.
     fn check_review(
         &self,
         rule: &InvocationRule,
@@ -203,21 +203,21 @@ impl Admission {
         let Some(Overriding { by, reason }) = &self.overriding else {
             return Err(Refusal::ReviewDue {
                 rule: rule.shared_name(),
-                event: unreviewed.id,
+                emergency: unreviewed.id,
                 ended_at: unreviewed.ended_at,
             });
         };
-        let person = by.clone();
-        if person.same_person(&draft.invoker) {
-            return Err(Refusal::OwnOverride { person });
+        let user = by.clone();
+        if user.same_user(&draft.invoker) {
+            return Err(Refusal::OwnOverride { user });
         }
         if !rule.names_responder(by) {
             let rule = rule.shared_name();
-            return Err(Refusal::NotAnOverrider { rule, person });
+            return Err(Refusal::NotAnOverrider { rule, user });
         }
         check_reason(reason).map_err(Refusal::Reason)?;
         Ok(Some(ReviewOverride {
-            by: person,
+            by: user,
             reason: Arc::clone(reason),
             unreviewed: unreviewed.id,
         }))
@@ -235,11 +235,11 @@ impl RateLimitRule {
                 });
             }
         }
-        let escalation = self.escalation(observed.of_person.count);
+        let escalation = self.escalation(observed.of_user.count);
         if let Some((count, max, retry_at)) =
-            self.exceeded(self.max_per_user(), &observed.of_person, at)
+            self.exceeded(self.max_per_user(), &observed.of_user, at)
         {
-            return Err(Refusal::PersonQuota {
+            return Err(Refusal::UserQuota {
                 rule: self.shared_name(),
                 count,
                 max,
@@ -282,54 +282,54 @@ impl RateLimitRule {
         if counted.count < u64::from(max.get()) {
             return None;
         }
-        // The count falls below the maximum when the max-th newest event leaves the window.
+        // The count falls below the maximum when the max-th newest emergency leaves the window.
         let leaves = counted.nth_newest.unwrap_or(at);
         Some((counted.count, max, later(leaves, window)))
     }
 }
 
-/// What a store must look at, in the step in which it creates an event.
+/// What a store must look at, in the step in which it creates an emergency.
 ///
 /// ```
-/// use countersign_breakglass::*;
+/// use countersign_breakglass as breakglass;
 ///
-/// # fn example(admission: &Admission, draft: &Draft, now: chrono::DateTime<chrono::Utc>) {
+/// # fn example(admission: &breakglass::Admission, draft: &breakglass::Draft, now: chrono::DateTime<chrono::Utc>) {
 /// let observation = admission.observation(draft, now);
-/// if observation.of_person.is_none() {
-///     // `SELECT count(*) … WHERE person = …` is not needed.
+/// if observation.of_user.is_none() {
+///     // `SELECT count(*) … WHERE user = …` is not needed.
 /// }
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// Whose events, in the one spelling that all names of the same person share
-    /// ([`Person::case_folded`]).
-    pub person: Person,
+    /// Whose emergencies, in the one spelling that all names of the same user share
+    /// ([`User::case_folded`]).
+    pub user: User,
     /// For which profile.
     pub profile: Profile,
-    /// When: the step's time. [`Observed::active`] is wanted always: the event of this person and
-    /// profile that gives access now ([`Event::is_active`](crate::Event::is_active)).
+    /// When: the step's time. [`Observed::active`] is wanted always: the emergency of this user and
+    /// profile that gives access now ([`Emergency::is_active`](crate::Emergency::is_active)).
     pub now: Now,
-    /// Whether [`Observed::last_created_at`] is wanted: of this person and profile, whatever the
+    /// Whether [`Observed::last_created_at`] is wanted: of this user and profile, whatever the
     /// status, the latest moment at which one was created
-    /// ([`Event::begun_at`](crate::Event::begun_at)).
+    /// ([`Emergency::begun_at`](crate::Emergency::begun_at)).
     pub last_created_at: bool,
-    /// Whether [`Observed::of_person`] is wanted, and which: of this person, over all profiles,
+    /// Whether [`Observed::of_user`] is wanted, and which: of this user, over all profiles,
     /// whatever the status.
-    pub of_person: Option<CountWanted>,
+    pub of_user: Option<CountWanted>,
     /// Whether [`Observed::of_profile`] is wanted, and which: of this profile, over all people,
     /// whatever the status.
     pub of_profile: Option<CountWanted>,
-    /// The second factor for which [`Observed::proof_used_by`] is wanted: any event of the store
+    /// The second factor for which [`Observed::proof_used_by`] is wanted: any emergency of the store
     /// that was created with a proof of this id, deleted or not.
     pub proof: Option<ProofId>,
-    /// Whether [`Observed::unreviewed`] is wanted: of this person, over all profiles, the event
-    /// that awaits its review ([`Event::awaits_review`](crate::Event::awaits_review)) and
+    /// Whether [`Observed::unreviewed`] is wanted: of this user, over all profiles, the emergency
+    /// that awaits its review ([`Emergency::awaits_review`](crate::Emergency::awaits_review)) and
     /// was over first.
     pub unreviewed: bool,
 }
 
-/// Which events a store is to count.
+/// Which emergencies a store is to count.
 ///
 /// ```
 /// use countersign_breakglass::CountWanted;
@@ -340,7 +340,7 @@ pub struct Observation {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountWanted {
-    /// Events count whose moment of creation ([`Event::begun_at`](crate::Event::begun_at)) is after
+    /// Emergencies count whose moment of creation ([`Emergency::begun_at`](crate::Emergency::begun_at)) is after
     /// this one; one created at it does not.
     pub created_after: DateTime<Utc>,
     /// Of those, the newest being the first, the moment of which one is wanted.
@@ -354,67 +354,67 @@ pub struct CountWanted {
 /// use countersign_breakglass::Observed;
 ///
 /// let nothing = Observed::default();
-/// assert_eq!((nothing.active, nothing.of_person.count), (None, 0));
+/// assert_eq!((nothing.active, nothing.of_user.count), (None, 0));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// The active event of the same person and profile, if there is one.
-    pub active: Option<ActiveEvent>,
-    /// The moment at which the last event of the same person and profile was created.
+    /// The active emergency of the same user and profile, if there is one.
+    pub active: Option<ActiveEmergency>,
+    /// The moment at which the last emergency of the same user and profile was created.
     pub last_created_at: Option<DateTime<Utc>>,
-    /// Events of the same person.
-    pub of_person: Counted,
-    /// Events of the same profile.
+    /// Emergencies of the same user.
+    pub of_user: Counted,
+    /// Emergencies of the same profile.
     pub of_profile: Counted,
-    /// The event that the second factor was used for, if it was.
-    pub proof_used_by: Option<EventId>,
-    /// The event of the same person that has awaited its review longest, if one does.
-    pub unreviewed: Option<UnreviewedEvent>,
+    /// The emergency that the second factor was used for, if it was.
+    pub proof_used_by: Option<EmergencyId>,
+    /// The emergency of the same user that has awaited its review longest, if one does.
+    pub unreviewed: Option<UnreviewedEmergency>,
 }
 
-/// An event that awaits its review.
+/// An emergency that awaits its review.
 ///
 /// ```
-/// use countersign_breakglass::{EventId, Observed, UnreviewedEvent};
+/// use countersign_breakglass::{EmergencyId, Observed, UnreviewedEmergency};
 ///
 /// let ended_at = "2026-03-02T10:00:00Z".parse()?;
-/// let unreviewed = UnreviewedEvent { id: EventId::from_bits(1), ended_at };
+/// let unreviewed = UnreviewedEmergency { id: EmergencyId::from_bits(1), ended_at };
 /// let observed = Observed { unreviewed: Some(unreviewed), ..Observed::default() };
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnreviewedEvent {
+pub struct UnreviewedEmergency {
     /// What identifies it.
-    pub id: EventId,
-    /// The moment at which it was over ([`Event::ended_at`](crate::Event::ended_at)).
+    pub id: EmergencyId,
+    /// The moment at which it was over ([`Emergency::ended_at`](crate::Emergency::ended_at)).
     pub ended_at: DateTime<Utc>,
 }
 
-/// An event that is active.
+/// An emergency that is active.
 ///
 /// ```
-/// use countersign_breakglass::{ActiveEvent, EventId, Observed};
+/// use countersign_breakglass::{ActiveEmergency, EmergencyId, Observed};
 ///
 /// let expires_at = "2026-03-02T10:00:00Z".parse()?;
-/// let active = ActiveEvent { id: EventId::from_bits(1), expires_at };
+/// let active = ActiveEmergency { id: EmergencyId::from_bits(1), expires_at };
 /// let observed = Observed { active: Some(active), ..Observed::default() };
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ActiveEvent {
+pub struct ActiveEmergency {
     /// What identifies it.
-    pub id: EventId,
+    pub id: EmergencyId,
     /// The first moment at which it no longer stands in the way.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Events that were counted as a [`CountWanted`] says.
+/// Emergencies that were counted as a [`CountWanted`] says.
 ///
 /// ```
 /// use countersign_breakglass::{Counted, Observed};
 ///
-/// let of_person = Counted { count: 3, nth_newest: Some("2026-03-02T08:00:00Z".parse()?) };
-/// let observed = Observed { of_person, ..Observed::default() };
+/// let of_user = Counted { count: 3, nth_newest: Some("2026-03-02T08:00:00Z".parse()?) };
+/// let observed = Observed { of_user, ..Observed::default() };
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -426,7 +426,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Counts creations at these moments ([`Event::begun_at`](crate::Event::begun_at)), in whatever
+    /// Counts creations at these moments ([`Emergency::begun_at`](crate::Emergency::begun_at)), in whatever
     /// order. For stores, where a window reaches back into a time that was corrected, and the order
     /// of their index is not that of moments.
     pub fn of_moments(
@@ -446,13 +446,13 @@ impl Counted {
     }
 }
 
-/// The leave to create one event, given by [`Admission::decide`].
+/// The leave to create one emergency, given by [`Admission::decide`].
 ///
 /// ```
-/// # use countersign_breakglass::*;
-/// # fn example(admitted: &Admitted) {
+/// # use countersign_breakglass as breakglass;
+/// # fn example(admitted: &breakglass::Admitted) {
 /// if admitted.escalate() {
-///     // Tell somebody: this person has declared many emergencies of late.
+///     // Tell somebody: this user has declared many emergencies of late.
 /// }
 /// # }
 /// ```
@@ -461,7 +461,7 @@ impl Counted {
 pub struct Admitted {
     escalation: Option<Escalation>,
     review_override: Option<ReviewOverride>,
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 impl Admitted {
@@ -476,10 +476,10 @@ impl Admitted {
         self.escalation.as_ref()
     }
 
-    /// What a store applies to the event that it creates, in the same step and with a version of
-    /// its own: the override by which the event begins, if it takes one.
+    /// What a store applies to the emergency that it creates, in the same step and with a version of
+    /// its own: the override by which the emergency begins, if it takes one.
     pub fn follow_up(&self) -> Option<Change> {
         let given = self.review_override.clone()?;
-        Some(Change::override_review(given).carrying(self.operation))
+        Some(Change::override_review(given).carrying(self.idempotency_key))
     }
 }

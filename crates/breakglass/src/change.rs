@@ -1,20 +1,20 @@
-//! The rules: what may happen to an event, as one pure function.
+//! The rules: what may happen to an emergency, as one pure function.
 //!
 //! A [`Change`] says who wants what and carries what the invocation rule says about it;
-//! [`Event::apply`] decides, without looking anywhere else. Every store calls it inside its own
-//! atomic step, so each rule holds under concurrency and on every engine. Whether an event may
+//! [`Emergency::apply`] decides, without looking anywhere else. Every store calls it inside its own
+//! atomic step, so each rule holds under concurrency and on every engine. Whether an emergency may
 //! begin is [`Admission`](crate::Admission)'s business, and why something may not be is
 //! [`Refusal`]'s.
 
 use std::sync::Arc;
 
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile, TextError, check_length, check_statement};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, TextError, User, check_length, check_statement};
 use countersign_core::time::{Now, Stamp};
 
 use crate::history::{Action, Actor, HistoryEntry};
 use crate::invocation_policy::{InvocationPolicy, InvocationRule};
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::{Refusal, Rejection};
 use crate::review::{ReviewOutcome, ReviewOverride};
 use crate::transition::Status;
@@ -24,17 +24,17 @@ const MAX_REASON_CHARACTERS: usize = 1_000;
 /// The most entries that notes may fill a history up to. Changes of status are always possible.
 const MAX_HISTORY_ENTRIES: usize = 1_000;
 
-/// One wanted change of an event.
+/// One wanted change of an emergency.
 ///
 /// Its fields are private: a change that a responder may make is made from the
 /// [`InvocationPolicy`] and carries what its rule says.
 ///
 /// ```
-/// use countersign_breakglass::{Change, InvocationPolicy, Person, Profile};
+/// use countersign_breakglass::{Change, InvocationPolicy, User, Profile};
 ///
 /// let policy: InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "users": ["alice"], "responders": ["bob"]}]}"#.parse()?;
-/// let (bob, prod) = (Person::new("bob")?, Profile::new("prod")?);
+/// let (bob, prod) = (User::new("bob")?, Profile::new("prod")?);
 /// let change = Change::close(&policy, &prod, &bob, "the disk has been replaced");
 /// # drop(change);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,16 +43,16 @@ const MAX_HISTORY_ENTRIES: usize = 1_000;
 pub struct Change {
     wanted: Wanted,
     reason: Option<Arc<str>>,
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
-    Close(Person, Authority),
+    Close(User, Authority),
     Expire,
     MakeWay,
-    Note(Person),
-    Review(Person, ReviewOutcome, Authority),
+    Note(User),
+    Review(User, ReviewOutcome, Authority),
     /// Only an admission makes it: it has checked who overrides.
     Override(ReviewOverride),
 }
@@ -72,43 +72,43 @@ impl Authority {
         }
     }
 
-    fn check_profile(&self, event: &Event) -> Result<(), Refusal> {
-        if self.profile != event.profile {
+    fn check_profile(&self, emergency: &Emergency) -> Result<(), Refusal> {
+        if self.profile != emergency.profile {
             return Err(Refusal::OtherProfile {
                 made_for: self.profile.clone(),
-                used_for: event.profile.clone(),
+                used_for: emergency.profile.clone(),
             });
         }
         Ok(())
     }
 
     /// The invoker can close in any case, and a responder if the rule in force names them.
-    fn check_closer(&self, event: &Event, person: &Person) -> Result<(), Refusal> {
-        self.check_profile(event)?;
+    fn check_closer(&self, emergency: &Emergency, user: &User) -> Result<(), Refusal> {
+        self.check_profile(emergency)?;
         let rule = self.rule.as_ref();
-        if *person != event.invoker && !rule.is_some_and(|rule| rule.names_responder(person)) {
+        if *user != emergency.invoker && !rule.is_some_and(|rule| rule.names_responder(user)) {
             return Err(Refusal::NotAResponder {
-                person: person.clone(),
-                invoker: event.invoker.clone(),
+                user: user.clone(),
+                invoker: emergency.invoker.clone(),
             });
         }
         Ok(())
     }
 
     /// Never the invoker, under any spelling; a reviewer if the rule in force names them.
-    fn check_reviewer(&self, event: &Event, person: &Person) -> Result<(), Refusal> {
-        self.check_profile(event)?;
-        if person.same_person(&event.invoker) {
+    fn check_reviewer(&self, emergency: &Emergency, user: &User) -> Result<(), Refusal> {
+        self.check_profile(emergency)?;
+        if user.same_user(&emergency.invoker) {
             return Err(Refusal::OwnReview {
-                person: person.clone(),
-                invoker: event.invoker.clone(),
+                user: user.clone(),
+                invoker: emergency.invoker.clone(),
             });
         }
         let rule = self.rule.as_ref();
-        if !rule.is_some_and(|rule| rule.names_reviewer(person)) {
+        if !rule.is_some_and(|rule| rule.names_reviewer(user)) {
             return Err(Refusal::NotAReviewer {
-                person: person.clone(),
-                profile: event.profile.clone(),
+                user: user.clone(),
+                profile: emergency.profile.clone(),
             });
         }
         Ok(())
@@ -116,21 +116,21 @@ impl Authority {
 }
 
 impl Change {
-    /// `by` closes an event for `profile`, and ends its access: its invoker or a named responder,
+    /// `by` closes an emergency for `profile`, and ends its access: its invoker or a named responder,
     /// with a reason, before its time is over.
-    pub fn close(policy: &InvocationPolicy, profile: &Profile, by: &Person, reason: &str) -> Self {
+    pub fn close(policy: &InvocationPolicy, profile: &Profile, by: &User, reason: &str) -> Self {
         Self::new(
             Wanted::Close(by.clone(), Authority::of(policy, profile)),
             Some(reason),
         )
     }
 
-    /// The time of an active event is over.
+    /// The time of an active emergency is over.
     pub fn expire() -> Self {
         Self::new(Wanted::Expire, None)
     }
 
-    /// The event gives no access, and another of the same person and profile begins: of one that
+    /// The emergency gives no access, and another of the same user and profile begins: of one that
     /// is marked active only one can be. For implementations of [`Store`](crate::Store), which
     /// apply it in the step that creates the other.
     pub fn make_way() -> Self {
@@ -138,16 +138,16 @@ impl Change {
     }
 
     /// `by` writes a note, whatever the status; the history keeps every note.
-    pub fn note(by: &Person, text: &str) -> Self {
+    pub fn note(by: &User, text: &str) -> Self {
         Self::new(Wanted::Note(by.clone()), Some(text))
     }
 
-    /// `by` reviews an event for `profile` that is over: a named reviewer (if the rule names none,
+    /// `by` reviews an emergency for `profile` that is over: a named reviewer (if the rule names none,
     /// a responder), never the invoker, once. `text` says what they found; notes remain possible.
     pub fn review(
         policy: &InvocationPolicy,
         profile: &Profile,
-        by: &Person,
+        by: &User,
         outcome: ReviewOutcome,
         text: &str,
     ) -> Self {
@@ -164,32 +164,35 @@ impl Change {
     /// repeat: a store that has made it answers with its first result.
     ///
     /// ```
-    /// use countersign_breakglass::{Change, OperationId, OsRandom, Person};
+    /// use countersign_breakglass::{Change, IdempotencyKey, OsRandom, User};
     ///
-    /// let operation = OperationId::random(&OsRandom)?;
-    /// let change = Change::note(&Person::new("bob")?, "called the vendor").with_operation(operation);
-    /// assert_eq!(change.operation(), Some(operation));
+    /// let idempotency_key = IdempotencyKey::random(&OsRandom)?;
+    /// let change = Change::note(&User::new("bob")?, "called the vendor").with_idempotency_key(idempotency_key);
+    /// assert_eq!(change.idempotency_key(), Some(idempotency_key));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_operation(self, operation: OperationId) -> Self {
-        self.carrying(Some(operation))
+    pub fn with_idempotency_key(self, idempotency_key: IdempotencyKey) -> Self {
+        self.carrying(Some(idempotency_key))
     }
 
-    pub(crate) fn carrying(self, operation: Option<OperationId>) -> Self {
-        Self { operation, ..self }
+    pub(crate) fn carrying(self, idempotency_key: Option<IdempotencyKey>) -> Self {
+        Self {
+            idempotency_key,
+            ..self
+        }
     }
 
     /// The caller's operation that the change is, if they named it.
-    pub fn operation(&self) -> Option<OperationId> {
-        self.operation
+    pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
+        self.idempotency_key
     }
 
     fn new(wanted: Wanted, reason: Option<&str>) -> Self {
         Self {
             wanted,
             reason: reason.map(Arc::from),
-            operation: None,
+            idempotency_key: None,
         }
     }
 
@@ -203,30 +206,28 @@ impl Change {
     }
 
     /// What the history says of the change once it is made.
-    fn action(&self, event: &Event, now: &Now) -> (Action, Actor) {
+    fn action(&self, emergency: &Emergency, now: &Now) -> (Action, Actor) {
         match &self.wanted {
-            Wanted::Close(by, _) => (Action::Closed, Actor::Person(by.clone())),
-            Wanted::Expire | Wanted::MakeWay if now.at() < event.expires_at => {
+            Wanted::Close(by, _) => (Action::Closed, Actor::User(by.clone())),
+            Wanted::Expire | Wanted::MakeWay if now.at() < emergency.expires_at => {
                 (Action::Expired, Actor::Clock)
             }
             Wanted::Expire | Wanted::MakeWay => (Action::Expired, Actor::Time),
-            Wanted::Note(by) => (Action::Noted, Actor::Person(by.clone())),
-            Wanted::Review(by, outcome, _) => {
-                (Action::Reviewed(*outcome), Actor::Person(by.clone()))
-            }
-            Wanted::Override(given) => (Action::Overridden, Actor::Person(given.by.clone())),
+            Wanted::Note(by) => (Action::Noted, Actor::User(by.clone())),
+            Wanted::Review(by, outcome, _) => (Action::Reviewed(*outcome), Actor::User(by.clone())),
+            Wanted::Override(given) => (Action::Overridden, Actor::User(given.by.clone())),
         }
     }
 
     /// Whether the entry tells of this same change: action, actor and reason.
     pub(crate) fn is_recorded_by(&self, entry: &HistoryEntry) -> bool {
-        let by = |person: &Person| entry.actor == Actor::Person(person.clone());
+        let by = |user: &User| entry.actor == Actor::User(user.clone());
         let same = match &self.wanted {
-            Wanted::Close(person, _) => entry.action == Action::Closed && by(person),
+            Wanted::Close(user, _) => entry.action == Action::Closed && by(user),
             Wanted::Expire | Wanted::MakeWay => entry.action == Action::Expired,
-            Wanted::Note(person) => entry.action == Action::Noted && by(person),
-            Wanted::Review(person, outcome, _) => {
-                entry.action == Action::Reviewed(*outcome) && by(person)
+            Wanted::Note(user) => entry.action == Action::Noted && by(user),
+            Wanted::Review(user, outcome, _) => {
+                entry.action == Action::Reviewed(*outcome) && by(user)
             }
             Wanted::Override(given) => entry.action == Action::Overridden && by(&given.by),
         };
@@ -234,13 +235,13 @@ impl Change {
     }
 }
 
-impl Event {
-    /// The event as it is after `change`, made with `stamp`. The event itself stays as it is.
+impl Emergency {
+    /// The emergency as it is after `change`, made with `stamp`. The emergency itself stays as it is.
     /// For implementations of [`Store`](crate::Store), which call it inside their atomic step.
     ///
     /// # Errors
     /// [`Rejection::InvalidTransition`], then [`Rejection::Refused`].
-    pub fn apply(&self, change: &Change, stamp: Stamp) -> Result<Event, Rejection> {
+    pub fn apply(&self, change: &Change, stamp: Stamp) -> Result<Emergency, Rejection> {
         if let Some(to) = change.target() {
             if !self.status.can_become(to) {
                 return Err(Rejection::InvalidTransition {
@@ -266,7 +267,7 @@ impl Event {
             action,
             actor,
             reason: change.reason.clone(),
-            operation: change.operation,
+            idempotency_key: change.idempotency_key,
             from: Some(self.updated_at),
             to: stamp.version,
             at: stamp.now.at(),

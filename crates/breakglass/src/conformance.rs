@@ -138,7 +138,7 @@ macro_rules! __conformance_cases {
     ($maker:ident ($($given:tt)*)) => {
         $crate::$maker! { ($($given)*)
             creating {
-                an_event_says_what_its_draft_said
+                an_emergency_says_what_its_draft_said
                 the_first_version_is_the_moment_of_creation
                 the_history_begins_with_the_creation
                 texts_of_any_script_are_kept
@@ -150,23 +150,23 @@ macro_rules! __conformance_cases {
                 only_what_the_rules_allow_begins
             }
             admitting {
-                an_active_event_blocks_until_it_is_over
-                an_active_event_blocks_every_spelling
-                an_active_event_blocks_nobody_else
-                a_closed_event_blocks_nothing
-                an_event_that_is_over_is_expired_by_the_next
-                an_event_of_another_spelling_is_expired_too
-                events_of_others_are_left_as_they_are
+                an_active_emergency_blocks_until_it_is_over
+                an_active_emergency_blocks_every_spelling
+                an_active_emergency_blocks_nobody_else
+                a_closed_emergency_blocks_nothing
+                an_emergency_that_is_over_is_expired_by_the_next
+                an_emergency_of_another_spelling_is_expired_too
+                emergencies_of_others_are_left_as_they_are
                 a_refused_creation_expires_nothing
                 refusals_come_in_their_order
             }
             limiting {
                 a_pause_ends_at_its_nanosecond
-                a_pause_is_after_the_newest_event
-                a_pause_is_for_person_and_profile
-                a_persons_quota_counts_all_profiles
+                a_pause_is_after_the_newest_emergency
+                a_pause_is_for_user_and_profile
+                a_users_quota_counts_all_profiles
                 a_profiles_quota_counts_all_people
-                an_event_leaves_the_window_at_its_nanosecond
+                an_emergency_leaves_the_window_at_its_nanosecond
                 a_quota_says_when_enough_have_left
                 a_refused_creation_is_not_counted
                 an_escalation_begins_at_its_threshold
@@ -177,7 +177,7 @@ macro_rules! __conformance_cases {
                 second_factors_are_compared_exactly
                 a_refused_creation_uses_no_second_factor
                 a_second_factor_is_fresh_to_the_nanosecond
-                an_event_keeps_its_second_factor
+                an_emergency_keeps_its_second_factor
             }
             reviewing {
                 a_review_that_is_due_blocks_the_next
@@ -192,15 +192,15 @@ macro_rules! __conformance_cases {
                 what_is_not_there_is_not_found
                 an_update_at_another_version_is_a_conflict
                 the_errors_of_an_update_come_in_their_order
-                an_event_is_closed_before_it_is_over
-                an_event_expires_at_its_nanosecond
+                an_emergency_is_closed_before_it_is_over
+                an_emergency_expires_at_its_nanosecond
                 notes_are_kept_whatever_the_status
-                an_event_is_reviewed_once
+                an_emergency_is_reviewed_once
                 every_outcome_of_a_review_is_kept
                 a_last_status_never_changes
                 identity_never_changes
                 the_history_is_whole
-                a_change_leaves_other_events_alone
+                a_change_leaves_other_emergencies_alone
                 update_with_passes_on_every_error
             }
             operations {
@@ -209,7 +209,7 @@ macro_rules! __conformance_cases {
                 a_repeated_change_gives_its_first_result
                 an_operation_makes_one_thing
                 a_failed_call_leaves_no_trace_of_its_operation
-                a_deleted_event_takes_its_operations
+                a_deleted_emergency_takes_its_operations
                 operations_do_not_run_together
             }
             deleting {
@@ -217,19 +217,19 @@ macro_rules! __conformance_cases {
                 what_is_not_marked_over_is_not_deleted
                 what_awaits_its_review_is_not_deleted
                 what_a_rule_looks_back_at_is_kept
-                a_deleted_event_is_gone_from_every_list
-                a_deletion_leaves_other_events_alone
-                a_deleted_event_leaves_quotas_and_pauses
-                a_deleted_event_leaves_its_second_factor
+                a_deleted_emergency_is_gone_from_every_list
+                a_deletion_leaves_other_emergencies_alone
+                a_deleted_emergency_leaves_quotas_and_pauses
+                a_deleted_emergency_leaves_its_second_factor
             }
             listing {
                 lists_are_newest_first
                 filters_match_names_exactly
-                lists_give_events_whole
+                lists_give_emergencies_whole
                 a_limit_counts_what_is_wanted
-                an_event_is_active_until_its_nanosecond
-                the_active_event_is_found_by_exact_names
-                the_active_event_is_found_among_older_ones
+                an_emergency_is_active_until_its_nanosecond
+                the_active_emergency_is_found_by_exact_names
+                the_active_emergency_is_found_among_older_ones
                 what_is_due_comes_earliest_first
                 what_awaits_review_comes_in_the_order_of_ending
                 what_ended_was_over_before
@@ -237,7 +237,7 @@ macro_rules! __conformance_cases {
             }
             streaming {
                 changes_come_in_the_order_of_their_making
-                a_change_comes_with_entry_and_event
+                a_change_comes_with_entry_and_emergency
                 a_reader_sees_each_change_once
                 a_reader_continues_with_what_is_made_next
                 everything_that_a_creation_changes_is_told
@@ -287,7 +287,7 @@ macro_rules! __conformance_cases {
             }
             together {
                 of_50_callers_one_begins
-                of_50_callers_a_persons_quota_lets_3_begin
+                of_50_callers_a_users_quota_lets_3_begin
                 of_50_people_a_profiles_quota_lets_3_begin
                 of_20_callers_with_one_id_one_wins
                 of_20_callers_with_one_second_factor_one_begins
@@ -298,7 +298,7 @@ macro_rules! __conformance_cases {
                 of_50_callers_one_replaces_what_is_over
                 of_20_reviews_one_is_made
                 of_20_deletions_one_is_made
-                of_50_events_each_has_its_own_version
+                of_50_emergencies_each_has_its_own_version
                 a_reader_follows_while_others_write
                 a_reader_never_sees_half_a_step
             }
@@ -307,7 +307,7 @@ macro_rules! __conformance_cases {
                 an_empty_store_is_empty_after_reopening
                 versions_go_on_after_reopening
                 quotas_and_pauses_are_known_after_reopening
-                active_events_are_known_after_reopening
+                active_emergencies_are_known_after_reopening
                 second_factors_are_known_after_reopening
                 reviews_are_due_after_reopening
                 operations_are_known_after_reopening

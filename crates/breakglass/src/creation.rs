@@ -1,4 +1,4 @@
-//! The rule by which an event is created: its admission, limits, the time that it lasts.
+//! The rule by which an emergency is created: its admission, limits, the time that it lasts.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use crate::admission::Admitted;
 use crate::draft::Draft;
 use crate::history::{Action, Actor, HistoryEntry};
 use crate::limits::{Limits, ValidationError};
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::transition::Status;
 
-impl Event {
-    /// The event that an admitted `draft` becomes when a store creates it with `stamp`: active, until
+impl Emergency {
+    /// The emergency that an admitted `draft` becomes when a store creates it with `stamp`: active, until
     /// its duration is over. For implementations of [`Store`](crate::Store), which also apply
     /// [`Admitted::follow_up`] before they write it.
     ///
@@ -28,9 +28,9 @@ impl Event {
         let at = stamp.now.at();
         let created = HistoryEntry {
             action: Action::Created,
-            actor: Actor::Person(draft.invoker.clone()),
+            actor: Actor::User(draft.invoker.clone()),
             reason: None,
-            operation: draft.operation,
+            idempotency_key: draft.idempotency_key,
             from: None,
             to: stamp.version,
             at,

@@ -295,7 +295,7 @@ pub struct RateLimitRuleDocument {
         schemars(with = "Vec<schema::Name>", length(min = 1))
     )]
     pub profiles: Option<Vec<String>>,
-    /// How long after one emergency the same person must wait for the next on the same profile.
+    /// How long after one emergency the same user must wait for the next on the same profile.
     #[serde(
         default,
         deserialize_with = "read::cooldown",
@@ -303,7 +303,7 @@ pub struct RateLimitRuleDocument {
     )]
     #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub cooldown: Option<DurationText>,
-    /// The most emergencies of one person over all profiles: at least 1.
+    /// The most emergencies of one user over all profiles: at least 1.
     #[serde(
         default,
         deserialize_with = "read::max_per_user",
@@ -327,7 +327,7 @@ pub struct RateLimitRuleDocument {
     )]
     #[cfg_attr(feature = "schema", schemars(with = "schema::Length"))]
     pub quota_window: Option<DurationText>,
-    /// How many emergencies of one person before this one make it conspicuous: at least 1.
+    /// How many emergencies of one user before this one make it conspicuous: at least 1.
     #[serde(
         default,
         deserialize_with = "read::escalation_threshold",

@@ -1,23 +1,23 @@
-//! What an event is created from.
+//! What an emergency is created from.
 
 use std::time::Duration;
 
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 
 use crate::mfa::MfaProof;
-use crate::vocabulary::{EventId, ReasonCode};
+use crate::vocabulary::{EmergencyId, ReasonCode};
 
-/// What an event is created from.
+/// What an emergency is created from.
 ///
 /// ```
 /// use std::time::Duration;
-/// use countersign_breakglass::{Draft, EventId, OsRandom, Person, Profile, ReasonCode};
+/// use countersign_breakglass::{Draft, EmergencyId, OsRandom, User, Profile, ReasonCode};
 ///
 /// let draft = Draft {
-///     id: EventId::random(&OsRandom)?,
-///     operation: None,
-///     invoker: Person::new("alice")?,
+///     id: EmergencyId::random(&OsRandom)?,
+///     idempotency_key: None,
+///     invoker: User::new("alice")?,
 ///     profile: Profile::new("prod")?,
 ///     duration: Duration::from_secs(3600),
 ///     reason_code: ReasonCode::Incident,
@@ -32,11 +32,11 @@ use crate::vocabulary::{EventId, ReasonCode};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// The id it shall have: minted first, so that the caller knows it whatever happens.
-    pub id: EventId,
+    pub id: EmergencyId,
     /// What the caller calls this operation, so that a repeat of it is known for a repeat.
-    pub operation: Option<OperationId>,
+    pub idempotency_key: Option<IdempotencyKey>,
     /// Who declares it.
-    pub invoker: Person,
+    pub invoker: User,
     /// What for.
     pub profile: Profile,
     /// How long access shall last, from the creation: more than zero, at most 4 hours by default.

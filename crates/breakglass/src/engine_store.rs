@@ -1,4 +1,4 @@
-//! The store of events, over any engine: [`EngineStore`].
+//! The store of emergencies, over any engine: [`EngineStore`].
 //!
 //! Each call is one step or one read of `steps.rs`. What an engine must do is said in
 //! [`countersign_core::engine`].
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use countersign_core::engine::Engine;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::Grant;
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::time::Now;
 use countersign_core::version::Version;
 
@@ -18,14 +18,14 @@ use crate::change::Change;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::retention::Retention;
 use crate::steps;
 use crate::store::{Changed, Filter, Store};
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 use crate::{Listing, Page};
 
-/// Keeps events in an engine. What it promises is the contract of [`Store`].
+/// Keeps emergencies in an engine. What it promises is the contract of [`Store`].
 ///
 /// ```
 /// use countersign_breakglass::{EngineStore, Filter, Limits, Page, Status, Store};
@@ -46,7 +46,7 @@ pub struct EngineStore<E> {
 }
 
 impl<E> EngineStore<E> {
-    /// The events of this engine, with the default [`Limits`].
+    /// The emergencies of this engine, with the default [`Limits`].
     pub fn over(engine: E) -> Self {
         Self {
             engine,
@@ -79,26 +79,26 @@ impl<E: Default> Default for EngineStore<E> {
 /// ```
 /// use std::sync::Arc;
 /// use countersign_core::table::Table;
-/// use countersign_breakglass::{EngineStore, InMemory, Event, OverEngine, Store};
+/// use countersign_breakglass::{EngineStore, InMemory, Emergency, OverEngine, Store};
 ///
 /// struct Named(&'static str, InMemory);
 ///
 /// impl OverEngine for Named {
-///     type Engine = Table<Event>;
+///     type Engine = Table<Emergency>;
 ///     fn engine_store(&self) -> &EngineStore<Self::Engine> { &self.1 }
 /// }
 ///
 /// let store: Arc<dyn Store> = Arc::new(Named("a", InMemory::default()));
 /// ```
 pub trait OverEngine: Send + Sync {
-    /// What keeps its events.
-    type Engine: Engine<Event>;
+    /// What keeps its emergencies.
+    type Engine: Engine<Emergency>;
 
     /// The store that it is.
     fn engine_store(&self) -> &EngineStore<Self::Engine>;
 }
 
-impl<E: Engine<Event>> OverEngine for EngineStore<E> {
+impl<E: Engine<Emergency>> OverEngine for EngineStore<E> {
     type Engine = E;
 
     fn engine_store(&self) -> &Self {
@@ -114,35 +114,35 @@ fn kept_by<S: OverEngine>(store: &S) -> &S::Engine {
 impl<S> Store for S
 where
     S: OverEngine,
-    Error: From<<S::Engine as Engine<Event>>::Error>,
+    Error: From<<S::Engine as Engine<Emergency>>::Error>,
 {
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
         admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         let (draft, admission) = (draft.clone(), admission.clone());
         let limits = Arc::clone(&self.engine_store().limits);
         Box::pin(kept_by(self).write(move |step| steps::create(step, &draft, &admission, &limits)))
     }
 
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+    fn get(&self, id: EmergencyId) -> BoxFuture<'_, Result<Arc<Emergency>, Error>> {
         Box::pin(kept_by(self).read(move |view| steps::get(view, id)))
     }
 
     fn update<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         let change = change.clone();
         Box::pin(kept_by(self).write(move |step| steps::update(step, id, expected, &change)))
     }
 
     fn delete<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         let retention = *retention;
@@ -160,27 +160,26 @@ where
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        let (person, profile) = (person.clone(), profile.clone());
+        let (user, profile) = (user.clone(), profile.clone());
         Box::pin(
-            kept_by(self)
-                .read_now(move |view, now| steps::find_grant(view, &person, &profile, now)),
+            kept_by(self).read_now(move |view, now| steps::find_grant(view, &user, &profile, now)),
         )
     }
 
     fn active_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        let (person, profile, now) = (person.clone(), profile.clone(), Now::at_given(at));
-        Box::pin(kept_by(self).read(move |view| steps::active_of(view, &person, &profile, &now)))
+    ) -> BoxFuture<'a, Result<Option<Arc<Emergency>>, Error>> {
+        let (user, profile, now) = (user.clone(), profile.clone(), Now::at_given(at));
+        Box::pin(kept_by(self).read(move |view| steps::active_of(view, &user, &profile, &now)))
     }
 
-    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         Box::pin(kept_by(self).read_now(move |view, now| steps::list_expirable(view, limit, now)))
     }
 
@@ -194,7 +193,7 @@ where
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         Box::pin(
             kept_by(self).read_now(move |view, now| steps::list_ended(view, before, limit, now)),
         )

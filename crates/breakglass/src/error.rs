@@ -1,10 +1,10 @@
-//! What can go wrong with a store of events.
+//! What can go wrong with a store of emergencies.
 
 use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 use countersign_core::engine::{ErrorKind, Failure, Outcome};
-use countersign_core::id::{OperationId, RandomError};
+use countersign_core::id::{IdempotencyKey, RandomError};
 use countersign_core::time::ClockError;
 use countersign_core::version::Conflict;
 use thiserror::Error;
@@ -12,50 +12,50 @@ use thiserror::Error;
 use crate::limits::ValidationError;
 use crate::refusal::{Refusal, Rejection};
 use crate::transition::Status;
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 
 /// Why a store did not do what it was asked. Unless [`Error::Backend`] says otherwise nothing was
 /// changed, and the same call can be made again.
 ///
 /// ```
-/// use countersign_breakglass::{Error, ErrorKind, EventId};
+/// use countersign_breakglass::{Error, ErrorKind, EmergencyId};
 ///
-/// let error = Error::NotFound { id: EventId::from_bits(255) };
-/// assert_eq!(error.to_string(), "there is no event `00000000000000ff`");
+/// let error = Error::NotFound { id: EmergencyId::from_bits(255) };
+/// assert_eq!(error.to_string(), "there is no emergency `00000000000000ff`");
 /// assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, "not_found"));
 /// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The id is taken. Mint another, unless this is a repeat of a call whose answer was lost.
-    #[error("event `{id}` exists already: mint another id")]
+    #[error("emergency `{id}` exists already: mint another id")]
     AlreadyExists {
         /// The id.
-        id: EventId,
+        id: EmergencyId,
     },
-    /// The operation has made another change. Name each operation anew, and repeat it as it was.
+    /// The key is that of another change. Mint a key for each call, and repeat the call as it was.
     #[error(
-        "operation `{operation}` has made another change, of event `{id}`: mint another id for \
-         another operation"
+        "idempotency key `{idempotency_key}` is that of another change, of emergency `{id}`: mint \
+         another key for another call"
     )]
-    OperationReused {
-        /// The operation.
-        operation: OperationId,
-        /// The event that it changed.
-        id: EventId,
+    IdempotencyKeyReused {
+        /// The key.
+        idempotency_key: IdempotencyKey,
+        /// The emergency that it changed.
+        id: EmergencyId,
     },
-    /// There is no such event. Check the id; it may have been deleted.
-    #[error("there is no event `{id}`")]
+    /// There is no such emergency. Check the id; it may have been deleted.
+    #[error("there is no emergency `{id}`")]
     NotFound {
         /// The id.
-        id: EventId,
+        id: EmergencyId,
     },
-    /// Somebody else changed the event first. Read it again, decide again.
+    /// Somebody else changed the emergency first. Read it again, decide again.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The event's status does not lead to the one asked for. Read it again: most likely it has
+    /// The emergency's status does not lead to the one asked for. Read it again: most likely it has
     /// been closed, or its time is over.
-    #[error("an event that is {from} cannot become {to}")]
+    #[error("an emergency that is {from} cannot become {to}")]
     InvalidTransition {
         /// The status it has.
         from: Status,
@@ -68,11 +68,11 @@ pub enum Error {
     /// A field is outside its limits. Correct it.
     #[error(transparent)]
     Invalid(#[from] ValidationError),
-    /// Only an event that is over can be deleted. Close or expire it first.
-    #[error("event `{id}` is {status} and not over: close or expire it before deleting it")]
+    /// Only an emergency that is over can be deleted. Close or expire it first.
+    #[error("emergency `{id}` is {status} and not over: close or expire it before deleting it")]
     NotTerminal {
         /// The id.
-        id: EventId,
+        id: EmergencyId,
         /// The status it has.
         status: Status,
     },
@@ -111,7 +111,7 @@ impl Error {
         match self {
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::AlreadyExists { .. }
-            | Error::OperationReused { .. }
+            | Error::IdempotencyKeyReused { .. }
             | Error::Conflict(_)
             | Error::InvalidTransition { .. }
             | Error::NotTerminal { .. } => ErrorKind::Conflict,
@@ -129,7 +129,7 @@ impl Error {
         match self {
             Error::NotFound { .. } => "not_found",
             Error::AlreadyExists { .. } => "already_exists",
-            Error::OperationReused { .. } => "operation_reused",
+            Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
             Error::Conflict(_) => "conflict",
             Error::InvalidTransition { .. } => "invalid_transition",
             Error::NotTerminal { .. } => "not_terminal",

@@ -1,17 +1,17 @@
-//! What happened to an event: the entries of its history. Every change of an event is one entry.
+//! What happened to an emergency: the entries of its history. Every change of an emergency is one entry.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::id::OperationId;
-use countersign_core::names::Person;
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::User;
 use countersign_core::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::review::ReviewOutcome;
 
-/// One change of an event.
+/// One change of an emergency.
 ///
 /// ```
 /// use countersign_breakglass::{Action, Actor, HistoryEntry, Version};
@@ -20,7 +20,7 @@ use crate::review::ReviewOutcome;
 ///     action: Action::Expired,
 ///     actor: Actor::Time,
 ///     reason: None,
-///     operation: None,
+///     idempotency_key: None,
 ///     from: Some(Version::from_nanos(1)),
 ///     to: Version::from_nanos(2),
 ///     at: "2026-03-02T10:00:00Z".parse()?,
@@ -39,7 +39,7 @@ pub struct HistoryEntry {
     pub reason: Option<Arc<str>>,
     /// The caller's operation that it was, if they named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<OperationId>,
+    pub idempotency_key: Option<IdempotencyKey>,
     /// The version before; none at creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Version>,
@@ -49,7 +49,7 @@ pub struct HistoryEntry {
     pub at: DateTime<Utc>,
 }
 
-/// What was done to an event.
+/// What was done to an emergency.
 ///
 /// ```
 /// use countersign_breakglass::{Action, ReviewOutcome};
@@ -72,33 +72,33 @@ pub enum Action {
     Noted,
     /// Somebody other than its invoker reviewed it.
     Reviewed(ReviewOutcome),
-    /// A responder let it begin although an earlier event awaited its review.
+    /// A responder let it begin although an earlier emergency awaited its review.
     Overridden,
 }
 
-/// Who or what changed an event.
+/// Who or what changed an emergency.
 ///
 /// ```
-/// use countersign_breakglass::{Actor, Person};
+/// use countersign_breakglass::{Actor, User};
 ///
-/// assert_eq!(Actor::Person(Person::new("carol")?).to_string(), "carol");
+/// assert_eq!(Actor::User(User::new("carol")?).to_string(), "carol");
 /// # Ok::<(), countersign_breakglass::NameError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
-    /// A person.
-    Person(Person),
-    /// Time: the event's was over.
+    /// A user.
+    User(User),
+    /// Time: the emergency's was over.
     Time,
-    /// The clock: it was ahead when the event was declared, and has been corrected.
+    /// The clock: it was ahead when the emergency was declared, and has been corrected.
     Clock,
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Actor::Person(person) => write!(f, "{person}"),
+            Actor::User(user) => write!(f, "{user}"),
             Actor::Time => f.write_str("time"),
             Actor::Clock => f.write_str("the clock"),
         }

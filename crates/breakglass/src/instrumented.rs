@@ -9,17 +9,17 @@
 //! use std::sync::Arc;
 //! use countersign_core::clock::ManualTicks;
 //! use countersign_breakglass::instrumented::{Fault, Instrumented, Method};
-//! use countersign_breakglass::*;
+//! use countersign_breakglass as breakglass;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let yours = InMemory::default(); // or any other store
+//! let yours = breakglass::InMemory::default(); // or any other store
 //! let store = Instrumented::new(yours, Arc::new(ManualTicks::new()));
-//! let id = EventId::from_bits(1);
+//! let id = breakglass::EmergencyId::from_bits(1);
 //!
 //! store.fail_next(Method::Get, 1, Fault::before());
-//! assert!(matches!(store.get(id).await, Err(Error::Backend { retryable: true, .. })));
-//! assert!(matches!(store.get(id).await, Err(Error::NotFound { .. })));
+//! assert!(matches!(store.get(id).await, Err(breakglass::Error::Backend { retryable: true, .. })));
+//! assert!(matches!(store.get(id).await, Err(breakglass::Error::NotFound { .. })));
 //!
 //! let counts = store.counts(Method::Get);
 //! assert_eq!((counts.started, counts.failed, counts.injected), (2, 1, 1));
@@ -37,7 +37,7 @@ use countersign_core::clock::Ticks;
 use countersign_core::engine::Outcome;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::Grant;
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::time::Now;
 use countersign_core::version::Version;
 
@@ -45,10 +45,10 @@ use crate::admission::Admission;
 use crate::change::Change;
 use crate::draft::Draft;
 use crate::error::Error;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::retention::Retention;
 use crate::store::{Changed, Filter, Store};
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 use crate::{Listing, Page};
 
 /// A method of [`Store`].
@@ -322,23 +322,23 @@ impl<S: Store> Store for Instrumented<S> {
         &'a self,
         draft: &'a Draft,
         admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         Box::pin(async move {
             self.measure(Method::Create, self.store.create(draft, admission))
                 .await
         })
     }
 
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+    fn get(&self, id: EmergencyId) -> BoxFuture<'_, Result<Arc<Emergency>, Error>> {
         Box::pin(async move { self.measure(Method::Get, self.store.get(id)).await })
     }
 
     fn update<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         Box::pin(async move {
             self.measure(Method::Update, self.store.update(id, expected, change))
                 .await
@@ -347,7 +347,7 @@ impl<S: Store> Store for Instrumented<S> {
 
     fn delete<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(async move {
@@ -369,28 +369,28 @@ impl<S: Store> Store for Instrumented<S> {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         Box::pin(async move {
-            let call = self.store.find_grant(person, profile);
+            let call = self.store.find_grant(user, profile);
             self.measure(Method::FindGrant, call).await
         })
     }
 
     fn active_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'a, Result<Option<Arc<Emergency>>, Error>> {
         Box::pin(async move {
-            let call = self.store.active_at(person, profile, at);
+            let call = self.store.active_at(user, profile, at);
             self.measure(Method::ActiveAt, call).await
         })
     }
 
-    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         Box::pin(async move {
             self.measure(Method::ListExpirable, self.store.list_expirable(limit))
                 .await
@@ -408,7 +408,7 @@ impl<S: Store> Store for Instrumented<S> {
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         Box::pin(async move {
             self.measure(Method::ListEnded, self.store.list_ended(before, limit))
                 .await

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::window::Window;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ impl InvocationPolicy {
         &self.rules
     }
 
-    /// The longest that any rule takes a second factor for: while it is younger, the event that it
+    /// The longest that any rule takes a second factor for: while it is younger, the emergency that it
     /// was used for must be remembered.
     pub fn longest_proof_age(&self) -> Duration {
         let ages = self.rules.iter().map(|rule| rule.max_proof_age);
@@ -102,14 +102,14 @@ impl From<InvocationPolicy> for InvocationDocument {
 /// One rule of an [`InvocationPolicy`].
 ///
 /// ```
-/// use countersign_breakglass::{InvocationPolicy, MfaMethod, Person};
+/// use countersign_breakglass::{InvocationPolicy, MfaMethod, User};
 ///
 /// let policy: InvocationPolicy = r#"{"version": "1", "rules": [{
 ///     "name": "root", "users": ["alice"], "mfa": {"required": true, "methods": ["totp"]}
 /// }]}"#.parse()?;
 /// let rule = &policy.rules()[0];
-/// assert!(rule.names_invoker(&Person::new("alice")?));
-/// assert!(!rule.names_invoker(&Person::new("Alice")?), "names match exactly");
+/// assert!(rule.names_invoker(&User::new("alice")?));
+/// assert!(!rule.names_invoker(&User::new("Alice")?), "names match exactly");
 /// assert!(rule.requires_mfa() && !rule.allows_method(MfaMethod::Sms));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -117,15 +117,15 @@ impl From<InvocationPolicy> for InvocationDocument {
 pub struct InvocationRule {
     name: Arc<str>,
     profiles: Option<Vec<Profile>>,
-    users: Option<Vec<Person>>,
+    users: Option<Vec<User>>,
     reason_codes: Option<Vec<ReasonCode>>,
     time: Option<Window>,
     max_duration: Option<Duration>,
     requires_mfa: bool,
     methods: Vec<MfaMethod>,
     max_proof_age: Duration,
-    responders: Vec<Person>,
-    reviewers: Option<Vec<Person>>,
+    responders: Vec<User>,
+    reviewers: Option<Vec<User>>,
     after_review: bool,
 }
 
@@ -148,11 +148,11 @@ impl InvocationRule {
         profiles.is_none_or(|profiles| profiles.contains(profile))
     }
 
-    /// Whether the rule lets this person, exactly so spelt, declare an emergency: it names them, or
+    /// Whether the rule lets this user, exactly so spelt, declare an emergency: it names them, or
     /// names nobody.
-    pub fn names_invoker(&self, person: &Person) -> bool {
+    pub fn names_invoker(&self, user: &User) -> bool {
         let users = self.users.as_ref();
-        users.is_none_or(|users| users.contains(person))
+        users.is_none_or(|users| users.contains(user))
     }
 
     /// Whether an emergency may have this reason.
@@ -192,27 +192,27 @@ impl InvocationRule {
         self.max_proof_age
     }
 
-    /// Who may close an emergency besides the person who declared it.
-    pub fn responders(&self) -> &[Person] {
+    /// Who may close an emergency besides the user who declared it.
+    pub fn responders(&self) -> &[User] {
         &self.responders
     }
 
-    /// Whether the rule names this person, exactly so spelt, as a responder.
-    pub fn names_responder(&self, person: &Person) -> bool {
-        self.responders.contains(person)
+    /// Whether the rule names this user, exactly so spelt, as a responder.
+    pub fn names_responder(&self, user: &User) -> bool {
+        self.responders.contains(user)
     }
 
     /// Who may review an emergency when it is over: those whom the rule names as reviewers or, if
     /// it names none, its responders. If there are neither, nobody may, and what has begun awaits
     /// its review until the rule in force names somebody.
-    pub fn reviewers(&self) -> &[Person] {
+    pub fn reviewers(&self) -> &[User] {
         self.reviewers.as_deref().unwrap_or(&self.responders)
     }
 
-    /// Whether the rule names this person, exactly so spelt, as a reviewer. Whoever declared the
+    /// Whether the rule names this user, exactly so spelt, as a reviewer. Whoever declared the
     /// emergency does not review it all the same.
-    pub fn names_reviewer(&self, person: &Person) -> bool {
-        self.reviewers().contains(person)
+    pub fn names_reviewer(&self, user: &User) -> bool {
+        self.reviewers().contains(user)
     }
 
     /// Whether nobody may declare an emergency while an earlier one of theirs, for any profile,
@@ -224,14 +224,14 @@ impl InvocationRule {
     /// Whether the rule lets this draft become an emergency at `at`.
     ///
     /// # Errors
-    /// [`Refusal`]: the first that holds of [`Refusal::Person`], [`Refusal::ReasonCode`],
+    /// [`Refusal`]: the first that holds of [`Refusal::User`], [`Refusal::ReasonCode`],
     /// [`Refusal::Time`], [`Refusal::Duration`], [`Refusal::MfaRequired`].
     pub(crate) fn check(&self, draft: &Draft, at: DateTime<Utc>) -> Result<(), Refusal> {
         let rule = || self.shared_name();
         if !self.names_invoker(&draft.invoker) {
-            return Err(Refusal::Person {
+            return Err(Refusal::User {
                 rule: rule(),
-                person: draft.invoker.clone(),
+                user: draft.invoker.clone(),
             });
         }
         if !self.allows_reason_code(draft.reason_code) {
@@ -286,8 +286,8 @@ impl InvocationRule {
             let fix = "state users, profiles, allowed_reason_codes, time, max_duration or mfa";
             return Err(Fault::new("users", Problem::Missing { fix }));
         }
-        let responders = compile_list("responders", responders, Person::new)?.unwrap_or_default();
-        let reviewers = compile_list("reviewers", reviewers, Person::new)?;
+        let responders = compile_list("responders", responders, User::new)?.unwrap_or_default();
+        let reviewers = compile_list("reviewers", reviewers, User::new)?;
         let after_review = after_review.unwrap_or_default();
         if after_review && reviewers.is_none() && responders.is_empty() {
             let fix = "name who reviews, in reviewers or responders";
@@ -304,7 +304,7 @@ impl InvocationRule {
         Ok(Self {
             name: name.as_str().into(),
             profiles: compile_list("profiles", profiles, Profile::new)?,
-            users: compile_list("users", users, Person::new)?,
+            users: compile_list("users", users, User::new)?,
             reason_codes: compile_list("allowed_reason_codes", allowed_reason_codes, str::parse)?,
             time: time.as_ref().map(compile_window).transpose()?,
             max_duration: compile_length("max_duration", max_duration)?,

@@ -1,7 +1,7 @@
-//! What an event may ask for, and the check of its fields.
+//! What an emergency may ask for, and the check of its fields.
 //!
 //! [`Limits::validate`] looks at fields alone. Only creation demands the initial state and derives
-//! times; reading a stored event applies neither, so that a record written under other limits can
+//! times; reading a stored emergency applies neither, so that a record written under other limits can
 //! still be read.
 
 use std::time::Duration;
@@ -11,12 +11,12 @@ use countersign_core::window::duration;
 use thiserror::Error;
 
 use crate::draft::Draft;
-use crate::record::Event;
+use crate::record::Emergency;
 
 /// The most characters of a ticket reference, and of a request's id.
 pub(crate) const MAX_REFERENCE_CHARACTERS: usize = 128;
 
-/// The limits of a store's events.
+/// The limits of a store's emergencies.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,16 +46,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks the fields of an event, whatever its status.
+    /// Checks the fields of an emergency, whatever its status.
     ///
     /// # Errors
     /// [`ValidationError`] names the first field that is outside its limits.
-    pub fn validate(&self, event: &Event) -> Result<(), ValidationError> {
+    pub fn validate(&self, emergency: &Emergency) -> Result<(), ValidationError> {
         self.check(
-            event.duration,
-            &event.justification,
-            event.ticket.as_deref(),
-            event.request_id.as_deref(),
+            emergency.duration,
+            &emergency.justification,
+            emergency.ticket.as_deref(),
+            emergency.request_id.as_deref(),
         )
     }
 
@@ -100,7 +100,7 @@ impl Limits {
     }
 }
 
-/// A field of an event that is outside its limits. Correct it and invoke again.
+/// A field of an emergency that is outside its limits. Correct it and invoke again.
 ///
 /// ```
 /// use countersign_breakglass::{TextError, ValidationError};

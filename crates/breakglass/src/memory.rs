@@ -1,4 +1,4 @@
-//! The store in memory: events in a [`Table`], for tests and for services that can lose them.
+//! The store in memory: emergencies in a [`Table`], for tests and for services that can lose them.
 //!
 //! Everything is gone when the process ends. A step holds one lock for about a microsecond and
 //! never across an await; reads share it.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::grant::Grant;
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::table::Table;
 use countersign_core::time::{Health, Now};
 use countersign_core::version::Version;
@@ -20,32 +20,32 @@ use crate::draft::Draft;
 use crate::engine_store::EngineStore;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::retention::Retention;
 use crate::steps;
 use crate::store::{Changed, Filter};
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 use crate::{Listing, Page};
 
-/// Keeps events in memory.
+/// Keeps emergencies in memory.
 ///
 /// ```
 /// use std::time::Duration;
-/// use countersign_breakglass::*;
+/// use countersign_breakglass::{self as breakglass, Profile, User};
 ///
-/// let policy: InvocationPolicy = r#"{"version": "1", "rules": [
+/// let policy: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
 /// let prod = Profile::new("prod")?;
-/// let admission = Admission::new(&policy, &RateLimitPolicy::unlimited(), &prod);
-/// let store = InMemory::default();
-/// let event = store.sync().create(
-///     &Draft {
-///         id: EventId::from_bits(1),
-///         operation: None,
-///         invoker: Person::new("alice")?,
+/// let admission = breakglass::Admission::new(&policy, &breakglass::RateLimitPolicy::unlimited(), &prod);
+/// let store = breakglass::InMemory::default();
+/// let emergency = store.sync().create(
+///     &breakglass::Draft {
+///         id: breakglass::EmergencyId::from_bits(1),
+///         idempotency_key: None,
+///         invoker: User::new("alice")?,
 ///         profile: prod,
 ///         duration: Duration::from_secs(600),
-///         reason_code: ReasonCode::Incident,
+///         reason_code: breakglass::ReasonCode::Incident,
 ///         justification: "the site is down since nine".into(),
 ///         ticket: None,
 ///         request_id: None,
@@ -53,12 +53,12 @@ use crate::{Listing, Page};
 ///     },
 ///     &admission,
 /// )?;
-/// assert_eq!(event.status, Status::Active);
+/// assert_eq!(emergency.status, breakglass::Status::Active);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub type InMemory = EngineStore<Table<Event>>;
+pub type InMemory = EngineStore<Table<Emergency>>;
 
-impl EngineStore<Table<Event>> {
+impl EngineStore<Table<Emergency>> {
     /// An empty store with a clock of one's own; `InMemory::default()` has the system's.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::over(Table::new(clock))
@@ -108,7 +108,7 @@ impl EngineStore<Table<Event>> {
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct InMemorySync<'a> {
-    table: &'a Table<Event>,
+    table: &'a Table<Emergency>,
     limits: &'a Limits,
 }
 
@@ -117,7 +117,7 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
+    pub fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Emergency>, Error> {
         self.table
             .write(|step| steps::create(step, draft, admission, self.limits))
     }
@@ -126,7 +126,7 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn get(&self, id: EventId) -> Result<Arc<Event>, Error> {
+    pub fn get(&self, id: EmergencyId) -> Result<Arc<Emergency>, Error> {
         self.table.read(|view| steps::get(view, id))
     }
 
@@ -136,10 +136,10 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn update(
         &self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &Change,
-    ) -> Result<Arc<Event>, Error> {
+    ) -> Result<Arc<Emergency>, Error> {
         self.table
             .write(|step| steps::update(step, id, expected, change))
     }
@@ -148,7 +148,7 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn delete(&self, id: EventId, retention: &Retention) -> Result<bool, Error> {
+    pub fn delete(&self, id: EmergencyId, retention: &Retention) -> Result<bool, Error> {
         self.table.write(|step| steps::delete(step, id, retention))
     }
 
@@ -172,9 +172,9 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn find_grant(&self, person: &Person, profile: &Profile) -> Result<Option<Grant>, Error> {
+    pub fn find_grant(&self, user: &User, profile: &Profile) -> Result<Option<Grant>, Error> {
         self.table
-            .read_now(|view, now| steps::find_grant(view, person, profile, now))
+            .read_now(|view, now| steps::find_grant(view, user, profile, now))
     }
 
     /// See [`Store::active_at`](crate::Store::active_at).
@@ -183,20 +183,20 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn active_at(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         at: DateTime<Utc>,
-    ) -> Result<Option<Arc<Event>>, Error> {
+    ) -> Result<Option<Arc<Emergency>>, Error> {
         let now = Now::at_given(at);
         self.table
-            .read(|view| steps::active_of(view, person, profile, &now))
+            .read(|view| steps::active_of(view, user, profile, &now))
     }
 
     /// See [`Store::list_expirable`](crate::Store::list_expirable).
     ///
     /// # Errors
     /// As there.
-    pub fn list_expirable(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+    pub fn list_expirable(&self, limit: usize) -> Result<Vec<Arc<Emergency>>, Error> {
         self.table
             .read_now(|view, now| steps::list_expirable(view, limit, now))
     }
@@ -218,7 +218,7 @@ impl InMemorySync<'_> {
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> Result<Vec<Arc<Event>>, Error> {
+    ) -> Result<Vec<Arc<Emergency>>, Error> {
         self.table
             .read_now(|view, now| steps::list_ended(view, before, limit, now))
     }

@@ -2,10 +2,10 @@
 //!
 //! The host verifies the code, the assertion or the push, with whatever it uses for that, and
 //! vouches for the result with an [`MfaProof`]; no signature is checked here. What is checked, in
-//! the step that writes the event, is that the proof is this person's, for this event, by a method
+//! the step that writes the emergency, is that the proof is this user's, for this emergency, by a method
 //! that the rule takes, fresh, and that it was never used before.
 //!
-//! Invariant: a proof that an event records held when the event began, demanded or not.
+//! Invariant: a proof that an emergency records held when the emergency began, demanded or not.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{NameError, Person, check_name};
+use countersign_core::names::{NameError, User, check_name};
 use countersign_core::time::earlier;
 use countersign_core::window::duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::document::{Problem, shown};
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 
 /// What identifies one verification of a second factor, as the host's verifier names it: 1 to 256
 /// characters, none of them a control character, without white space at its ends.
@@ -80,10 +80,10 @@ impl From<ProofId> for String {
     }
 }
 
-/// What a host vouches for: that it verified a second factor of this person, for this event.
+/// What a host vouches for: that it verified a second factor of this user, for this emergency.
 ///
-/// The event's id is minted first ([`Workflow::draft`](crate::Workflow::draft)), so that what the
-/// person confirms can name it and the proof is good for that event alone.
+/// The emergency's id is minted first ([`Workflow::draft`](crate::Workflow::draft)), so that what the
+/// user confirms can name it and the proof is good for that emergency alone.
 ///
 /// A proof is good from `verified_at`, that moment included, until it is as old as the rule's
 /// `max_age`, that moment included; one nanosecond later it is not. A `verified_at` that is ahead
@@ -91,13 +91,13 @@ impl From<ProofId> for String {
 /// is refused.
 ///
 /// ```
-/// use countersign_breakglass::{EventId, MfaMethod, MfaProof, Person, ProofId};
+/// use countersign_breakglass::{EmergencyId, MfaMethod, MfaProof, User, ProofId};
 ///
 /// let proof = MfaProof {
 ///     id: ProofId::new("phone-7:59104432")?,
 ///     method: MfaMethod::Totp,
-///     person: Person::new("alice")?,
-///     event: EventId::from_bits(1),
+///     user: User::new("alice")?,
+///     emergency: EmergencyId::from_bits(1),
 ///     verified_at: "2026-03-02T09:00:00Z".parse()?,
 /// };
 /// assert!(proof.to_string().starts_with("totp of alice, verified at 2026-03-02"));
@@ -110,9 +110,9 @@ pub struct MfaProof {
     /// How it was shown.
     pub method: MfaMethod,
     /// Whose it is: the invoker, exactly so spelt.
-    pub person: Person,
-    /// For which event.
-    pub event: EventId,
+    pub user: User,
+    /// For which emergency.
+    pub emergency: EmergencyId,
     /// When the host verified it.
     pub verified_at: DateTime<Utc>,
 }
@@ -122,37 +122,37 @@ impl fmt::Display for MfaProof {
         let Self {
             id,
             method,
-            person,
+            user,
             verified_at,
             ..
         } = self;
-        write!(f, "{method} of {person}, verified at {verified_at} ({id})")
+        write!(f, "{method} of {user}, verified at {verified_at} ({id})")
     }
 }
 
-/// What is wrong with an [`MfaProof`]. Let the person show their second factor again, for the
-/// event that is to begin, except where waiting helps.
+/// What is wrong with an [`MfaProof`]. Let the user show their second factor again, for the
+/// emergency that is to begin, except where waiting helps.
 ///
 /// ```
-/// use countersign_breakglass::{EventId, ProofProblem};
+/// use countersign_breakglass::{EmergencyId, ProofProblem};
 ///
-/// let problem = ProofProblem::Used { event: EventId::from_bits(255) };
-/// assert!(problem.to_string().starts_with("it was used for event `00000000000000ff`"));
+/// let problem = ProofProblem::Used { emergency: EmergencyId::from_bits(255) };
+/// assert!(problem.to_string().starts_with("it was used for emergency `00000000000000ff`"));
 /// assert_eq!(problem.retry_at(), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProofProblem {
     /// It is not the invoker's, exactly so spelt.
-    #[error("it is of `{person}`: show one of the person who declares the emergency")]
-    OtherPerson {
+    #[error("it is of `{user}`: show one of the user who declares the emergency")]
+    OtherUser {
         /// Whose it is.
-        person: Person,
+        user: User,
     },
-    /// It was shown for another event.
-    #[error("it was shown for event `{event}`: show one for this event")]
-    OtherEvent {
+    /// It was shown for another emergency.
+    #[error("it was shown for emergency `{emergency}`: show one for this emergency")]
+    OtherEmergency {
         /// For which.
-        event: EventId,
+        emergency: EmergencyId,
     },
     /// The rule does not take this method.
     #[error("it was shown by {method}: show one by {}", listed(.methods))]
@@ -185,10 +185,10 @@ pub enum ProofProblem {
         max_age: Duration,
     },
     /// A proof with this id has been used.
-    #[error("it was used for event `{event}`: show one again")]
+    #[error("it was used for emergency `{emergency}`: show one again")]
     Used {
         /// For which.
-        event: EventId,
+        emergency: EmergencyId,
     },
 }
 
@@ -201,8 +201,8 @@ impl ProofProblem {
                 tolerance,
                 ..
             } => Some(earlier(*verified_at, *tolerance)),
-            ProofProblem::OtherPerson { .. }
-            | ProofProblem::OtherEvent { .. }
+            ProofProblem::OtherUser { .. }
+            | ProofProblem::OtherEmergency { .. }
             | ProofProblem::Method { .. }
             | ProofProblem::TooOld { .. }
             | ProofProblem::Used { .. } => None,
@@ -232,9 +232,9 @@ pub(crate) fn listed(methods: &[MfaMethod]) -> String {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum MfaMethod {
-    /// A code that the person's own device makes from the time.
+    /// A code that the user's own device makes from the time.
     Totp,
-    /// A code sent to the person's telephone.
+    /// A code sent to the user's telephone.
     Sms,
 }
 

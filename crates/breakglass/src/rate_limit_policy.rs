@@ -169,12 +169,12 @@ impl RateLimitRule {
         profiles.is_none_or(|profiles| profiles.contains(profile))
     }
 
-    /// How long after one emergency the same person must wait for the next on the same profile.
+    /// How long after one emergency the same user must wait for the next on the same profile.
     pub fn cooldown(&self) -> Option<Duration> {
         self.cooldown
     }
 
-    /// The most emergencies of one person over all profiles within the quota window.
+    /// The most emergencies of one user over all profiles within the quota window.
     pub fn max_per_user(&self) -> Option<NonZeroU32> {
         self.max_per_user
     }
@@ -189,7 +189,7 @@ impl RateLimitRule {
         self.quota_window
     }
 
-    /// How many emergencies of one person within the quota window make the next conspicuous.
+    /// How many emergencies of one user within the quota window make the next conspicuous.
     pub fn escalation_threshold(&self) -> Option<NonZeroU32> {
         self.escalation_threshold
     }
@@ -246,7 +246,7 @@ fn compile_count(field: &str, count: &Option<Number>) -> Result<Option<NonZeroU3
     count.as_ref().map(parse).transpose()
 }
 
-/// That a person has declared so many emergencies that somebody should be told. Whom to tell, and
+/// That a user has declared so many emergencies that somebody should be told. Whom to tell, and
 /// how, is the host's business; nothing is blocked by it.
 ///
 /// ```
@@ -266,7 +266,7 @@ fn compile_count(field: &str, count: &Option<Number>) -> Result<Option<NonZeroU3
 pub struct Escalation {
     /// The rate-limit rule whose threshold was reached.
     pub rule: Arc<str>,
-    /// How many emergencies of the same person, over all profiles, there were in the window
+    /// How many emergencies of the same user, over all profiles, there were in the window
     /// before.
     pub count: u64,
     /// From how many on somebody is to be told.

@@ -1,7 +1,7 @@
 //! The record: an emergency with everything that happened to it.
 //!
-//! An [`Event`] is plain data with public fields. It can be changed only by a store, which takes a
-//! [`Draft`] or a [`Change`](crate::Change) and never a whole record: an event cannot be created
+//! An [`Emergency`] is plain data with public fields. It can be changed only by a store, which takes a
+//! [`Draft`] or a [`Change`](crate::Change) and never a whole record: an emergency cannot be created
 //! without its admission, and who declared what cannot be rewritten.
 
 use std::fmt;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy};
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::time::Now;
 use countersign_core::version::Version;
 use countersign_core::window::duration;
@@ -22,18 +22,18 @@ use crate::mfa::MfaProof;
 use crate::rate_limit_policy::Escalation;
 use crate::review::{Review, ReviewOverride};
 use crate::transition::Status;
-use crate::vocabulary::{EventId, ReasonCode};
+use crate::vocabulary::{EmergencyId, ReasonCode};
 
-/// One person's emergency access to one profile.
+/// One user's emergency access to one profile.
 ///
 /// Invariants that every store keeps: `id`, `invoker`, `profile`, `duration`, `reason_code`,
 /// `justification`, `ticket`, `request_id`, `mfa`, `escalate`, `escalation`, `review_override`,
-/// `created`, `created_at` and `expires_at` never change; the status of a closed or expired event never
+/// `created`, `created_at` and `expires_at` never change; the status of a closed or expired emergency never
 /// changes, nor does a review; `updated_at` grows with every change; `history` begins with the
 /// creation and gains one entry a change.
 ///
 /// ```
-/// use countersign_breakglass::{Event, Status};
+/// use countersign_breakglass::{Emergency, Status};
 ///
 /// let stored = r#"{
 ///     "id": "0c495841982c3107", "invoker": "alice", "profile": "prod", "duration": "1h",
@@ -42,18 +42,18 @@ use crate::vocabulary::{EventId, ReasonCode};
 ///     "expires_at": "2026-03-02T10:00:00Z", "status": "active",
 ///     "updated_at": "2026-03-02T09:00:00Z", "history": []
 /// }"#;
-/// let event: Event = serde_json::from_str(stored)?;
-/// assert_eq!(event.status, Status::Active);
+/// let emergency: Emergency = serde_json::from_str(stored)?;
+/// assert_eq!(emergency.status, Status::Active);
 /// let last: chrono::DateTime<chrono::Utc> = "2026-03-02T09:59:59.999999999Z".parse()?;
-/// assert!(event.grant(last).is_some());
+/// assert!(emergency.grant(last).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Event {
+pub struct Emergency {
     /// What identifies it.
-    pub id: EventId,
+    pub id: EmergencyId,
     /// Who declared it, and has the access.
-    pub invoker: Person,
+    pub invoker: User,
     /// What for.
     pub profile: Profile,
     /// How long access lasts, from the creation.
@@ -75,19 +75,19 @@ pub struct Event {
     /// Whether the invoker had declared so many emergencies before that somebody should be told.
     pub escalate: bool,
     /// Of which rule, and how many they were. There if and only if `escalate` is set, but for
-    /// events that were stored before it was recorded.
+    /// emergencies that were stored before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escalation: Option<Escalation>,
-    /// The word of a responder by which it began although an earlier event awaited its review.
+    /// The word of a responder by which it began although an earlier emergency awaited its review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_override: Option<ReviewOverride>,
-    /// The version that it was created with: its place in lists. No other event ever has it.
+    /// The version that it was created with: its place in lists. No other emergency ever has it.
     pub created: Version,
     /// When it was created, by the store's clock. Access begins then.
     pub created_at: DateTime<Utc>,
     /// The first moment at which access is over.
     pub expires_at: DateTime<Utc>,
-    /// Where it stands. An event whose time is over gives no access, whatever its status.
+    /// Where it stands. An emergency whose time is over gives no access, whatever its status.
     pub status: Status,
     /// The last note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,14 +101,14 @@ pub struct Event {
     pub history: Vec<Arc<HistoryEntry>>,
 }
 
-impl Event {
-    /// Whether the event gives access `now`: it is active, its time has begun and is not over, and
+impl Emergency {
+    /// Whether the emergency gives access `now`: it is active, its time has begun and is not over, and
     /// it was not declared while the clock was ahead.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event) {
-    /// assert!(!event.is_active(event.expires_at), "access ends before that moment");
+    /// # use countersign_breakglass as breakglass;
+    /// # fn example(emergency: &breakglass::Emergency) {
+    /// assert!(!emergency.is_active(emergency.expires_at), "access ends before that moment");
     /// # }
     /// ```
     pub fn is_active(&self, now: impl Into<Now>) -> bool {
@@ -143,15 +143,15 @@ impl Event {
             .map_or(self.created_at, |entry| entry.at)
     }
 
-    /// The access that the event gives `now`: none unless it is active ([`Event::is_active`]).
+    /// The access that the emergency gives `now`: none unless it is active ([`Emergency::is_active`]).
     ///
     /// A store's [`find_grant`](crate::Store::find_grant) asks with the store's own time. With a
     /// time of somebody else's this is for audit: nothing may be granted by it.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event, now: chrono::DateTime<chrono::Utc>) {
-    /// if let Some(grant) = event.grant(now) {
+    /// # use countersign_breakglass as breakglass;
+    /// # fn example(emergency: &breakglass::Emergency, now: chrono::DateTime<chrono::Utc>) {
+    /// if let Some(grant) = emergency.grant(now) {
     ///     println!("until {}", grant.until);
     /// }
     /// # }
@@ -159,9 +159,9 @@ impl Event {
     pub fn grant(&self, now: impl Into<Now>) -> Option<Grant> {
         self.is_active(now).then(|| Grant {
             kind: GrantKind::Emergency,
-            person: self.invoker.clone(),
+            user: self.invoker.clone(),
             profile: self.profile.clone(),
-            granted_by: GrantedBy::Person(self.invoker.clone()),
+            granted_by: GrantedBy::User(self.invoker.clone()),
             until: self.expires_at,
             policy: None,
             ends_with_policy: false,
@@ -171,10 +171,10 @@ impl Event {
     /// How much of the access is left `now`: zero if there is none.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
+    /// # use countersign_breakglass as breakglass;
     /// # use std::time::Duration;
-    /// # fn example(event: &Event) {
-    /// assert_eq!(event.remaining(event.expires_at), Duration::ZERO);
+    /// # fn example(emergency: &breakglass::Emergency) {
+    /// assert_eq!(emergency.remaining(emergency.expires_at), Duration::ZERO);
     /// # }
     /// ```
     pub fn remaining(&self, now: impl Into<Now>) -> Duration {
@@ -187,7 +187,7 @@ impl Event {
             .unwrap_or(Duration::ZERO)
     }
 
-    /// Whether nothing can change the status any more: it is closed or expired. Only such an event
+    /// Whether nothing can change the status any more: it is closed or expired. Only such an emergency
     /// can be deleted.
     pub fn is_terminal(&self) -> bool {
         match self.status {
@@ -196,13 +196,13 @@ impl Event {
         }
     }
 
-    /// The first moment at which the event was or will be over: when it was closed, or else when
+    /// The first moment at which the emergency was or will be over: when it was closed, or else when
     /// its time was up.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event) {
-    /// assert!(event.ended_at() <= event.expires_at, "closing only makes it earlier");
+    /// # use countersign_breakglass as breakglass;
+    /// # fn example(emergency: &breakglass::Emergency) {
+    /// assert!(emergency.ended_at() <= emergency.expires_at, "closing only makes it earlier");
     /// # }
     /// ```
     pub fn ended_at(&self) -> DateTime<Utc> {
@@ -214,7 +214,7 @@ impl Event {
     }
 
     /// When it counts as over, for retention and for what awaits its review: then
-    /// ([`Event::ended_at`]), or at the correction that has shown the clock to have been ahead of
+    /// ([`Emergency::ended_at`]), or at the correction that has shown the clock to have been ahead of
     /// that ([`Now::moment_of`]).
     pub fn over_since(&self, now: &Now) -> DateTime<Utc> {
         let began = self.begun_at(now);
@@ -232,36 +232,36 @@ impl Event {
         entries.find(ended).map(|entry| &**entry)
     }
 
-    /// Whether the event awaits its review `now`: it is over, marked so or not, and nobody has
+    /// Whether the emergency awaits its review `now`: it is over, marked so or not, and nobody has
     /// reviewed it.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event) {
-    /// assert_eq!(event.awaits_review(event.ended_at()), event.review.is_none());
+    /// # use countersign_breakglass as breakglass;
+    /// # fn example(emergency: &breakglass::Emergency) {
+    /// assert_eq!(emergency.awaits_review(emergency.ended_at()), emergency.review.is_none());
     /// # }
     /// ```
     pub fn awaits_review(&self, now: impl Into<Now>) -> bool {
         self.review.is_none() && self.is_over(now)
     }
 
-    /// The event as it was when it had this version; none if it never had it. Equal to what the
+    /// The emergency as it was when it had this version; none if it never had it. Equal to what the
     /// call that made the version returned.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
-    /// # fn example(event: &Event) -> Option<()> {
-    /// let created = event.as_of(event.history.first()?.to)?;
-    /// assert_eq!((created.status, created.history.len()), (Status::Active, 1));
+    /// # use countersign_breakglass as breakglass;
+    /// # fn example(emergency: &breakglass::Emergency) -> Option<()> {
+    /// let created = emergency.as_of(emergency.history.first()?.to)?;
+    /// assert_eq!((created.status, created.history.len()), (breakglass::Status::Active, 1));
     /// # Some(())
     /// # }
     /// ```
-    pub fn as_of(&self, version: Version) -> Option<Event> {
+    pub fn as_of(&self, version: Version) -> Option<Emergency> {
         let last = self.place_of(version)?;
         let entries = self.history.get(..=last)?;
         let overridden = |entry: &Arc<HistoryEntry>| entry.action == Action::Overridden;
         let review_override = self.review_override.as_ref();
-        let mut past = Event {
+        let mut past = Emergency {
             status: Status::Active,
             note: None,
             review: None,
@@ -277,7 +277,7 @@ impl Event {
         Some(past)
     }
 
-    /// The change that led to this version; none if the event never had it.
+    /// The change that led to this version; none if the emergency never had it.
     pub fn entry_at(&self, version: Version) -> Option<&Arc<HistoryEntry>> {
         self.history.get(self.place_of(version)?)
     }
@@ -298,7 +298,7 @@ impl Event {
             Action::Expired => self.status = Status::Expired,
             Action::Noted => self.note.clone_from(&entry.reason),
             Action::Reviewed(outcome) => {
-                if let Actor::Person(by) = &entry.actor {
+                if let Actor::User(by) = &entry.actor {
                     self.review = Some(Review {
                         by: by.clone(),
                         outcome,
@@ -312,16 +312,19 @@ impl Event {
         self.history.push(entry);
     }
 
-    /// The last entry of the operation: a creation that was overridden made two.
-    pub(crate) fn entry_of(&self, operation: Option<OperationId>) -> Option<&Arc<HistoryEntry>> {
-        let operation = Some(operation?);
+    /// The last entry of the idempotency_key: a creation that was overridden made two.
+    pub(crate) fn entry_of(
+        &self,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Option<&Arc<HistoryEntry>> {
+        let idempotency_key = Some(idempotency_key?);
         let mut entries = self.history.iter().rev();
-        entries.find(|entry| entry.operation == operation)
+        entries.find(|entry| entry.idempotency_key == idempotency_key)
     }
 }
 
 /// One line for a log: who, for what, when, why, and whatever is out of the ordinary.
-impl fmt::Display for Event {
+impl fmt::Display for Emergency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             id,
@@ -335,7 +338,7 @@ impl fmt::Display for Event {
         let (from, until) = (self.created_at, self.ended_at());
         write!(
             f,
-            "event {id} ({status}): {invoker} on {profile} from {from} until {until}, {reason_code}: {justification:?}"
+            "emergency {id} ({status}): {invoker} on {profile} from {from} until {until}, {reason_code}: {justification:?}"
         )?;
         if let Some(proof) = &self.mfa {
             write!(f, "; second factor: {proof}")?;

@@ -1,4 +1,4 @@
-//! Why something may not be: each rule that can refuse an event, a change or a deletion, and what
+//! Why something may not be: each rule that can refuse an emergency, a change or a deletion, and what
 //! would be needed instead.
 //!
 //! Refusals are data. They are made in `admission.rs`, `mfa.rs`, `change.rs` and `retention.rs`;
@@ -9,27 +9,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{Person, Profile, TextError};
+use countersign_core::names::{Profile, TextError, User};
 use countersign_core::window::{Window, duration};
 use thiserror::Error;
 
 use crate::mfa::{MfaMethod, ProofProblem, listed};
 use crate::rate_limit_policy::Escalation;
 use crate::transition::Status;
-use crate::vocabulary::{EventId, ReasonCode};
+use crate::vocabulary::{EmergencyId, ReasonCode};
 
-/// Why a change was not made; [`Event::apply`](crate::Event::apply) gives it.
+/// Why a change was not made; [`Emergency::apply`](crate::Emergency::apply) gives it.
 ///
 /// ```
 /// use countersign_breakglass::{Rejection, Status};
 ///
 /// let rejection = Rejection::InvalidTransition { from: Status::Closed, to: Status::Expired };
-/// assert_eq!(rejection.to_string(), "an event that is closed cannot become expired");
+/// assert_eq!(rejection.to_string(), "an emergency that is closed cannot become expired");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The status does not lead to the one asked for.
-    #[error("an event that is {from} cannot become {to}")]
+    #[error("an emergency that is {from} cannot become {to}")]
     InvalidTransition {
         /// The status it has.
         from: Status,
@@ -41,7 +41,7 @@ pub enum Rejection {
     Refused(#[from] Refusal),
 }
 
-/// The rule that forbids an event, a change or a deletion, and what would be needed. Trying again without
+/// The rule that forbids an emergency, a change or a deletion, and what would be needed. Trying again without
 /// changing anything gives the same answer, except where a time is named.
 ///
 /// ```
@@ -62,13 +62,13 @@ pub enum Refusal {
         /// What was asked for.
         profile: Profile,
     },
-    /// The rule does not name this person.
-    #[error("rule `{rule}` does not let `{person}` declare an emergency: ask one whom it names")]
-    Person {
+    /// The rule does not name this user.
+    #[error("rule `{rule}` does not let `{user}` declare an emergency: ask one whom it names")]
+    User {
         /// The rule that applies.
         rule: Arc<str>,
         /// Who tried.
-        person: Person,
+        user: User,
     },
     /// The rule does not allow this reason.
     #[error("rule `{rule}` does not allow the reason `{reason_code}`: submit a request instead")]
@@ -114,56 +114,54 @@ pub enum Refusal {
         /// What is wrong with it.
         problem: ProofProblem,
     },
-    /// The same person has an active event for the same profile.
-    #[error("event `{id}` is active until `{retry_at}`: use it, or close it first")]
+    /// The same user has an active emergency for the same profile.
+    #[error("emergency `{id}` is active until `{retry_at}`: use it, or close it first")]
     Active {
-        /// The event.
-        id: EventId,
+        /// The emergency.
+        id: EmergencyId,
         /// The first moment at which it no longer stands in the way.
         retry_at: DateTime<Utc>,
     },
-    /// The rule demands that the same person's earlier events, over all profiles, be reviewed
+    /// The rule demands that the same user's earlier emergencies, over all profiles, be reviewed
     /// first, and one is not.
     #[error(
-        "rule `{rule}` demands a review first: event `{event}` of the same person, over since `{ended_at}`, awaits one: have it reviewed, or a responder of the rule override"
+        "rule `{rule}` demands a review first: emergency `{emergency}` of the same user, over since `{ended_at}`, awaits one: have it reviewed, or a responder of the rule override"
     )]
     ReviewDue {
         /// The rule that applies.
         rule: Arc<str>,
-        /// The event that has awaited its review longest.
-        event: EventId,
-        /// When that event was over.
+        /// The emergency that has awaited its review longest.
+        emergency: EmergencyId,
+        /// When that emergency was over.
         ended_at: DateTime<Utc>,
     },
     /// Nobody overrides for themselves, under any spelling.
-    #[error(
-        "`{person}` is the one who declares this: a responder who is somebody else can override"
-    )]
+    #[error("`{user}` is the one who declares this: a responder who is somebody else can override")]
     OwnOverride {
         /// Who tried.
-        person: Person,
+        user: User,
     },
     /// Only a responder whom the rule names overrides.
-    #[error("rule `{rule}` does not name `{person}` as a responder: a responder can override")]
+    #[error("rule `{rule}` does not name `{user}` as a responder: a responder can override")]
     NotAnOverrider {
         /// The rule that applies.
         rule: Arc<str>,
         /// Who tried.
-        person: Person,
+        user: User,
     },
-    /// The last event of the same person for the same profile is not long enough ago.
-    #[error("rule `{rule}` demands a pause since the last event: try again at `{retry_at}`")]
+    /// The last emergency of the same user for the same profile is not long enough ago.
+    #[error("rule `{rule}` demands a pause since the last emergency: try again at `{retry_at}`")]
     Cooldown {
         /// The rule that applies.
         rule: Arc<str>,
         /// The first moment at which the pause is over.
         retry_at: DateTime<Utc>,
     },
-    /// The same person has had too many events, over all profiles.
+    /// The same user has had too many emergencies, over all profiles.
     #[error(
-        "rule `{rule}` allows a person {max} events in its window and there are {count}: try again at `{retry_at}`"
+        "rule `{rule}` allows a user {max} emergencies in its window and there are {count}: try again at `{retry_at}`"
     )]
-    PersonQuota {
+    UserQuota {
         /// The rule that applies.
         rule: Arc<str>,
         /// How many there are.
@@ -175,9 +173,9 @@ pub enum Refusal {
         /// Whom to tell is the host's business: that the threshold was reached, if it was.
         escalation: Option<Escalation>,
     },
-    /// The same profile has had too many events, over all people.
+    /// The same profile has had too many emergencies, over all people.
     #[error(
-        "rule `{rule}` allows a profile {max} events in its window and there are {count}: try again at `{retry_at}`"
+        "rule `{rule}` allows a profile {max} emergencies in its window and there are {count}: try again at `{retry_at}`"
     )]
     ProfileQuota {
         /// The rule that applies.
@@ -188,18 +186,18 @@ pub enum Refusal {
         max: NonZeroU32,
         /// The first moment at which there are fewer.
         retry_at: DateTime<Utc>,
-        /// As in [`Refusal::PersonQuota`]: the person's own events decide.
+        /// As in [`Refusal::UserQuota`]: the user's own emergencies decide.
         escalation: Option<Escalation>,
     },
-    /// Only the invoker or a named responder closes an event.
+    /// Only the invoker or a named responder closes an emergency.
     #[error(
-        "`{person}` did not declare this and no rule names them as a responder: `{invoker}` or a responder can close it"
+        "`{user}` did not declare this and no rule names them as a responder: `{invoker}` or a responder can close it"
     )]
     NotAResponder {
         /// Who tried.
-        person: Person,
+        user: User,
         /// Who declared it.
-        invoker: Person,
+        invoker: User,
     },
     /// There is nothing left to close.
     #[error("the access ended at `{expires_at}`: there is nothing to close")]
@@ -215,54 +213,56 @@ pub enum Refusal {
     },
     /// Nobody reviews their own emergency, under any spelling.
     #[error(
-        "`{invoker}` declared this, and `{person}` is the same person: somebody else must review it"
+        "`{invoker}` declared this, and `{user}` is the same user: somebody else must review it"
     )]
     OwnReview {
         /// Who tried.
-        person: Person,
+        user: User,
         /// Who declared it.
-        invoker: Person,
+        invoker: User,
     },
     /// Only those review whom the rule in force for the profile names.
     #[error(
-        "no rule for `{profile}` names `{person}` as a reviewer: a reviewer must, or name one in the rule"
+        "no rule for `{profile}` names `{user}` as a reviewer: a reviewer must, or name one in the rule"
     )]
     NotAReviewer {
         /// Who tried.
-        person: Person,
-        /// The profile of the event.
+        user: User,
+        /// The profile of the emergency.
         profile: Profile,
     },
-    /// An event is reviewed once.
+    /// An emergency is reviewed once.
     #[error("`{by}` reviewed it at `{at}`: write a note if there is more to say")]
     ReviewedAlready {
         /// Who reviewed it.
-        by: Person,
+        by: User,
         /// When.
         at: DateTime<Utc>,
     },
-    /// An event that awaits its review is not deleted.
-    #[error("event `{id}` awaits its review: have it reviewed before deleting it")]
+    /// An emergency that awaits its review is not deleted.
+    #[error("emergency `{id}` awaits its review: have it reviewed before deleting it")]
     Unreviewed {
-        /// The event.
-        id: EventId,
+        /// The emergency.
+        id: EmergencyId,
     },
-    /// A rule may still look back at the event: without it, quotas and pauses would forget it.
-    #[error("event `{id}` is kept until `{until}`, because rules look back at it: delete it then")]
+    /// A rule may still look back at the emergency: without it, quotas and pauses would forget it.
+    #[error(
+        "emergency `{id}` is kept until `{until}`, because rules look back at it: delete it then"
+    )]
     Kept {
-        /// The event.
-        id: EventId,
+        /// The emergency.
+        id: EmergencyId,
         /// The first moment at which it can be deleted.
         until: DateTime<Utc>,
     },
-    /// The admission or change was made for another profile than the event is for.
+    /// The admission or change was made for another profile than the emergency is for.
     #[error(
-        "made for `{made_for}`, and the event is for `{used_for}`: make it for the event's profile"
+        "made for `{made_for}`, and the emergency is for `{used_for}`: make it for the emergency's profile"
     )]
     OtherProfile {
         /// The profile of the admission or change.
         made_for: Profile,
-        /// The profile of the event.
+        /// The profile of the emergency.
         used_for: Profile,
     },
     /// The reason or note is empty, too long, or says nothing.
@@ -283,7 +283,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Refusal::NoRule { .. } => "no_rule",
-            Refusal::Person { .. } => "person",
+            Refusal::User { .. } => "user",
             Refusal::ReasonCode { .. } => "reason_code",
             Refusal::Time { .. } => "time",
             Refusal::Duration { .. } => "duration",
@@ -294,7 +294,7 @@ impl Refusal {
             Refusal::OwnOverride { .. } => "own_override",
             Refusal::NotAnOverrider { .. } => "not_an_overrider",
             Refusal::Cooldown { .. } => "cooldown",
-            Refusal::PersonQuota { .. } => "person_quota",
+            Refusal::UserQuota { .. } => "user_quota",
             Refusal::ProfileQuota { .. } => "profile_quota",
             Refusal::NotAResponder { .. } => "not_a_responder",
             Refusal::AccessOver { .. } => "access_over",
@@ -316,10 +316,10 @@ impl Refusal {
     /// may hold then.
     ///
     /// ```
-    /// use countersign_breakglass::{EventId, Refusal};
+    /// use countersign_breakglass::{EmergencyId, Refusal};
     ///
     /// let retry_at = "2026-03-02T10:00:00Z".parse()?;
-    /// let refusal = Refusal::Active { id: EventId::from_bits(1), retry_at };
+    /// let refusal = Refusal::Active { id: EmergencyId::from_bits(1), retry_at };
     /// assert_eq!(refusal.retry_at(), Some(retry_at));
     /// # Ok::<(), chrono::ParseError>(())
     /// ```
@@ -327,13 +327,13 @@ impl Refusal {
         match self {
             Refusal::Active { retry_at, .. }
             | Refusal::Cooldown { retry_at, .. }
-            | Refusal::PersonQuota { retry_at, .. }
+            | Refusal::UserQuota { retry_at, .. }
             | Refusal::ProfileQuota { retry_at, .. } => Some(*retry_at),
             Refusal::NotDue { expires_at } => Some(*expires_at),
             Refusal::Kept { until, .. } => Some(*until),
             Refusal::MfaProof { problem, .. } => problem.retry_at(),
             Refusal::NoRule { .. }
-            | Refusal::Person { .. }
+            | Refusal::User { .. }
             | Refusal::ReasonCode { .. }
             | Refusal::Time { .. }
             | Refusal::Duration { .. }

@@ -1,4 +1,4 @@
-//! How long events are kept: as long as a rule may look back at them, and until they are reviewed.
+//! How long emergencies are kept: as long as a rule may look back at them, and until they are reviewed.
 //!
 //! Deleting is the operator's decision, and a store does it only if [`Retention::check`] lets it,
 //! in the step that deletes. So nobody wins back a quota, ends a pause, makes a second factor good
@@ -11,7 +11,7 @@ use countersign_core::time::{Now, later};
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::Refusal;
 
 /// What must be kept. It is made from the rules in force; under other rules it may be longer.
@@ -43,34 +43,34 @@ impl Retention {
         }
     }
 
-    /// How long an event is kept at least, from the moment at which it was over
-    /// ([`Event::over_since`]). Windows begin earlier, at the creation, so this is never too short.
+    /// How long an emergency is kept at least, from the moment at which it was over
+    /// ([`Emergency::over_since`]). Windows begin earlier, at the creation, so this is never too short.
     pub fn keep_for(&self) -> Duration {
         self.keep_for
     }
 
-    /// Whether `event` may be deleted `now`, by the step's time. For implementations of
+    /// Whether `emergency` may be deleted `now`, by the step's time. For implementations of
     /// [`Store`](crate::Store).
     ///
     /// # Errors
     /// [`Error::NotTerminal`], then [`Error::Refused`] with [`Refusal::Unreviewed`], then
     /// [`Error::Clock`] if the clock cannot be right, then [`Error::ClockJumped`] for an hour after
     /// it went forward by more than a day, then [`Refusal::Kept`].
-    pub fn check(&self, event: &Event, now: impl Into<Now>) -> Result<(), Error> {
+    pub fn check(&self, emergency: &Emergency, now: impl Into<Now>) -> Result<(), Error> {
         let now = now.into();
-        let id = event.id;
-        if !event.is_terminal() {
-            let status = event.status;
+        let id = emergency.id;
+        if !emergency.is_terminal() {
+            let status = emergency.status;
             return Err(Error::NotTerminal { id, status });
         }
-        if event.review.is_none() {
+        if emergency.review.is_none() {
             return Err(Error::Refused(Refusal::Unreviewed { id }));
         }
         now.granting()?;
         if let Some(until) = now.deletes_from() {
             return Err(Error::ClockJumped { until });
         }
-        let until = later(event.over_since(&now), self.keep_for);
+        let until = later(emergency.over_since(&now), self.keep_for);
         if now.at() < until {
             return Err(Error::Refused(Refusal::Kept { id, until }));
         }

@@ -1,7 +1,7 @@
 //! The review: what somebody else finds when an emergency is over, and the override that lets the
 //! next begin before that.
 //!
-//! Whether a review is due changes nothing about access. It is a debt: the event stays in the list
+//! Whether a review is due changes nothing about access. It is a debt: the emergency stays in the list
 //! of what awaits review and is not deleted, and a rule may let its invoker declare no other
 //! emergency until it is paid.
 
@@ -9,10 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::Person;
+use countersign_core::names::User;
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 
 /// What a reviewer found. Each of them ends the wait for a review; what follows from it is the
 /// host's business.
@@ -57,13 +57,13 @@ impl fmt::Display for ReviewOutcome {
     }
 }
 
-/// What somebody other than the invoker found when the event was over.
+/// What somebody other than the invoker found when the emergency was over.
 ///
 /// ```
-/// use countersign_breakglass::{Person, Review, ReviewOutcome};
+/// use countersign_breakglass::{User, Review, ReviewOutcome};
 ///
 /// let review = Review {
-///     by: Person::new("bob")?,
+///     by: User::new("bob")?,
 ///     outcome: ReviewOutcome::Justified,
 ///     text: "the primary was down, see INC-88".into(),
 ///     at: "2026-03-03T09:00:00Z".parse()?,
@@ -74,7 +74,7 @@ impl fmt::Display for ReviewOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Review {
     /// Who reviewed it.
-    pub by: Person,
+    pub by: User,
     /// What they found.
     pub outcome: ReviewOutcome,
     /// What they say about it.
@@ -89,16 +89,16 @@ impl fmt::Display for Review {
     }
 }
 
-/// A responder's word that lets an emergency begin although an earlier one of the same person
+/// A responder's word that lets an emergency begin although an earlier one of the same user
 /// awaits its review.
 ///
 /// ```
-/// use countersign_breakglass::{EventId, Person, ReviewOverride};
+/// use countersign_breakglass::{EmergencyId, User, ReviewOverride};
 ///
 /// let given = ReviewOverride {
-///     by: Person::new("carol")?,
+///     by: User::new("carol")?,
 ///     reason: "the reviewers are asleep and the site is down".into(),
-///     unreviewed: EventId::from_bits(255),
+///     unreviewed: EmergencyId::from_bits(255),
 /// };
 /// assert!(given.to_string().starts_with("REVIEW OVERRIDDEN by carol"));
 /// # Ok::<(), countersign_breakglass::NameError>(())
@@ -106,11 +106,11 @@ impl fmt::Display for Review {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReviewOverride {
     /// Who gave it: a responder whom the rule named, and not the invoker.
-    pub by: Person,
+    pub by: User,
     /// Why.
     pub reason: Arc<str>,
-    /// The event whose review was not waited for: of several the one that was over first.
-    pub unreviewed: EventId,
+    /// The emergency whose review was not waited for: of several the one that was over first.
+    pub unreviewed: EmergencyId,
 }
 
 impl fmt::Display for ReviewOverride {
@@ -122,7 +122,7 @@ impl fmt::Display for ReviewOverride {
         } = self;
         write!(
             f,
-            "REVIEW OVERRIDDEN by {by} (event {unreviewed} awaits one): {reason:?}"
+            "REVIEW OVERRIDDEN by {by} (emergency {unreviewed} awaits one): {reason:?}"
         )
     }
 }

@@ -6,15 +6,15 @@ use crate::draft::Draft;
 use crate::invocation_policy::InvocationRule;
 use crate::mfa::ProofProblem;
 use crate::refusal::Refusal;
-use crate::vocabulary::EventId;
+use crate::vocabulary::EmergencyId;
 
 impl InvocationRule {
     /// Whether the second factor of `draft` will do `now`, if one is shown; `used_by` is the
-    /// event that a proof with the same id was used for.
+    /// emergency that a proof with the same id was used for.
     pub(crate) fn check_proof(
         &self,
         draft: &Draft,
-        used_by: Option<EventId>,
+        used_by: Option<EmergencyId>,
         now: &Now,
     ) -> Result<(), Refusal> {
         let Some(proof) = &draft.mfa else {
@@ -22,12 +22,14 @@ impl InvocationRule {
         };
         let max_age = self.max_proof_age();
         let verified_at = proof.verified_at;
-        let problem = if proof.person != draft.invoker {
-            ProofProblem::OtherPerson {
-                person: proof.person.clone(),
+        let problem = if proof.user != draft.invoker {
+            ProofProblem::OtherUser {
+                user: proof.user.clone(),
             }
-        } else if proof.event != draft.id {
-            ProofProblem::OtherEvent { event: proof.event }
+        } else if proof.emergency != draft.id {
+            ProofProblem::OtherEmergency {
+                emergency: proof.emergency,
+            }
         } else if !self.allows_method(proof.method) {
             ProofProblem::Method {
                 method: proof.method,
@@ -44,8 +46,8 @@ impl InvocationRule {
                 verified_at,
                 max_age,
             }
-        } else if let Some(event) = used_by {
-            ProofProblem::Used { event }
+        } else if let Some(emergency) = used_by {
+            ProofProblem::Used { emergency }
         } else {
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! The states of an event and the changes between them.
+//! The states of an emergency and the changes between them.
 //!
 //! active → closed | expired. Nothing else.
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where an event stands.
+/// Where an emergency stands.
 ///
 /// ```
 /// use countersign_breakglass::Status;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// Gives access until its time is over.
     Active,
-    /// Closed by a person before its time was over.
+    /// Closed by a user before its time was over.
     Closed,
     /// Its time was over before anybody closed it.
     Expired,
@@ -29,7 +29,7 @@ impl Status {
     /// Every status, in the order of their declaration.
     pub const ALL: [Status; 3] = [Status::Active, Status::Closed, Status::Expired];
 
-    /// Whether an event with this status may get the status `to`.
+    /// Whether an emergency with this status may get the status `to`.
     pub const fn can_become(self, to: Status) -> bool {
         match self {
             Status::Active => matches!(to, Status::Closed | Status::Expired),

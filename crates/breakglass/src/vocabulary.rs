@@ -1,4 +1,4 @@
-//! Ids and words: what identifies an event, and why one is declared.
+//! Ids and words: what identifies an emergency, and why one is declared.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::document::{Problem, shown};
 
 countersign_core::define_id! {
-    /// The id of an event: 64 random bits, shown as 16 lowercase hexadecimal digits.
+    /// The id of an emergency: 64 random bits, shown as 16 lowercase hexadecimal digits.
     ///
     /// ```
-    /// use countersign_breakglass::EventId;
+    /// use countersign_breakglass::EmergencyId;
     ///
-    /// let id: EventId = "0c495841982c3107".parse()?;
+    /// let id: EmergencyId = "0c495841982c3107".parse()?;
     /// assert_eq!(id.to_string(), "0c495841982c3107");
     /// # Ok::<(), countersign_breakglass::ParseIdError>(())
     /// ```
-    EventId
+    EmergencyId
 }
 
 /// What kind of emergency it is.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::grant::Grant;
-use countersign_core::id::{OperationId, OsRandom, RandomSource};
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::{IdempotencyKey, OsRandom, RandomSource};
+use countersign_core::names::{Profile, User};
 use countersign_core::retry::Retry;
 
 use crate::admission::Admission;
@@ -20,35 +20,35 @@ use crate::draft::Draft;
 use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::review::ReviewOutcome;
 use crate::store::{Store, StoreExt};
-use crate::vocabulary::{EventId, ReasonCode};
+use crate::vocabulary::{EmergencyId, ReasonCode};
 use crate::{Listing, Page};
 
 /// Emergencies under one [`InvocationPolicy`] and one [`RateLimitPolicy`]. Cheap to clone.
 ///
 /// When the rules change, make another with [`Workflow::with_policy`] or
-/// [`Workflow::with_rate_limits`]: events that have begun stand, those to come follow the new
+/// [`Workflow::with_rate_limits`]: emergencies that have begun stand, those to come follow the new
 /// rules.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use countersign_breakglass::*;
+/// use countersign_breakglass::{self as breakglass, ManualClock, Profile, User};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let clock = Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse()?));
-/// let store = Arc::new(InMemory::new(clock.clone()));
-/// let who: InvocationPolicy = r#"{"version": "1", "rules": [
+/// let store = Arc::new(breakglass::InMemory::new(clock.clone()));
+/// let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "users": ["alice"]}]}"#.parse()?;
-/// let often = RateLimitPolicy::unlimited();
-/// let workflow = Workflow::new(store, Arc::new(who), Arc::new(often));
+/// let often = breakglass::RateLimitPolicy::unlimited();
+/// let workflow = breakglass::Workflow::new(store, Arc::new(who), Arc::new(often));
 ///
-/// let (alice, prod, hour) = (Person::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
-/// let draft = workflow.draft(&alice, &prod, hour, ReasonCode::Recovery, "restore last night's backup")?;
+/// let (alice, prod, hour) = (User::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
+/// let draft = workflow.draft(&alice, &prod, hour, breakglass::ReasonCode::Recovery, "restore last night's backup")?;
 /// workflow.invoke(&draft).await?;
 /// clock.advance(hour / 2);
 /// assert_eq!(workflow.remaining(&alice, &prod).await?, hour / 2);
@@ -64,7 +64,7 @@ pub struct Workflow {
     rate_limits: Arc<RateLimitPolicy>,
     random: Arc<dyn RandomSource>,
     retry: Retry,
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 impl Workflow {
@@ -80,7 +80,7 @@ impl Workflow {
             rate_limits,
             random: Arc::new(OsRandom),
             retry: Retry::default(),
-            operation: None,
+            idempotency_key: None,
         }
     }
 
@@ -122,17 +122,17 @@ impl Workflow {
 
     /// The same workflow for one operation of the caller's, named before the first try: made
     /// again after a lost answer, the same call gets its first result and changes nothing. For one
-    /// call; another one of the same name is refused with [`Error::OperationReused`]. It is
-    /// remembered as long as its event, and by nothing else.
+    /// call; another one of the same name is refused with [`Error::IdempotencyKeyReused`]. It is
+    /// remembered as long as its emergency, and by nothing else.
     ///
     /// [`Workflow::expire_due`] and [`Workflow::delete_ended_before`] make many changes and no
     /// operation; repeating them does no harm.
     ///
     /// ```
-    /// # use countersign_breakglass::*;
-    /// # async fn example(workflow: &Workflow, id: EventId, alice: &Person) -> Result<(), Error> {
-    /// let operation = OperationId::random(&OsRandom)?;
-    /// let closing = workflow.with_operation(operation);
+    /// # use countersign_breakglass::{self as breakglass, IdempotencyKey, OsRandom, User};
+    /// # async fn example(workflow: &breakglass::Workflow, id: breakglass::EmergencyId, alice: &User) -> Result<(), breakglass::Error> {
+    /// let idempotency_key = IdempotencyKey::random(&OsRandom)?;
+    /// let closing = workflow.with_idempotency_key(idempotency_key);
     /// let first = closing.close(id, alice, "the primary is back").await?;
     /// let again = closing.close(id, alice, "the primary is back").await?;
     /// assert_eq!(first, again);
@@ -140,9 +140,9 @@ impl Workflow {
     /// # }
     /// ```
     #[must_use]
-    pub fn with_operation(&self, operation: OperationId) -> Self {
+    pub fn with_idempotency_key(&self, idempotency_key: IdempotencyKey) -> Self {
         Self {
-            operation: Some(operation),
+            idempotency_key: Some(idempotency_key),
             ..self.clone()
         }
     }
@@ -169,15 +169,15 @@ impl Workflow {
     /// [`Error::Random`] if no id can be minted.
     pub fn draft(
         &self,
-        invoker: &Person,
+        invoker: &User,
         profile: &Profile,
         duration: Duration,
         reason_code: ReasonCode,
         justification: &str,
     ) -> Result<Draft, Error> {
         Ok(Draft {
-            id: EventId::random(&*self.random)?,
-            operation: self.operation,
+            id: EmergencyId::random(&*self.random)?,
+            idempotency_key: self.idempotency_key,
             invoker: invoker.clone(),
             profile: profile.clone(),
             duration,
@@ -196,13 +196,13 @@ impl Workflow {
     /// # Errors
     /// Those of [`Store::create`]. [`Refusal::retry_at`](crate::Refusal::retry_at) says when to
     /// try again, where waiting helps.
-    pub async fn invoke(&self, draft: &Draft) -> Result<Arc<Event>, Error> {
+    pub async fn invoke(&self, draft: &Draft) -> Result<Arc<Emergency>, Error> {
         self.create(draft, self.admission(draft)).await
     }
 
-    /// Declares an emergency although an earlier one of the same person awaits its review: `by`,
+    /// Declares an emergency although an earlier one of the same user awaits its review: `by`,
     /// a responder whom the rule names and who is not the invoker, says why. It is recorded on the
-    /// event ([`Event::review_override`](crate::Event)) and in its history; if no review is due,
+    /// emergency ([`Emergency::review_override`](crate::Emergency)) and in its history; if no review is due,
     /// nothing of it is.
     ///
     /// # Errors
@@ -210,9 +210,9 @@ impl Workflow {
     pub async fn invoke_overriding(
         &self,
         draft: &Draft,
-        by: &Person,
+        by: &User,
         reason: &str,
-    ) -> Result<Arc<Event>, Error> {
+    ) -> Result<Arc<Emergency>, Error> {
         let admission = self.admission(draft).with_review_override(by, reason);
         self.create(draft, admission).await
     }
@@ -221,10 +221,10 @@ impl Workflow {
         Admission::new(&self.policy, &self.rate_limits, &draft.profile)
     }
 
-    async fn create(&self, draft: &Draft, admission: Admission) -> Result<Arc<Event>, Error> {
-        let draft = match (draft.operation, self.operation) {
+    async fn create(&self, draft: &Draft, admission: Admission) -> Result<Arc<Emergency>, Error> {
+        let draft = match (draft.idempotency_key, self.idempotency_key) {
             (None, Some(_)) => Cow::Owned(Draft {
-                operation: self.operation,
+                idempotency_key: self.idempotency_key,
                 ..draft.clone()
             }),
             _ => Cow::Borrowed(draft),
@@ -232,20 +232,25 @@ impl Workflow {
         self.store.create(&draft, &admission).await
     }
 
-    /// Closes an event, and ends its access at once; its invoker or a responder named by the rule
+    /// Closes an emergency, and ends its access at once; its invoker or a responder named by the rule
     /// for its profile can, before its time is over.
     ///
     /// # Errors
     /// Those of [`Store::update`]; a conflict only after all tries. Of several people who close at
     /// once all but the first get [`Error::InvalidTransition`].
-    pub async fn close(&self, id: EventId, by: &Person, reason: &str) -> Result<Arc<Event>, Error> {
-        self.change(id, |event| {
-            Change::close(&self.policy, &event.profile, by, reason)
+    pub async fn close(
+        &self,
+        id: EmergencyId,
+        by: &User,
+        reason: &str,
+    ) -> Result<Arc<Emergency>, Error> {
+        self.change(id, |emergency| {
+            Change::close(&self.policy, &emergency.profile, by, reason)
         })
         .await
     }
 
-    /// Reviews an event that is over; a reviewer named by the rule in force for its profile can
+    /// Reviews an emergency that is over; a reviewer named by the rule in force for its profile can
     /// (if it names none, a responder), who is not its invoker under any spelling, once.
     ///
     /// # Errors
@@ -253,18 +258,18 @@ impl Workflow {
     /// [`Refusal::ReviewedAlready`].
     pub async fn review(
         &self,
-        id: EventId,
-        by: &Person,
+        id: EmergencyId,
+        by: &User,
         outcome: ReviewOutcome,
         text: &str,
-    ) -> Result<Arc<Event>, Error> {
-        self.change(id, |event| {
-            Change::review(&self.policy, &event.profile, by, outcome, text)
+    ) -> Result<Arc<Emergency>, Error> {
+        self.change(id, |emergency| {
+            Change::review(&self.policy, &emergency.profile, by, outcome, text)
         })
         .await
     }
 
-    /// Events that are over, marked so or not, and await their review: first what was over first.
+    /// Emergencies that are over, marked so or not, and await their review: first what was over first.
     ///
     /// # Errors
     /// Those of the store.
@@ -272,29 +277,38 @@ impl Workflow {
         self.store.list_awaiting_review(page).await
     }
 
-    /// Writes a note on an event, whatever its status. The history keeps every note.
+    /// Writes a note on an emergency, whatever its status. The history keeps every note.
     ///
     /// # Errors
     /// As [`Workflow::close`].
-    pub async fn note(&self, id: EventId, by: &Person, text: &str) -> Result<Arc<Event>, Error> {
+    pub async fn note(
+        &self,
+        id: EmergencyId,
+        by: &User,
+        text: &str,
+    ) -> Result<Arc<Emergency>, Error> {
         self.change(id, |_| Change::note(by, text)).await
     }
 
-    /// Marks events whose time is over as expired, earliest first, at most `limit` (0 means 100,
-    /// more than 1,000 means 1,000), and gives those it marked. Events that somebody else changed
+    /// Marks emergencies whose time is over as expired, earliest first, at most `limit` (0 means 100,
+    /// more than 1,000 means 1,000), and gives those it marked. Emergencies that somebody else changed
     /// meanwhile are passed over.
     ///
-    /// The end of access does not depend on this: an event whose time is over gives none, marked
+    /// The end of access does not depend on this: an emergency whose time is over gives none, marked
     /// or not, and does not stand in the way of the next.
     ///
     /// # Errors
     /// Those of the store; what was marked before stays marked.
-    pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Event>>, Error> {
+    pub async fn expire_due(&self, limit: usize) -> Result<Vec<Arc<Emergency>>, Error> {
         let change = Change::expire();
         let mut expired = Vec::new();
-        for event in self.store.list_expirable(limit).await? {
-            match self.store.update(event.id, event.updated_at, &change).await {
-                Ok(event) => expired.push(event),
+        for emergency in self.store.list_expirable(limit).await? {
+            match self
+                .store
+                .update(emergency.id, emergency.updated_at, &change)
+                .await
+            {
+                Ok(emergency) => expired.push(emergency),
                 Err(Error::NotFound { .. } | Error::Conflict(_)) => {}
                 // The store's clock has been set back meanwhile.
                 Err(Error::Refused(Refusal::NotDue { .. })) => {}
@@ -304,7 +318,7 @@ impl Workflow {
         Ok(expired)
     }
 
-    /// Deletes events that were over before `time`, first what was over first, at most `limit` (0
+    /// Deletes emergencies that were over before `time`, first what was over first, at most `limit` (0
     /// means 100, more than 1,000 means 1,000), and says how many are gone. It keeps what awaits
     /// its review, is not marked as over, or what the rules in force may still look back at
     /// ([`Retention`]).
@@ -324,11 +338,11 @@ impl Workflow {
         let ended = self.store.list_ended(time, limit).await?;
         // What was over later is kept still longer, but for what a correction has found to be over.
         let in_order = now.correction().is_none();
-        for event in ended {
-            match self.store.delete(event.id, &retention).await {
+        for emergency in ended {
+            match self.store.delete(emergency.id, &retention).await {
                 Ok(was_there) => gone += usize::from(was_there),
                 Err(Error::Refused(Refusal::Kept { .. })) if in_order => break,
-                // Or another event has the id by now.
+                // Or another emergency has the id by now.
                 Err(
                     Error::Refused(Refusal::Kept { .. } | Refusal::Unreviewed { .. })
                     | Error::NotTerminal { .. },
@@ -339,25 +353,21 @@ impl Workflow {
         Ok(gone)
     }
 
-    /// The access that this person has to this profile now by an emergency, if any.
+    /// The access that this user has to this profile now by an emergency, if any.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn find_grant(
-        &self,
-        person: &Person,
-        profile: &Profile,
-    ) -> Result<Option<Grant>, Error> {
-        self.store.find_grant(person, profile).await
+    pub async fn find_grant(&self, user: &User, profile: &Profile) -> Result<Option<Grant>, Error> {
+        self.store.find_grant(user, profile).await
     }
 
-    /// How much of this person's emergency access to this profile is left now: zero if there is
+    /// How much of this user's emergency access to this profile is left now: zero if there is
     /// none.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn remaining(&self, person: &Person, profile: &Profile) -> Result<Duration, Error> {
-        let Some(grant) = self.store.find_grant(person, profile).await? else {
+    pub async fn remaining(&self, user: &User, profile: &Profile) -> Result<Duration, Error> {
+        let Some(grant) = self.store.find_grant(user, profile).await? else {
             return Ok(Duration::ZERO);
         };
         let left = grant.until - self.store.now().await?.at();
@@ -366,12 +376,12 @@ impl Workflow {
 
     async fn change(
         &self,
-        id: EventId,
-        change: impl Fn(&Event) -> Change + Send + Sync,
-    ) -> Result<Arc<Event>, Error> {
+        id: EmergencyId,
+        change: impl Fn(&Emergency) -> Change + Send + Sync,
+    ) -> Result<Arc<Emergency>, Error> {
         self.store
-            .update_with(id, &self.retry, |event| {
-                Ok(change(event).carrying(self.operation))
+            .update_with(id, &self.retry, |emergency| {
+                Ok(change(emergency).carrying(self.idempotency_key))
             })
             .await
     }

@@ -67,9 +67,9 @@ fn only_people_whom_the_rule_names_exactly() {
     let rule = r#""users": ["alice", "bob"]"#;
     assert!(decide(rule, &draft(1, "bob", "prod"), start()).is_ok());
     for other in ["Alice", "alic", "alicea", "carol"] {
-        let refusal = Refusal::Person {
+        let refusal = Refusal::User {
             rule: "rule".into(),
-            person: person(other),
+            user: user(other),
         };
         assert_eq!(
             decide(rule, &draft(1, other, "prod"), start()),
@@ -164,11 +164,11 @@ fn limited(rule: &str) -> Admission {
 }
 
 #[test]
-fn an_active_event_stands_in_the_way_until_it_is_over() {
+fn an_active_emergency_stands_in_the_way_until_it_is_over() {
     let draft = draft(1, "alice", "prod");
     let expires_at = start();
     let observed = Observed {
-        active: Some(ActiveEvent {
+        active: Some(ActiveEmergency {
             id: id(7),
             expires_at,
         }),
@@ -217,11 +217,11 @@ fn quotas_are_full_at_their_maximum_and_say_when_they_are_not() {
         count,
         nth_newest: (count >= 2).then_some(newest),
     };
-    let person = limited(r#""max_per_user": 2, "quota_window": "24h""#);
+    let user = limited(r#""max_per_user": 2, "quota_window": "24h""#);
     let profile = limited(r#""max_per_profile": 2, "quota_window": "24h""#);
     for count in [0, 1, 2, 3, u64::MAX] {
-        let of_person = Observed {
-            of_person: counted(count),
+        let of_user = Observed {
+            of_user: counted(count),
             ..Observed::default()
         };
         let of_profile = Observed {
@@ -229,7 +229,7 @@ fn quotas_are_full_at_their_maximum_and_say_when_they_are_not() {
             ..Observed::default()
         };
         let decisions = [
-            person.decide(&draft, &of_person, start()),
+            user.decide(&draft, &of_user, start()),
             profile.decide(&draft, &of_profile, start()),
         ];
         let (rule, max) = ("limit", 2.try_into().unwrap());
@@ -239,7 +239,7 @@ fn quotas_are_full_at_their_maximum_and_say_when_they_are_not() {
             continue;
         }
         let expected = [
-            Err(Refusal::PersonQuota {
+            Err(Refusal::UserQuota {
                 rule: rule.into(),
                 count,
                 max,
@@ -256,8 +256,8 @@ fn quotas_are_full_at_their_maximum_and_say_when_they_are_not() {
         ];
         assert_eq!(decisions, expected, "{count}");
         // Each counts its own.
-        assert!(person.decide(&draft, &of_profile, start()).is_ok());
-        assert!(profile.decide(&draft, &of_person, start()).is_ok());
+        assert!(user.decide(&draft, &of_profile, start()).is_ok());
+        assert!(profile.decide(&draft, &of_user, start()).is_ok());
     }
 }
 
@@ -269,7 +269,7 @@ fn a_store_that_keeps_the_newest_time_back_still_gets_a_time_to_try_again() {
         nth_newest: None,
     };
     let observed = Observed {
-        of_person: counted,
+        of_user: counted,
         ..Observed::default()
     };
     let refusal = admission.decide(&draft(1, "alice", "prod"), &observed, start());
@@ -287,17 +287,20 @@ fn escalation_never_blocks_and_needs_a_window_but_no_quota() {
     for admission in [&alone, &with_quota] {
         for (count, escalate) in [(0, false), (1, false), (2, true), (3, true), (8, true)] {
             let mut observed = Observed::default();
-            observed.of_person.count = count;
+            observed.of_user.count = count;
             let admitted = admission.decide(&draft, &observed, start()).unwrap();
             assert_eq!(admitted.escalate(), escalate, "{count}");
         }
         let mut observed = Observed::default();
         observed.of_profile.count = 8;
         let admitted = admission.decide(&draft, &observed, start()).unwrap();
-        assert!(!admitted.escalate(), "the profile's events do not escalate");
+        assert!(
+            !admitted.escalate(),
+            "the profile's emergencies do not escalate"
+        );
     }
     let mut observed = Observed::default();
-    observed.of_person.count = 1_000_000;
+    observed.of_user.count = 1_000_000;
     assert!(alone.decide(&draft, &observed, start()).is_ok());
 }
 
@@ -317,12 +320,12 @@ fn refusals_come_in_their_order() {
         nth_newest: Some(tuesday),
     };
     let mut observed = Observed {
-        active: Some(ActiveEvent {
+        active: Some(ActiveEmergency {
             id: id(1),
             expires_at: tuesday + TimeDelta::hours(1),
         }),
         last_created_at: Some(tuesday),
-        of_person: full,
+        of_user: full,
         of_profile: full,
         proof_used_by: None,
         unreviewed: None,
@@ -335,8 +338,8 @@ fn refusals_come_in_their_order() {
         admission.decide(draft, observed, at).unwrap_err()
     };
     let refusal = decide(&invocation, &draft, &observed, start());
-    assert!(matches!(refusal, Refusal::Person { .. }), "{refusal}");
-    draft.invoker = person("alice");
+    assert!(matches!(refusal, Refusal::User { .. }), "{refusal}");
+    draft.invoker = user("alice");
     let refusal = decide(&invocation, &draft, &observed, start());
     assert!(matches!(refusal, Refusal::ReasonCode { .. }), "{refusal}");
     draft.reason_code = ReasonCode::Incident;
@@ -354,8 +357,8 @@ fn refusals_come_in_their_order() {
     assert!(matches!(refusal, Refusal::Cooldown { .. }), "{refusal}");
     observed.last_created_at = None;
     let refusal = decide(&anybody, &draft, &observed, tuesday);
-    assert!(matches!(refusal, Refusal::PersonQuota { .. }), "{refusal}");
-    observed.of_person = Counted::default();
+    assert!(matches!(refusal, Refusal::UserQuota { .. }), "{refusal}");
+    observed.of_user = Counted::default();
     let refusal = decide(&anybody, &draft, &observed, tuesday);
     assert!(matches!(refusal, Refusal::ProfileQuota { .. }), "{refusal}");
 }
@@ -370,7 +373,7 @@ fn only_what_the_rule_needs_is_observed() {
             nth_newest: nth.map(|nth| nth.try_into().unwrap()),
         })
     };
-    for (rule, last_created_at, of_person, of_profile) in [
+    for (rule, last_created_at, of_user, of_profile) in [
         (r#""cooldown": "30m""#, true, None, None),
         (
             r#""max_per_user": 2, "quota_window": "24h""#,
@@ -393,11 +396,11 @@ fn only_what_the_rule_needs_is_observed() {
     ] {
         let observation = limited(rule).observation(&draft, start());
         let expected = Observation {
-            person: person("alice"),
+            user: user("alice"),
             profile: profile("prod"),
             now: start().into(),
             last_created_at,
-            of_person,
+            of_user,
             of_profile,
             proof: None,
             unreviewed: false,
@@ -407,10 +410,7 @@ fn only_what_the_rule_needs_is_observed() {
     let unlimited = admission(&RateLimitPolicy::unlimited(), "prod");
     let observation = unlimited.observation(&draft, start());
     assert!(!observation.last_created_at);
-    assert_eq!(
-        (observation.of_person, observation.of_profile),
-        (None, None)
-    );
+    assert_eq!((observation.of_user, observation.of_profile), (None, None));
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn every_refusal_says_whether_waiting_helps_and_ends_without_a_full_stop() {
             rule: rule(),
             retry_at,
         },
-        Refusal::PersonQuota {
+        Refusal::UserQuota {
             rule: rule(),
             count: 3,
             max,

@@ -26,11 +26,11 @@ fn nanos(count: i64) -> TimeDelta {
 }
 
 fn close(by: &str, reason: &str) -> Change {
-    Change::close(&anybody(), &profile("prod"), &person(by), reason)
+    Change::close(&anybody(), &profile("prod"), &user(by), reason)
 }
 
 /// Creates by invocation rules of one rule, without limits.
-fn create(bench: &Bench, rule: &str, draft: &Draft) -> Result<Arc<Event>, Error> {
+fn create(bench: &Bench, rule: &str, draft: &Draft) -> Result<Arc<Emergency>, Error> {
     let admission = Admission::new(&invocation(rule), &unlimited(), &draft.profile);
     let result = bench.store.sync().create(draft, &admission);
     bench.store.audit().unwrap();
@@ -62,7 +62,7 @@ fn together<T: Send>(threads: u64, call: impl Fn(u64) -> T + Sync) -> Vec<T> {
 }
 
 #[test]
-fn stacking_through_an_event_that_is_over_but_marked_active() {
+fn stacking_through_an_emergency_that_is_over_but_marked_active() {
     let bench = Bench::default();
     let first = bench.begin(1, "alice", "prod");
     bench.clock.set(first.expires_at);
@@ -114,7 +114,7 @@ fn one_more_than_the_quota_or_a_nanosecond_too_early() {
         let refused = refusal(bench.create(&short, &quota));
         let leaves = first.created_at + TimeDelta::hours(24);
         assert_eq!(refused.retry_at(), Some(leaves), "{refused}");
-        let (Refusal::PersonQuota {
+        let (Refusal::UserQuota {
             count, escalation, ..
         }
         | Refusal::ProfileQuota {
@@ -139,7 +139,7 @@ fn one_more_than_the_quota_or_a_nanosecond_too_early() {
 
 const MFA: &str = r#""mfa": {"required": true, "methods": ["totp"], "max_age": "90s"}"#;
 
-/// What is wrong with a second factor, shown for event 1 by alice now.
+/// What is wrong with a second factor, shown for emergency 1 by alice now.
 fn problem(bench: &Bench, proof: MfaProof) -> ProofProblem {
     let mut draft = draft(1, "alice", "prod");
     draft.mfa = Some(proof);
@@ -153,20 +153,20 @@ fn problem(bench: &Bench, proof: MfaProof) -> ProofProblem {
 }
 
 #[test]
-fn another_persons_second_factor() {
+fn another_users_second_factor() {
     let bench = Bench::default();
     for other in ["bob", "Alice"] {
         let found = problem(&bench, proof("a", other, 1, start()));
-        let person = person(other);
-        assert_eq!(found, ProofProblem::OtherPerson { person });
+        let user = user(other);
+        assert_eq!(found, ProofProblem::OtherUser { user });
     }
 }
 
 #[test]
-fn a_second_factor_that_was_shown_for_another_event() {
+fn a_second_factor_that_was_shown_for_another_emergency() {
     let bench = Bench::default();
     let found = problem(&bench, proof("a", "alice", 2, start()));
-    assert_eq!(found, ProofProblem::OtherEvent { event: id(2) });
+    assert_eq!(found, ProofProblem::OtherEmergency { emergency: id(2) });
 }
 
 #[test]
@@ -206,8 +206,8 @@ fn a_second_factor_that_is_a_nanosecond_too_old_or_from_the_future() {
         if good {
             let mut draft = draft(1, "alice", "prod");
             draft.mfa = Some(shown.clone());
-            let event = create(&bench, MFA, &draft).unwrap();
-            assert_eq!(event.mfa, Some(shown), "the event records it");
+            let emergency = create(&bench, MFA, &draft).unwrap();
+            assert_eq!(emergency.mfa, Some(shown), "the emergency records it");
             continue;
         }
         let found = problem(&bench, shown);
@@ -246,7 +246,7 @@ fn a_second_factor_that_was_used_before() {
     create(&bench, MFA, &first).unwrap();
     // Whosever it was, for whatever it was, closed or not.
     let found = problem(&bench, proof("push-1", "alice", 1, start()));
-    assert_eq!(found, ProofProblem::Used { event: id(7) });
+    assert_eq!(found, ProofProblem::Used { emergency: id(7) });
     let mut second = draft(1, "alice", "prod");
     second.mfa = Some(proof("push-2", "alice", 1, start()));
     assert!(create(&bench, MFA, &second).is_ok());
@@ -301,12 +301,12 @@ fn winning_a_second_factor_back_by_deletion() {
     let retention = Retention::new(&invocation(MFA), &unlimited());
     let refused = refusal(bench.store.sync().delete(id(1), &retention));
     assert!(matches!(refused, Refusal::Kept { .. }), "{refused}");
-    // When the event is deleted the proof stays used, for the same event too; and it is too old.
+    // When the emergency is deleted the proof stays used, for the same emergency too; and it is too old.
     let until = refused.retry_at().unwrap();
     bench.clock.set(until);
     assert!(bench.store.sync().delete(id(1), &retention).unwrap());
     let again = problem(&bench, proof("push-1", "alice", 1, until));
-    assert_eq!(again, ProofProblem::Used { event: id(1) });
+    assert_eq!(again, ProofProblem::Used { emergency: id(1) });
     bench.clock.advance(NANO);
     let refused = refusal(create(&bench, MFA, &draft));
     let old = matches!(
@@ -366,7 +366,7 @@ fn leaving_a_terminal_state() {
             assert!(matches!(error, Error::InvalidTransition { .. }), "{error}");
         }
         assert_eq!(bench.get(1), before);
-        let noted = bench.update(1, &Change::note(&person("alice"), "more"));
+        let noted = bench.update(1, &Change::note(&user("alice"), "more"));
         assert_eq!(
             noted.unwrap().status,
             before.status,
@@ -380,7 +380,7 @@ fn a_decision_on_a_stale_copy() {
     let bench = Bench::default();
     let stale = bench.begin(1, "alice", "prod").updated_at;
     bench
-        .update(1, &Change::note(&person("bob"), "not over yet"))
+        .update(1, &Change::note(&user("bob"), "not over yet"))
         .unwrap();
     let before = bench.get(1);
     let store = bench.store.sync();
@@ -396,7 +396,7 @@ fn a_decision_on_a_stale_copy() {
 }
 
 #[test]
-fn another_event_under_the_same_id_between_read_and_write() {
+fn another_emergency_under_the_same_id_between_read_and_write() {
     let bench = Bench::default();
     bench.begin(1, "alice", "prod");
     let read = bench.update(1, &close("alice", "it is over")).unwrap();
@@ -423,7 +423,7 @@ fn reviewing_ones_own_emergency_under_another_spelling() {
     let closed = bench.update(1, &close("alice", "it is over")).unwrap();
     let everybody = invocation(r#""users": ["alice"], "reviewers": ["alice", "ALICE", "bob"]"#);
     let review = |by: &str| {
-        let (by, prod) = (person(by), profile("prod"));
+        let (by, prod) = (user(by), profile("prod"));
         Change::review(&everybody, &prod, &by, ReviewOutcome::Justified, "all well")
     };
     for own in ["alice", "ALICE"] {
@@ -447,7 +447,7 @@ fn a_review_by_somebody_whom_no_rule_names() {
         (only_reviewers, "Dave", false),
         (only_reviewers, "dave", true),
     ] {
-        let (by, prod) = (person(by), profile("prod"));
+        let (by, prod) = (user(by), profile("prod"));
         let outcome = ReviewOutcome::NotJustified;
         let change = Change::review(&invocation(rule), &prod, &by, outcome, "all well");
         let result = bench.update(1, &change);
@@ -474,7 +474,7 @@ fn reviewing_twice() {
     let better = Change::review(
         &anybody(),
         &profile("prod"),
-        &person("carol"),
+        &user("carol"),
         ReviewOutcome::NotJustified,
         "on second thoughts",
     );
@@ -484,27 +484,27 @@ fn reviewing_twice() {
         "{refused}"
     );
     assert_eq!(bench.get(1), reviewed);
-    let noted = bench.update(1, &Change::note(&person("carol"), "on second thoughts"));
+    let noted = bench.update(1, &Change::note(&user("carol"), "on second thoughts"));
     assert_eq!(noted.unwrap().review, reviewed.review);
 }
 
 #[test]
 fn a_review_of_what_is_not_over() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
-    bench.clock.set(event.expires_at - nanos(1));
+    let emergency = bench.begin(1, "alice", "prod");
+    bench.clock.set(emergency.expires_at - nanos(1));
     let refused = refusal(bench.update(1, &review("carol", "prod")));
-    assert_eq!(refused.retry_at(), Some(event.expires_at), "{refused}");
-    bench.clock.set(event.expires_at);
+    assert_eq!(refused.retry_at(), Some(emergency.expires_at), "{refused}");
+    bench.clock.set(emergency.expires_at);
     let reviewed = bench.update(1, &review("carol", "prod")).unwrap();
-    assert!(!reviewed.awaits_review(event.expires_at));
+    assert!(!reviewed.awaits_review(emergency.expires_at));
 }
 
 const DEBT: &str = r#""users": ["alice", "Alice", "bob"], "after_review": true,
     "responders": ["carol", "alice", "Alice"], "reviewers": ["dave"]"#;
 
-/// A store in which an event of alice for another profile is over and not reviewed.
-fn in_debt() -> (Bench, Arc<Event>) {
+/// A store in which an emergency of alice for another profile is over and not reviewed.
+fn in_debt() -> (Bench, Arc<Emergency>) {
     let bench = Bench::default();
     let first = bench.begin(1, "alice", "dev");
     bench.clock.set(first.expires_at);
@@ -512,14 +512,14 @@ fn in_debt() -> (Bench, Arc<Event>) {
 }
 
 #[test]
-fn beginning_again_before_the_review_through_an_unmarked_event_or_another_spelling() {
+fn beginning_again_before_the_review_through_an_unmarked_emergency_or_another_spelling() {
     let (bench, first) = in_debt();
     let before = contents(&bench);
     for name in ["alice", "Alice"] {
         let refused = refusal(create(&bench, DEBT, &draft(2, name, "prod")));
         let expected = Refusal::ReviewDue {
             rule: "rule".into(),
-            event: id(1),
+            emergency: id(1),
             ended_at: first.expires_at,
         };
         assert_eq!(refused, expected);
@@ -546,11 +546,11 @@ fn many_invocations_at_once_while_a_review_is_due() {
     assert!(answers.iter().all(Result::is_err), "a debt was passed over");
 }
 
-/// Creates event 2 of alice with an override.
-fn overridden(bench: &Bench, by: &str, reason: &str) -> Result<Arc<Event>, Error> {
+/// Creates emergency 2 of alice with an override.
+fn overridden(bench: &Bench, by: &str, reason: &str) -> Result<Arc<Emergency>, Error> {
     let draft = draft(2, "alice", "prod");
     let admission = Admission::new(&invocation(DEBT), &unlimited(), &draft.profile)
-        .with_review_override(&person(by), reason);
+        .with_review_override(&user(by), reason);
     let result = bench.store.sync().create(&draft, &admission);
     bench.store.audit().unwrap();
     result
@@ -585,8 +585,11 @@ fn overriding_a_review_without_being_named_or_without_saying_why() {
         assert!(matches!(refused, Refusal::Reason(_)), "{refused}");
     }
     assert_eq!(contents(&bench), before);
-    let event = overridden(&bench, "carol", BECAUSE).unwrap();
-    assert_eq!(event.review_override.as_ref().unwrap().unreviewed, id(1));
+    let emergency = overridden(&bench, "carol", BECAUSE).unwrap();
+    assert_eq!(
+        emergency.review_override.as_ref().unwrap().unreviewed,
+        id(1)
+    );
 }
 
 #[test]
@@ -596,39 +599,39 @@ fn an_override_lifts_nothing_but_the_review() {
     let quota = limits(r#""max_per_user": 1, "quota_window": "24h""#);
     let overriding = |rule: &str, draft: &Draft| {
         let admission = Admission::new(&invocation(rule), &quota, &draft.profile)
-            .with_review_override(&person("carol"), BECAUSE);
+            .with_review_override(&user("carol"), BECAUSE);
         refusal(bench.store.sync().create(draft, &admission))
     };
     let refused = overriding(DEBT, &draft);
-    assert!(matches!(refused, Refusal::PersonQuota { .. }), "{refused}");
-    draft.invoker = person("mallory");
+    assert!(matches!(refused, Refusal::UserQuota { .. }), "{refused}");
+    draft.invoker = user("mallory");
     let refused = overriding(DEBT, &draft);
-    assert!(matches!(refused, Refusal::Person { .. }), "{refused}");
+    assert!(matches!(refused, Refusal::User { .. }), "{refused}");
 }
 
 #[test]
 fn a_replayed_operation_id() {
-    let operation = OperationId::from_bits(9);
+    let operation = IdempotencyKey::from_bits(9);
     let bench = Bench::default();
     let mut first = draft(1, "alice", "prod");
-    first.operation = Some(operation);
+    first.idempotency_key = Some(operation);
     let created = bench.create(&first, &unlimited()).unwrap();
     let before = contents(&bench);
-    // For another event, for another person, for a longer time, with another reason, as a change.
+    // For another emergency, for another user, for a longer time, with another reason, as a change.
     let mut other = first.clone();
     other.id = id(2);
     let mut longer = first.clone();
     longer.duration = 2 * HOUR;
     let mut foreign = first.clone();
-    foreign.invoker = person("mallory");
+    foreign.invoker = user("mallory");
     let mut reworded = first.clone();
     reworded.justification = "something else entirely".into();
     let mut proven = first.clone();
     proven.mfa = Some(proof("a", "alice", 1, start()));
-    let reused = |result: Result<Arc<Event>, Error>| {
+    let reused = |result: Result<Arc<Emergency>, Error>| {
         let error = result.unwrap_err();
         assert!(
-            matches!(error, Error::OperationReused { operation: named, id: of }
+            matches!(error, Error::IdempotencyKeyReused { idempotency_key: named, id: of }
                 if named == operation && of == id(1)),
             "{error}"
         );
@@ -636,7 +639,7 @@ fn a_replayed_operation_id() {
     for draft in [other, longer, foreign, reworded, proven] {
         reused(bench.create(&draft, &unlimited()));
     }
-    let closing = close("alice", "it is over").with_operation(operation);
+    let closing = close("alice", "it is over").with_idempotency_key(operation);
     reused(bench.update(1, &closing));
     reused(
         bench
@@ -650,7 +653,7 @@ fn a_replayed_operation_id() {
     bench.update(1, &Change::expire()).unwrap();
     let again = bench.create(&first, &unlimited()).unwrap();
     assert_eq!(again, created);
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     let found = bench
         .store
         .sync()
@@ -661,25 +664,25 @@ fn a_replayed_operation_id() {
 }
 
 #[test]
-fn the_grant_of_another_person_or_profile_or_a_spent_one() {
+fn the_grant_of_another_user_or_profile_or_a_spent_one() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
+    let emergency = bench.begin(1, "alice", "prod");
     let find = |who: &str, what: &str, at| {
-        let (who, what) = (person(who), profile(what));
+        let (who, what) = (user(who), profile(what));
         bench.store.sync().active_at(&who, &what, at).unwrap()
     };
-    let last = event.expires_at - nanos(1);
+    let last = emergency.expires_at - nanos(1);
     assert!(find("alice", "prod", last).is_some());
-    let grant = event.grant(last).unwrap();
+    let grant = emergency.grant(last).unwrap();
     for (who, what, at) in [
         ("Alice", "prod", last),
         ("bob", "prod", last),
         ("alice", "PROD", last),
         ("alice", "dev", last),
-        ("alice", "prod", event.expires_at),
+        ("alice", "prod", emergency.expires_at),
     ] {
         assert_eq!(find(who, what, at), None, "{who} {what} {at}");
-        assert!(!grant.covers(&person(who), &profile(what), at));
+        assert!(!grant.covers(&user(who), &profile(what), at));
     }
     let closed = bench.update(1, &close("alice", "it is over")).unwrap();
     assert_eq!(find("alice", "prod", start()), None);

@@ -1,4 +1,4 @@
-//! Changes of events in the store in memory: update, close, expire, note, delete; each of their
+//! Changes of emergencies in the store in memory: update, close, expire, note, delete; each of their
 //! errors in their order, and each limit.
 
 #![allow(
@@ -19,27 +19,30 @@ use common::*;
 use countersign_breakglass::*;
 
 fn close(by: &str) -> Change {
-    Change::close(&anybody(), &profile("prod"), &person(by), "it is over")
+    Change::close(&anybody(), &profile("prod"), &user(by), "it is over")
 }
 
 fn note(text: &str) -> Change {
-    Change::note(&person("dave"), text)
+    Change::note(&user("dave"), text)
 }
 
 #[test]
 fn get_knows_what_is_there() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
-    assert_eq!(bench.store.sync().get(id(1)).unwrap(), event);
+    let emergency = bench.begin(1, "alice", "prod");
+    assert_eq!(bench.store.sync().get(id(1)).unwrap(), emergency);
     let error = bench.store.sync().get(id(2)).unwrap_err();
-    assert_eq!(error.to_string(), "there is no event `0000000000000002`");
+    assert_eq!(
+        error.to_string(),
+        "there is no emergency `0000000000000002`"
+    );
 }
 
 #[test]
 fn update_answers_not_found_then_conflict_then_transition_then_refusal() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
-    let stale = Version::from_nanos(event.updated_at.as_nanos() - 1);
+    let emergency = bench.begin(1, "alice", "prod");
+    let stale = Version::from_nanos(emergency.updated_at.as_nanos() - 1);
     let update = |bits, version, change: &Change| {
         let result = bench.store.sync().update(id(bits), version, change);
         result.unwrap_err()
@@ -49,22 +52,22 @@ fn update_answers_not_found_then_conflict_then_transition_then_refusal() {
     assert!(matches!(error, Error::NotFound { id: missing } if missing == id(2)));
     let conflict = Conflict {
         expected: stale,
-        actual: event.updated_at,
+        actual: emergency.updated_at,
     };
     let error = update(1, stale, &by_stranger);
     assert!(
         matches!(error, Error::Conflict(met) if met == conflict),
         "{error}"
     );
-    let error = update(1, event.updated_at, &by_stranger);
+    let error = update(1, emergency.updated_at, &by_stranger);
     assert!(
         matches!(error, Error::Refused(Refusal::NotAResponder { .. })),
         "{error}"
     );
-    assert_eq!(bench.get(1), event, "a failed update changed something");
+    assert_eq!(bench.get(1), emergency, "a failed update changed something");
 
     let closed = bench.update(1, &close("alice")).unwrap();
-    let error = update(1, event.updated_at, &by_stranger);
+    let error = update(1, emergency.updated_at, &by_stranger);
     assert!(matches!(error, Error::Conflict(_)), "{error}");
     let error = update(1, closed.updated_at, &by_stranger);
     let (from, to) = (Status::Closed, Status::Closed);
@@ -100,9 +103,9 @@ fn the_invoker_or_a_named_responder_closes_with_a_reason() {
         expected.updated_at = Version::from_nanos(before.updated_at.as_nanos() + 1);
         expected.history.push(Arc::new(HistoryEntry {
             action: Action::Closed,
-            actor: Actor::Person(person(closer)),
+            actor: Actor::User(user(closer)),
             reason: Some("it is over".into()),
-            operation: None,
+            idempotency_key: None,
             from: Some(before.updated_at),
             to: expected.updated_at,
             at: start() + NANO,
@@ -114,11 +117,11 @@ fn the_invoker_or_a_named_responder_closes_with_a_reason() {
     bench.begin(1, "alice", "prod");
     for other in ["Alice", "CAROL", "bob"] {
         let refusal = refusal(bench.update(1, &close(other)));
-        let (person, invoker) = (person(other), person("alice"));
-        assert_eq!(refusal, Refusal::NotAResponder { person, invoker });
+        let (user, invoker) = (user(other), user("alice"));
+        assert_eq!(refusal, Refusal::NotAResponder { user, invoker });
     }
-    // The responders of another profile's rule are none of this event's.
-    let elsewhere = Change::close(&anybody(), &profile("dev"), &person("alice"), "it is over");
+    // The responders of another profile's rule are none of this emergency's.
+    let elsewhere = Change::close(&anybody(), &profile("dev"), &user("alice"), "it is over");
     let refusal = refusal(bench.update(1, &elsewhere));
     assert!(matches!(refusal, Refusal::OtherProfile { .. }), "{refusal}");
 }
@@ -129,7 +132,7 @@ fn the_invoker_can_close_even_where_no_rule_is_left() {
     bench.begin(1, "alice", "prod");
     let elsewhere =
         invocation(r#""profiles": ["dev"], "users": ["alice"], "responders": ["carol"]"#);
-    let close = |by: &str| Change::close(&elsewhere, &profile("prod"), &person(by), "it is over");
+    let close = |by: &str| Change::close(&elsewhere, &profile("prod"), &user(by), "it is over");
     let refusal = refusal(bench.update(1, &close("carol")));
     assert!(
         matches!(refusal, Refusal::NotAResponder { .. }),
@@ -144,7 +147,7 @@ fn reasons_and_notes_have_limits_and_a_reason_says_something() {
     let longer = format!("{long}x");
     let bench = Bench::default();
     bench.begin(1, "alice", "prod");
-    let close = |text: &str| Change::close(&anybody(), &profile("prod"), &person("alice"), text);
+    let close = |text: &str| Change::close(&anybody(), &profile("prod"), &user("alice"), text);
     for bad in ["", " ", "xxxxx", "\n\n", &longer] {
         let refusal = refusal(bench.update(1, &close(bad)));
         assert!(matches!(refusal, Refusal::Reason(_)), "{refusal}");
@@ -210,20 +213,20 @@ fn notes_may_be_written_whatever_the_status_and_change_nothing_else() {
         .all(|pair| pair[1].from == Some(pair[0].to));
     assert!(chain, "each change begins where the one before ended");
     assert_eq!(after.history.last().unwrap().to, after.updated_at);
-    let identity = |event: &Event| {
+    let identity = |emergency: &Emergency| {
         (
             (
-                event.id,
-                event.invoker.clone(),
-                event.profile.clone(),
-                event.duration,
+                emergency.id,
+                emergency.invoker.clone(),
+                emergency.profile.clone(),
+                emergency.duration,
             ),
             (
-                event.justification.clone(),
-                event.reason_code,
-                event.created_at,
+                emergency.justification.clone(),
+                emergency.reason_code,
+                emergency.created_at,
             ),
-            (event.expires_at, event.escalate),
+            (emergency.expires_at, emergency.escalate),
         )
     };
     assert_eq!(identity(&after), identity(&before));
@@ -255,7 +258,7 @@ fn notes_fill_the_history_to_1000_entries_and_status_changes_go_on() {
 }
 
 #[test]
-fn only_terminal_events_are_deleted_and_absent_is_fine() {
+fn only_terminal_emergencies_are_deleted_and_absent_is_fine() {
     let bench = Bench::default();
     let store = bench.store.sync();
     let retention = retention(&RateLimitPolicy::unlimited());
@@ -278,13 +281,13 @@ fn only_terminal_events_are_deleted_and_absent_is_fine() {
     bench.update(2, &close("alice")).unwrap();
     bench.delete(2);
     let all = store
-        .list(&Filter::Invoker(person("alice")), Page::default())
+        .list(&Filter::Invoker(user("alice")), Page::default())
         .unwrap();
     assert!(all.items.is_empty());
 }
 
 #[test]
-fn an_id_can_be_used_again_after_its_event_is_deleted_and_versions_go_on() {
+fn an_id_can_be_used_again_after_its_emergency_is_deleted_and_versions_go_on() {
     let bench = Bench::default();
     bench.begin(1, "alice", "prod");
     let closed = bench.update(1, &close("alice")).unwrap();
@@ -311,11 +314,11 @@ async fn update_with_reads_again_after_a_conflict_and_gives_up_after_its_tries()
     let calls = AtomicU32::new(0);
     // Somebody else writes after each of the first two reads.
     let noted = store
-        .update_with(id(1), &retry, |event| {
+        .update_with(id(1), &retry, |emergency| {
             if calls.fetch_add(1, Ordering::SeqCst) < 2 {
                 bench.update(1, &note("somebody else")).unwrap();
             }
-            let entries = event.history.len();
+            let entries = emergency.history.len();
             Ok(note(&format!("after {entries} entries")))
         })
         .await
@@ -337,7 +340,9 @@ async fn update_with_reads_again_after_a_conflict_and_gives_up_after_its_tries()
     let result = store.update_with(id(2), &retry, |_| Ok(note("x"))).await;
     assert!(matches!(result, Err(Error::NotFound { .. })));
     let result = store
-        .update_with(id(1), &retry, |event| Err(Error::NotFound { id: event.id }))
+        .update_with(id(1), &retry, |emergency| {
+            Err(Error::NotFound { id: emergency.id })
+        })
         .await;
     assert!(
         matches!(result, Err(Error::NotFound { .. })),

@@ -99,8 +99,8 @@ fn length(text: &str) -> Duration {
 }
 
 /// Names are checked when they are built: what the corpus has besides is counted and left out.
-fn names(invoker: &str, wanted: &str) -> Option<(Person, Profile)> {
-    Some((Person::new(invoker).ok()?, Profile::new(wanted).ok()?))
+fn names(invoker: &str, wanted: &str) -> Option<(User, Profile)> {
+    Some((User::new(invoker).ok()?, Profile::new(wanted).ok()?))
 }
 
 const NAME: &str = "a name that is refused when it is built";
@@ -152,16 +152,17 @@ fn played(value: &Value, field: &str) -> chrono::DateTime<chrono::Utc> {
     moment(value, field) + chrono::TimeDelta::days(20 * 365)
 }
 
-/// A store that holds a line's events, at the line's time.
+/// A store that holds a line's emergencies, at the line's time.
 fn store_of(line: &Value) -> Bench {
     let bench = Bench::at(played(line, "now"));
-    let mut events: Vec<&Value> = line["events"].as_array().unwrap().iter().collect();
-    events.sort_by_key(|event| moment(event, "created_at"));
-    for (event, bits) in events.into_iter().zip(1_000..) {
-        let Some((invoker, wanted)) = names(text(event, "invoker"), text(event, "profile")) else {
+    let mut emergencies: Vec<&Value> = line["events"].as_array().unwrap().iter().collect();
+    emergencies.sort_by_key(|emergency| moment(emergency, "created_at"));
+    for (emergency, bits) in emergencies.into_iter().zip(1_000..) {
+        let Some((invoker, wanted)) = names(text(emergency, "invoker"), text(emergency, "profile"))
+        else {
             continue;
         };
-        bench.clock.set(played(event, "created_at"));
+        bench.clock.set(played(emergency, "created_at"));
         let mut past = draft(bits, invoker.as_str(), wanted.as_str());
         past.duration = NANO;
         bench.create(&past, &RateLimitPolicy::unlimited()).unwrap();
@@ -170,13 +171,13 @@ fn store_of(line: &Value) -> Bench {
     bench
 }
 
-/// How many events the store counts over `window`: a limit of one tells.
+/// How many emergencies the store counts over `window`: a limit of one tells.
 fn counted(bench: &Bench, field: &str, window: &str, draft: &Draft) -> u64 {
     let probe = limits(&format!(r#""{field}": 1, "quota_window": "{window}""#));
     match bench.create(draft, &probe) {
         Ok(_) => 0,
         Err(Error::Refused(
-            Refusal::PersonQuota { count, .. } | Refusal::ProfileQuota { count, .. },
+            Refusal::UserQuota { count, .. } | Refusal::ProfileQuota { count, .. },
         )) => count,
         other => panic!("neither created nor counted: {other:?}"),
     }
@@ -224,7 +225,7 @@ fn rate_limit_case(
     line: &Value,
     policy: &RateLimitPolicy,
     case: &Value,
-    (invoker, wanted): (Person, Profile),
+    (invoker, wanted): (User, Profile),
     corpus: &mut Corpus,
 ) {
     let draft = draft(1, invoker.as_str(), wanted.as_str());
@@ -235,7 +236,7 @@ fn rate_limit_case(
     let reason = match &result {
         Ok(_) => "",
         Err(Error::Refused(Refusal::Cooldown { .. })) => "cooldown period not elapsed",
-        Err(Error::Refused(Refusal::PersonQuota { .. })) => "user quota exceeded",
+        Err(Error::Refused(Refusal::UserQuota { .. })) => "user quota exceeded",
         Err(Error::Refused(Refusal::ProfileQuota { .. })) => "profile quota exceeded",
         Err(other) => panic!("{case}: {other:?}"),
     };
@@ -265,12 +266,12 @@ fn rate_limit_case(
     }
 
     match result {
-        Ok(event) => {
-            if case["should_escalate"] == event.escalate {
+        Ok(emergency) => {
+            if case["should_escalate"] == emergency.escalate {
                 return;
             }
-            corpus.differs("an escalation without a person's quota, which the corpus never makes");
-            assert!(event.escalate, "{case}");
+            corpus.differs("an escalation without a user's quota, which the corpus never makes");
+            assert!(emergency.escalate, "{case}");
             assert_eq!(rule.unwrap().max_per_user(), None, "{case}");
         }
         Err(error) => {
@@ -324,14 +325,14 @@ fn corpus_breakglass_transitions() {
     corpus.finish();
 }
 
-/// Whether a store takes an event from one status to another.
+/// Whether a store takes an emergency from one status to another.
 fn update_allowed(from: Status, to: Status) -> bool {
     let bench = Bench::default();
     bench.begin(1, "alice", "prod");
     let change = |to| match to {
         Status::Active => None,
         Status::Closed => {
-            let (alice, prod) = (person("alice"), profile("prod"));
+            let (alice, prod) = (user("alice"), profile("prod"));
             Some(Change::close(&anybody(), &prod, &alice, "it is over"))
         }
         Status::Expired => {
@@ -359,8 +360,8 @@ fn corpus_breakglass_validate() {
         fields.insert("created".to_owned(), json!("2026-03-02T09:00:00Z"));
         fields.insert("escalate".to_owned(), json!(false));
         fields.insert("history".to_owned(), json!([]));
-        let read = serde_json::from_value::<Event>(record);
-        let valid = read.is_ok_and(|event| Limits::default().validate(&event).is_ok());
+        let read = serde_json::from_value::<Emergency>(record);
+        let valid = read.is_ok_and(|emergency| Limits::default().validate(&emergency).is_ok());
         assert_eq!(valid, line["valid"], "{}: {line}", line["kind"]);
     }
     corpus.finish();

@@ -269,7 +269,7 @@ fn deep_and_large_documents_end_in_an_answer() {
         .map(|number| format!("user-{number}"))
         .collect();
     let policy = read_invocation(&invocation_with("users", json!(users))).unwrap();
-    assert!(policy.rules()[0].names_invoker(&person("user-499999")));
+    assert!(policy.rules()[0].names_invoker(&user("user-499999")));
 }
 
 #[test]

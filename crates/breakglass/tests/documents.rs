@@ -67,18 +67,18 @@ fn a_document_with_every_field_means_what_it_says() {
     .unwrap();
     let rule = policy.rule_for(&profile("prod")).unwrap();
     assert_eq!(rule.name(), "on-call");
-    assert!(rule.names_invoker(&person("alice")) && !rule.names_invoker(&person("bob")));
+    assert!(rule.names_invoker(&user("alice")) && !rule.names_invoker(&user("bob")));
     let codes = ReasonCode::ALL.map(|code| rule.allows_reason_code(code));
     assert_eq!(codes, [true, false, false, true, false]);
     assert!(rule.time().unwrap().contains(time("2026-03-02T09:00:00Z")));
     assert_eq!(rule.max_duration(), Some(Duration::from_secs(5_400)));
     assert!(rule.requires_mfa());
     assert_eq!(MfaMethod::ALL.map(|m| rule.allows_method(m)), [false, true]);
-    assert_eq!(rule.responders(), [person("carol")]);
-    assert!(rule.names_responder(&person("carol")) && !rule.names_responder(&person("Carol")));
+    assert_eq!(rule.responders(), [user("carol")]);
+    assert!(rule.names_responder(&user("carol")) && !rule.names_responder(&user("Carol")));
     assert_eq!(rule.max_proof_age(), Duration::from_secs(90));
-    assert_eq!(rule.reviewers(), [person("dave")]);
-    assert!(rule.names_reviewer(&person("dave")) && !rule.names_reviewer(&person("carol")));
+    assert_eq!(rule.reviewers(), [user("dave")]);
+    assert!(rule.names_reviewer(&user("dave")) && !rule.names_reviewer(&user("carol")));
     assert!(rule.after_review());
     assert!(policy.rule_for(&profile("PROD")).is_none());
 
@@ -104,7 +104,7 @@ fn a_document_with_every_field_means_what_it_says() {
 fn what_is_absent_restricts_nothing() {
     let policy = invocation(r#""profiles": ["prod"]"#);
     let rule = &policy.rules()[0];
-    assert!(rule.names_invoker(&person("anybody")));
+    assert!(rule.names_invoker(&user("anybody")));
     assert!(
         ReasonCode::ALL
             .iter()
@@ -122,7 +122,7 @@ fn what_is_absent_restricts_nothing() {
 #[test]
 fn responders_review_where_no_reviewers_are_named() {
     let policy = invocation(r#""profiles": ["prod"], "responders": ["carol"]"#);
-    assert_eq!(policy.rules()[0].reviewers(), [person("carol")]);
+    assert_eq!(policy.rules()[0].reviewers(), [user("carol")]);
 }
 
 #[test]

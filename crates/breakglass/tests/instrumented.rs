@@ -24,7 +24,7 @@ fn instrumented() -> (Instrumented<InMemory>, Arc<ManualTicks>) {
     (Instrumented::new(store, ticks.clone()), ticks)
 }
 
-async fn begin(store: &impl Store) -> Result<Arc<Event>, Error> {
+async fn begin(store: &impl Store) -> Result<Arc<Emergency>, Error> {
     let admission = admission(&RateLimitPolicy::unlimited(), "prod");
     store.create(&draft(1, "alice", "prod"), &admission).await
 }
@@ -119,11 +119,11 @@ impl Store for Slow {
         &'a self,
         draft: &'a Draft,
         admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         self.0.create(draft, admission)
     }
 
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+    fn get(&self, id: EmergencyId) -> BoxFuture<'_, Result<Arc<Emergency>, Error>> {
         {
             let bits = usize::try_from(id.to_string().parse::<u64>().unwrap()).unwrap();
             Box::pin(async move {
@@ -135,16 +135,16 @@ impl Store for Slow {
 
     fn update<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         self.0.update(id, expected, change)
     }
 
     fn delete<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         self.0.delete(id, retention)
@@ -158,7 +158,7 @@ impl Store for Slow {
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         self.0.list_ended(before, limit)
     }
 
@@ -180,22 +180,22 @@ impl Store for Slow {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        self.0.find_grant(person, profile)
+        self.0.find_grant(user, profile)
     }
 
     fn active_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.0.active_at(person, profile, at)
+    ) -> BoxFuture<'a, Result<Option<Arc<Emergency>>, Error>> {
+        self.0.active_at(user, profile, at)
     }
 
-    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         self.0.list_expirable(limit)
     }
 }

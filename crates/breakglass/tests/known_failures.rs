@@ -20,7 +20,7 @@ fn unlimited() -> RateLimitPolicy {
 }
 
 #[test]
-fn an_expired_but_active_event_neither_blocks_nor_is_stacked_on() {
+fn an_expired_but_active_emergency_neither_blocks_nor_is_stacked_on() {
     let bench = Bench::default();
     let first = bench.begin(1, "alice", "prod");
     let again = draft(2, "Alice", "prod");
@@ -29,7 +29,11 @@ fn an_expired_but_active_event_neither_blocks_nor_is_stacked_on() {
         .set(first.expires_at - TimeDelta::nanoseconds(1));
     let refused = refusal(bench.create(&again, &unlimited()));
     assert!(matches!(refused, Refusal::Active { .. }), "{refused}");
-    assert_eq!(bench.get(1), first, "a refusal marked the event expired");
+    assert_eq!(
+        bench.get(1),
+        first,
+        "a refusal marked the emergency expired"
+    );
 
     bench.clock.set(first.expires_at);
     let second = bench.create(&again, &unlimited()).unwrap();
@@ -59,23 +63,23 @@ fn an_expired_but_active_event_neither_blocks_nor_is_stacked_on() {
 }
 
 #[test]
-fn an_expired_event_that_another_limit_refuses_stays_as_it_was() {
+fn an_expired_emergency_that_another_limit_refuses_stays_as_it_was() {
     let bench = Bench::default();
     let first = bench.begin(1, "alice", "prod");
     bench.clock.set(first.expires_at);
     let limits = limits(r#""max_per_user": 1, "quota_window": "24h""#);
     let refused = refusal(bench.create(&draft(2, "alice", "prod"), &limits));
-    assert!(matches!(refused, Refusal::PersonQuota { .. }), "{refused}");
+    assert!(matches!(refused, Refusal::UserQuota { .. }), "{refused}");
     assert_eq!(bench.get(1), first, "a refusal changed something");
 }
 
 #[test]
-fn the_history_of_expired_and_closed_events_does_not_vanish_from_quotas() {
+fn the_history_of_expired_and_closed_emergencies_does_not_vanish_from_quotas() {
     for limit in ["max_per_user", "max_per_profile"] {
         let bench = Bench::default();
         let limits = limits(&format!(r#""{limit}": 2, "quota_window": "24h""#));
         bench.create(&draft(1, "alice", "prod"), &limits).unwrap();
-        let close = Change::close(&anybody(), &profile("prod"), &person("alice"), "it is over");
+        let close = Change::close(&anybody(), &profile("prod"), &user("alice"), "it is over");
         bench.update(1, &close).unwrap();
         let expires_at = bench
             .create(&draft(2, "alice", "prod"), &limits)
@@ -85,7 +89,7 @@ fn the_history_of_expired_and_closed_events_does_not_vanish_from_quotas() {
         bench.update(2, &Change::expire()).unwrap();
         let refused = refusal(bench.create(&draft(3, "alice", "prod"), &limits));
         match refused {
-            Refusal::PersonQuota { count, .. } | Refusal::ProfileQuota { count, .. } => {
+            Refusal::UserQuota { count, .. } | Refusal::ProfileQuota { count, .. } => {
                 assert_eq!(count, 2);
             }
             other => panic!("{other}"),
@@ -142,7 +146,7 @@ fn bits(name: &str) -> u64 {
 fn version_tokens_do_not_repeat_with_a_clock_that_stands_still_or_steps_back() {
     let bench = Bench::default();
     let mut versions = vec![bench.begin(1, "alice", "prod").updated_at];
-    let note = Change::note(&person("dave"), "x");
+    let note = Change::note(&user("dave"), "x");
     for step in 0..6 {
         if step == 3 {
             bench.clock.step_back(24 * HOUR);
@@ -178,7 +182,7 @@ fn a_clock_that_steps_back_shortens_no_pause_and_empties_no_quota() {
         let pause = limits(r#""cooldown": "30m""#);
         let quota = limits(r#""max_per_user": 1, "quota_window": "1h""#);
         bench.create(&draft(1, "alice", "prod"), &pause).unwrap();
-        let close = Change::close(&anybody(), &profile("prod"), &person("alice"), "it is over");
+        let close = Change::close(&anybody(), &profile("prod"), &user("alice"), "it is over");
         bench.update(1, &close).unwrap();
         bench.clock.step_back(back);
         // From the correction, if it is one; else from the creation.
@@ -201,7 +205,7 @@ fn a_clock_that_steps_back_shortens_no_pause_and_empties_no_quota() {
     bench.clock.step_back(240 * HOUR);
     let refused = refusal(bench.create(&draft(2, "alice", "dev"), &limits));
     assert!(
-        matches!(refused, Refusal::PersonQuota { count: 1, .. }),
+        matches!(refused, Refusal::UserQuota { count: 1, .. }),
         "{refused}"
     );
 }
@@ -222,7 +226,7 @@ fn there_is_no_id_of_all_zeros_when_randomness_fails() {
         .workflow(anybody(), unlimited())
         .with_random(Arc::new(Dry));
     let draft = workflow.draft(
-        &person("alice"),
+        &user("alice"),
         &profile("prod"),
         HOUR,
         ReasonCode::Incident,
@@ -232,15 +236,15 @@ fn there_is_no_id_of_all_zeros_when_randomness_fails() {
 }
 
 #[test]
-fn a_grant_for_one_person_or_profile_is_none_for_another() {
+fn a_grant_for_one_user_or_profile_is_none_for_another() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
-    let grant = event.grant(start()).unwrap();
-    assert!(grant.covers(&person("alice"), &profile("prod"), start()));
-    assert!(!grant.covers(&person("Alice"), &profile("prod"), start()));
-    assert!(!grant.covers(&person("bob"), &profile("prod"), start()));
-    assert!(!grant.covers(&person("alice"), &profile("PROD"), start()));
-    assert!(!grant.covers(&person("alice"), &profile("prod"), event.expires_at));
+    let emergency = bench.begin(1, "alice", "prod");
+    let grant = emergency.grant(start()).unwrap();
+    assert!(grant.covers(&user("alice"), &profile("prod"), start()));
+    assert!(!grant.covers(&user("Alice"), &profile("prod"), start()));
+    assert!(!grant.covers(&user("bob"), &profile("prod"), start()));
+    assert!(!grant.covers(&user("alice"), &profile("PROD"), start()));
+    assert!(!grant.covers(&user("alice"), &profile("prod"), emergency.expires_at));
 }
 
 /// Runs `call` on this many threads that start together, and gives the answers.
@@ -263,7 +267,7 @@ fn together<T: Send>(threads: u64, call: impl Fn(u64) -> T + std::marker::Sync) 
 #[test]
 fn two_callers_never_both_pass_the_admission() {
     for round in 0..50 {
-        // One person, one profile, an expired event in the way.
+        // One user, one profile, an expired emergency in the way.
         let bench = Bench::default();
         let expires_at = bench.begin(1_000, "alice", "prod").expires_at;
         bench.clock.set(expires_at);
@@ -276,7 +280,10 @@ fn two_callers_never_both_pass_the_admission() {
                 .create(&draft(number, name, "prod"), &admission)
         });
         let won = answers.iter().filter(|answer| answer.is_ok()).count();
-        assert_eq!(won, 1, "round {round}: {won} events are active at once");
+        assert_eq!(
+            won, 1,
+            "round {round}: {won} emergencies are active at once"
+        );
         bench.store.audit().unwrap();
 
         // Several profiles, one quota over all of them.
@@ -296,7 +303,7 @@ fn two_callers_never_both_pass_the_admission() {
             if let Err(error) = answer {
                 let refused = refusal::<()>(Err(error));
                 assert!(
-                    matches!(refused, Refusal::PersonQuota { count: 3, .. }),
+                    matches!(refused, Refusal::UserQuota { count: 3, .. }),
                     "{refused}"
                 );
             }
@@ -309,7 +316,7 @@ fn of_several_who_close_at_once_one_wins_and_the_others_are_told() {
     for _ in 0..50 {
         let bench = Bench::default();
         let version = bench.begin(1, "alice", "prod").updated_at;
-        let change = Change::close(&anybody(), &profile("prod"), &person("alice"), "it is over");
+        let change = Change::close(&anybody(), &profile("prod"), &user("alice"), "it is over");
         let answers = together(8, |_| bench.store.sync().update(id(1), version, &change));
         let won = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(won, 1);

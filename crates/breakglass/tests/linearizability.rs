@@ -18,7 +18,7 @@ use countersign_core::sync::history::load::{Load, record};
 use countersign_core::sync::history::{Recorder, explain};
 
 use histories::specification::{Answer, Call, Naive};
-use histories::{BOTH, DEBTS, History, PERSONS, PROFILES, choose, parts};
+use histories::{BOTH, DEBTS, History, PROFILES, USERS, choose, parts};
 
 struct Memory;
 
@@ -35,8 +35,8 @@ impl histories::Subject for Memory {
 }
 
 #[test]
-fn histories_are_linearizable_where_persons_have_a_quota() {
-    histories::are_linearizable::<Memory>("breakglass_persons", PERSONS, 20);
+fn histories_are_linearizable_where_users_have_a_quota() {
+    histories::are_linearizable::<Memory>("breakglass_users", USERS, 20);
 }
 
 #[test]
@@ -60,7 +60,7 @@ enum Fault {
     None,
     /// Reads see what was there before the last write.
     ReadsOneWriteBehind,
-    /// An admission is decided before the step that writes the event.
+    /// An admission is decided before the step that writes the emergency.
     AdmissionOutsideTheStep,
 }
 
@@ -110,7 +110,7 @@ fn is_rejected(fault: Fault, tasks: u64, calls: usize, rounds: u64) -> (bool, bo
         let history = record(
             Load { tasks, calls, seed },
             &Arc::new(Recorder::new()),
-            |random, last| choose(random, last, &PERSONS),
+            |random, last| choose(random, last, &USERS),
             move |call| {
                 let broken = Arc::clone(&broken);
                 async move { broken.perform(call).await }
@@ -118,7 +118,7 @@ fn is_rejected(fault: Fault, tasks: u64, calls: usize, rounds: u64) -> (bool, bo
         );
         let part_rejected = |part: &History| explain(Naive::part(), part).is_err();
         whole |= explain(Naive::whole(), &history).is_err();
-        in_parts |= parts(&history, &PERSONS).iter().any(part_rejected);
+        in_parts |= parts(&history, &USERS).iter().any(part_rejected);
         if whole && in_parts {
             break;
         }

@@ -1,4 +1,4 @@
-//! Reading the store in memory: lists and their pages, the active event, what is due.
+//! Reading the store in memory: lists and their pages, the active emergency, what is due.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,18 +16,18 @@ use common::*;
 use countersign_breakglass::*;
 
 fn close(by: &str) -> Change {
-    Change::close(&anybody(), &profile("prod"), &person(by), "it is over")
+    Change::close(&anybody(), &profile("prod"), &user(by), "it is over")
 }
 
 fn note(text: &str) -> Change {
-    Change::note(&person("dave"), text)
+    Change::note(&user("dave"), text)
 }
 
 fn ids(listing: &Listing) -> Vec<u64> {
     listing
         .items
         .iter()
-        .map(|event| event.id.to_bits())
+        .map(|emergency| emergency.id.to_bits())
         .collect()
 }
 
@@ -45,9 +45,9 @@ fn lists_are_newest_first_by_invoker_profile_and_status() {
     bench.update(1, &note("touched")).unwrap();
     bench.update(5, &close("alice")).unwrap();
     let list = |filter: Filter| ids(&bench.store.sync().list(&filter, Page::default()).unwrap());
-    assert_eq!(list(person("alice").into()), [9, 5]);
-    assert_eq!(list(person("Alice").into()), [3], "names match exactly");
-    assert_eq!(list(person("nobody").into()), [0; 0]);
+    assert_eq!(list(user("alice").into()), [9, 5]);
+    assert_eq!(list(user("Alice").into()), [3], "names match exactly");
+    assert_eq!(list(user("nobody").into()), [0; 0]);
     assert_eq!(
         list(profile("prod").into()),
         [1, 5],
@@ -64,18 +64,13 @@ fn pages_meet_whatever_happens_in_between() {
     for bits in 1..=7 {
         bench.begin(bits, "alice", &format!("prod-{bits}"));
     }
-    let filter = Filter::Invoker(person("alice"));
+    let filter = Filter::Invoker(user("alice"));
     let store = bench.store.sync();
     let first = store.list(&filter, Page::first(3)).unwrap();
     assert_eq!(ids(&first), [7, 6, 5]);
     let cursor = first.next.unwrap();
     let text = cursor.to_string();
-    let closing = Change::close(
-        &anybody(),
-        &profile("prod-5"),
-        &person("alice"),
-        "it is over",
-    );
+    let closing = Change::close(&anybody(), &profile("prod-5"), &user("alice"), "it is over");
     bench.update(5, &closing).unwrap();
     bench.delete(5);
     bench.begin(8, "alice", "prod-8");
@@ -123,20 +118,17 @@ fn a_page_of_0_is_100_and_none_is_above_1000() {
 }
 
 #[test]
-fn the_active_event_is_found_for_exactly_its_person_and_profile_until_it_is_over() {
+fn the_active_emergency_is_found_for_exactly_its_user_and_profile_until_it_is_over() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
+    let emergency = bench.begin(1, "alice", "prod");
     let find = |who: &str, what: &str, at: DateTime<Utc>| {
-        let found = bench
-            .store
-            .sync()
-            .active_at(&person(who), &profile(what), at);
-        found.unwrap().map(|event| event.id.to_bits())
+        let found = bench.store.sync().active_at(&user(who), &profile(what), at);
+        found.unwrap().map(|emergency| emergency.id.to_bits())
     };
-    let last = event.expires_at - TimeDelta::nanoseconds(1);
+    let last = emergency.expires_at - TimeDelta::nanoseconds(1);
     assert_eq!(find("alice", "prod", start()), Some(1));
     assert_eq!(find("alice", "prod", last), Some(1));
-    assert_eq!(find("alice", "prod", event.expires_at), None);
+    assert_eq!(find("alice", "prod", emergency.expires_at), None);
     assert_eq!(
         find("Alice", "prod", start()),
         None,
@@ -145,17 +137,17 @@ fn the_active_event_is_found_for_exactly_its_person_and_profile_until_it_is_over
     assert_eq!(find("alice", "PROD", start()), None);
     assert_eq!(find("bob", "prod", start()), None);
 
-    let grant = event.grant(last).unwrap();
-    let alice = person("alice");
+    let grant = emergency.grant(last).unwrap();
+    let alice = user("alice");
     assert_eq!(
         (grant.kind, grant.until),
-        (GrantKind::Emergency, event.expires_at)
+        (GrantKind::Emergency, emergency.expires_at)
     );
-    assert_eq!((&grant.person, &grant.profile), (&alice, &event.profile));
-    assert_eq!(grant.granted_by, GrantedBy::Person(alice));
-    assert_eq!(event.grant(event.expires_at), None);
-    assert_eq!(event.remaining(last), NANO);
-    assert_eq!(event.remaining(event.expires_at), Duration::ZERO);
+    assert_eq!((&grant.user, &grant.profile), (&alice, &emergency.profile));
+    assert_eq!(grant.granted_by, GrantedBy::User(alice));
+    assert_eq!(emergency.grant(emergency.expires_at), None);
+    assert_eq!(emergency.remaining(last), NANO);
+    assert_eq!(emergency.remaining(emergency.expires_at), Duration::ZERO);
 
     let closed = bench.update(1, &close("alice")).unwrap();
     assert_eq!(find("alice", "prod", start()), None);
@@ -173,7 +165,7 @@ fn what_is_due_comes_earliest_first_from_the_nanosecond_on_which_it_is_over() {
     let due = |at: DateTime<Utc>| -> Vec<u64> {
         bench.clock.set(at);
         let due = bench.store.sync().list_expirable(0).unwrap();
-        due.iter().map(|event| event.id.to_bits()).collect()
+        due.iter().map(|emergency| emergency.id.to_bits()).collect()
     };
     let ends = bench.get(3).expires_at;
     assert_eq!(due(start()), [0; 0]);

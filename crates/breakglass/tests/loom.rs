@@ -60,9 +60,9 @@ fn parts(setup: &[Call]) -> Parts<Naive, Harness<InMemory>> {
 
 const ACTIVE: Model = Model {
     name: "breakglass_2x2",
-    claim: "two threads with two calls each beside an active event: one active event for a person \
+    claim: "two threads with two calls each beside an active emergency: one active emergency for a user \
             and profile under any spelling, the quota is never exceeded, a closed slot is freed \
-            once, an expired event is replaced in one step, the first writer wins",
+            once, an expired emergency is replaced in one step, the first writer wins",
     threads: 2,
     operations: 4,
     at_least: 182_535,
@@ -71,7 +71,7 @@ const ACTIVE: Model = Model {
 
 const FIND_GRANT: Call = Call::FindGrant(ALICE);
 
-/// The version that the first event of a model is created at.
+/// The version that the first emergency of a model is created at.
 const FIRST: Version = Version::from_nanos(START);
 
 const ALPHABET: [Call; 10] = [
@@ -84,7 +84,7 @@ const ALPHABET: [Call; 10] = [
     Call::Change(ALICE, Wish::Note),
     Call::Delete(ALICE),
     FIND_GRANT,
-    // Events expire.
+    // Emergencies expire.
     Call::Pass(1),
 ];
 
@@ -111,7 +111,7 @@ fn breakglass_invoke_2x2() {
     let model = Model {
         name: "breakglass_invoke_2x2",
         claim: "two threads with two invocations each on an empty store: duplicate ids, one active \
-                event for a person and profile, a quota of two, all decided in one step",
+                emergency for a user and profile, a quota of two, all decided in one step",
         at_least: 3_129,
         ..ACTIVE
     };
@@ -138,7 +138,7 @@ const OVER: [Call; 6] = [
 fn breakglass_ended_2x2() {
     let model = Model {
         name: "breakglass_ended_2x2",
-        claim: "two threads with two calls each beside an event that is over: it is reviewed once, \
+        claim: "two threads with two calls each beside an emergency that is over: it is reviewed once, \
                 deleted only when it is reviewed, and what begins under its id is not deleted in \
                 its place",
         at_least: 32_234,
@@ -156,7 +156,7 @@ fn breakglass_ended_2x2() {
 fn breakglass_reviewed_2x2() {
     let model = Model {
         name: "breakglass_reviewed_2x2",
-        claim: "two threads with two calls each beside an event that is over and reviewed: one of \
+        claim: "two threads with two calls each beside an emergency that is over and reviewed: one of \
                 two deletions deletes it, and no list shows it afterwards",
         at_least: 25_596,
         ..ACTIVE
@@ -174,8 +174,8 @@ fn breakglass_reviewed_2x2() {
 fn breakglass_proof_2x2() {
     let model = Model {
         name: "breakglass_proof_2x2",
-        claim: "two threads with two calls each that show one second factor: it begins one event, \
-                whatever becomes of that event, until it is too old to begin any",
+        claim: "two threads with two calls each that show one second factor: it begins one emergency, \
+                whatever becomes of that emergency, until it is too old to begin any",
         at_least: 8_780,
         ..ACTIVE
     };
@@ -185,7 +185,7 @@ fn breakglass_proof_2x2() {
         Call::Change(WITH_PROOF, Wish::Close),
         Call::Change(WITH_PROOF, Wish::Review),
         Call::Delete(WITH_PROOF),
-        // It is too old, and the event that it has begun may be deleted.
+        // It is too old, and the emergency that it has begun may be deleted.
         Call::Pass(1),
     ];
     model.check_scenarios(scenarios(&alphabet, 2, 2), parts(&[]));
@@ -195,7 +195,7 @@ fn breakglass_proof_2x2() {
 fn breakglass_review_due_2x2() {
     let model = Model {
         name: "breakglass_review_due_2x2",
-        claim: "two threads with two calls each beside an event whose review is due: the next \
+        claim: "two threads with two calls each beside an emergency whose review is due: the next \
                 begins after the review or by an override, which is recorded with it, and one of \
                 two reviews counts",
         at_least: 19_124,
@@ -216,7 +216,7 @@ fn breakglass_review_due_2x2() {
 fn breakglass_review_owed_2x2() {
     let model = Model {
         name: "breakglass_review_owed_2x2",
-        claim: "two threads with two calls each beside an active event that its rule wants \
+        claim: "two threads with two calls each beside an active emergency that its rule wants \
                 reviewed: nothing begins between its end and its review, but by an override",
         at_least: 13_720,
         ..ACTIVE
@@ -257,7 +257,7 @@ fn breakglass_operations_2x2() {
 fn breakglass_operations_over_2x2() {
     let model = Model {
         name: "breakglass_operations_over_2x2",
-        claim: "the same beside an event that is over and reviewed, which an operation has begun: \
+        claim: "the same beside an emergency that is over and reviewed, which an operation has begun: \
                 its deletion forgets the operation",
         at_least: 4_550,
         ..ACTIVE
@@ -293,7 +293,7 @@ fn breakglass_changes_2x2() {
         Call::Change(AFTER_REVIEW, Wish::Note),
         Call::Change(AFTER_REVIEW, Wish::Review),
         Call::Invoke(BOB),
-        // Two changes of the event, and one of that which it replaces.
+        // Two changes of the emergency, and one of that which it replaces.
         Call::InvokeOverriding(REPLACING),
     ];
     let mut scenarios = scenarios(&alphabet, 2, 2);
@@ -309,7 +309,7 @@ fn breakglass_changes_2x2() {
 fn breakglass_expiry_2x2() {
     let model = Model {
         name: "breakglass_expiry_2x2",
-        claim: "two threads with two calls each beside an active event, among them the workflow's \
+        claim: "two threads with two calls each beside an active emergency, among them the workflow's \
                 marking of what is due and deletion of what ended: nothing is marked that somebody \
                 closed or that is not over, each is marked once, what is deleted was reviewed, and \
                 whoever marks or deletes is not told of those who were faster",
@@ -332,7 +332,7 @@ fn breakglass_expiry_2x2() {
 fn breakglass_overdue_2x2() {
     let model = Model {
         name: "breakglass_overdue_2x2",
-        claim: "the same beside an event that is over and not marked so",
+        claim: "the same beside an emergency that is over and not marked so",
         at_least: 27_341,
         ..ACTIVE
     };
@@ -348,16 +348,16 @@ fn breakglass_overdue_2x2() {
 }
 
 const NEXT_CHANGE: Call = Call::NextChanges(1);
-/// Of the same person and for the same profile as `AFTER_REVIEW`.
+/// Of the same user and for the same profile as `AFTER_REVIEW`.
 const REPLACING: u64 = AFTER_REVIEW + 2;
 
 #[test]
 fn breakglass_clock_2x2() {
     let model = Model {
         name: "breakglass_clock_2x2",
-        claim: "two threads with two calls each beside an active event, while the clock is set ahead \
+        claim: "two threads with two calls each beside an active emergency, while the clock is set ahead \
                 and back by eight hours: each call is judged by one time, a correction is made once, \
-                what gives access can be closed, and never do two events give it",
+                what gives access can be closed, and never do two emergencies give it",
         at_least: 4_935,
         ..ACTIVE
     };
@@ -375,9 +375,9 @@ fn breakglass_clock_2x2() {
 fn breakglass_corrected_2x2() {
     let model = Model {
         name: "breakglass_corrected_2x2",
-        claim: "two threads with two calls each beside an event that began while the clock was \
+        claim: "two threads with two calls each beside an emergency that began while the clock was \
                 ahead: it stands in nobody's way, whoever finds the clock set right corrects it \
-                once, refused or not, and an hour later the event has ended for good",
+                once, refused or not, and an hour later the emergency has ended for good",
         at_least: 30_102,
         ..ACTIVE
     };
@@ -398,8 +398,8 @@ fn breakglass_corrected_2x2() {
 fn breakglass_proof_kept_2x2() {
     let model = Model {
         name: "breakglass_proof_kept_2x2",
-        claim: "two threads with two calls each beside an event that is over and reviewed: the \
-                second factor that began it is not good again when the event is deleted, whatever \
+        claim: "two threads with two calls each beside an emergency that is over and reviewed: the \
+                second factor that began it is not good again when the emergency is deleted, whatever \
                 the clock does",
         at_least: 1_180,
         ..ACTIVE

@@ -76,7 +76,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         )
 }
 
-/// Someone's event: who, for what, when (nanoseconds around whole seconds), how long, and whether
+/// Someone's emergency: who, for what, when (nanoseconds around whole seconds), how long, and whether
 /// it was closed at once.
 type Past = (usize, usize, i64, i64, u64, bool);
 
@@ -101,35 +101,32 @@ fn moment(seconds: i64, nano: i64) -> DateTime<Utc> {
 /// What the rules say, said again in the plainest way: over a list, without any index.
 fn naive(
     rule: &Rule,
-    events: &[Event],
+    emergencies: &[Emergency],
     draft: &Draft,
     at: DateTime<Utc>,
 ) -> Result<bool, (&'static str, u64)> {
     let seconds = |count: u32| TimeDelta::seconds(count.into());
-    let same = |event: &Event| event.invoker.same_person(&draft.invoker);
-    let here = |event: &Event| event.profile == draft.profile;
-    if events
+    let same = |emergency: &Emergency| emergency.invoker.same_user(&draft.invoker);
+    let here = |emergency: &Emergency| emergency.profile == draft.profile;
+    if emergencies
         .iter()
         .any(|e| same(e) && here(e) && e.status == Status::Active && e.expires_at > at)
     {
         return Err(("active", 0));
     }
     if let Some(cooldown) = rule.cooldown {
-        if events
+        if emergencies
             .iter()
             .any(|e| same(e) && here(e) && at < e.created_at + seconds(cooldown))
         {
             return Err(("cooldown", 0));
         }
     }
-    let recent = |event: &Event| event.created_at > at - seconds(rule.window);
-    let of_person = events.iter().filter(|e| same(e) && recent(e)).count();
-    let of_profile = events.iter().filter(|e| here(e) && recent(e)).count();
-    if rule
-        .max_per_user
-        .is_some_and(|max| of_person >= max as usize)
-    {
-        return Err(("person", of_person as u64));
+    let recent = |emergency: &Emergency| emergency.created_at > at - seconds(rule.window);
+    let of_user = emergencies.iter().filter(|e| same(e) && recent(e)).count();
+    let of_profile = emergencies.iter().filter(|e| here(e) && recent(e)).count();
+    if rule.max_per_user.is_some_and(|max| of_user >= max as usize) {
+        return Err(("user", of_user as u64));
     }
     if rule
         .max_per_profile
@@ -139,7 +136,7 @@ fn naive(
     }
     Ok(rule
         .threshold
-        .is_some_and(|least| of_person >= least as usize))
+        .is_some_and(|least| of_user >= least as usize))
 }
 
 /// Which refusal it is, and the count that it names.
@@ -147,7 +144,7 @@ fn kind(refusal: &Refusal) -> (&'static str, u64) {
     match refusal {
         Refusal::Active { .. } => ("active", 0),
         Refusal::Cooldown { .. } => ("cooldown", 0),
-        Refusal::PersonQuota { count, .. } => ("person", *count),
+        Refusal::UserQuota { count, .. } => ("user", *count),
         Refusal::ProfileQuota { count, .. } => ("profile", *count),
         other => panic!("{other}"),
     }
@@ -181,20 +178,20 @@ proptest! {
         };
         let try_at = |at: DateTime<Utc>| {
             let bench = build();
-            let mut events = Vec::new();
+            let mut emergencies = Vec::new();
             for status in Status::ALL {
                 let listing = bench.store.sync().list(&Filter::Status(status), Page::first(0)).unwrap();
-                events.extend(listing.items.iter().map(|event| (**event).clone()));
+                emergencies.extend(listing.items.iter().map(|emergency| (**emergency).clone()));
             }
             bench.clock.set(at);
             // Within a minute time stands still rather than running backwards.
-            let last = events.iter().map(Event::changed_at).max();
+            let last = emergencies.iter().map(Emergency::changed_at).max();
             let at = last.map_or(at, |last| at.max(last));
             let draft = draft(1, PEOPLE[who], PROFILES[what]);
-            let expected = naive(&rule, &events, &draft, at);
+            let expected = naive(&rule, &emergencies, &draft, at);
             let result = bench.create(&draft, &policy);
             let got = match &result {
-                Ok(event) => Ok(event.escalate),
+                Ok(emergency) => Ok(emergency.escalate),
                 Err(Error::Refused(refusal)) => Err(kind(refusal)),
                 Err(other) => panic!("{other}"),
             };

@@ -1,4 +1,4 @@
-//! Operations and their repeats, events as they were, and changes as a stream.
+//! Operations and their repeats, emergencies as they were, and changes as a stream.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,20 +19,20 @@ fn unlimited() -> RateLimitPolicy {
     RateLimitPolicy::unlimited()
 }
 
-fn operation(bits: u64) -> OperationId {
-    OperationId::from_bits(bits)
+fn operation(bits: u64) -> IdempotencyKey {
+    IdempotencyKey::from_bits(bits)
 }
 
 #[tokio::test]
 async fn a_repeated_call_gets_its_first_result_whatever_happened_since() {
     let bench = Bench::default();
     let workflow = bench.workflow(anybody(), unlimited());
-    let (alice, carol) = (person("alice"), person("carol"));
+    let (alice, carol) = (user("alice"), user("carol"));
     let id = id(1);
-    let invoking = workflow.with_operation(operation(1));
-    let noting = workflow.with_operation(operation(2));
-    let closing = workflow.with_operation(operation(3));
-    let reviewing = workflow.with_operation(operation(4));
+    let invoking = workflow.with_idempotency_key(operation(1));
+    let noting = workflow.with_idempotency_key(operation(2));
+    let closing = workflow.with_idempotency_key(operation(3));
+    let reviewing = workflow.with_idempotency_key(operation(4));
     let wanted = draft(1, "alice", "prod");
     let outcome = ReviewOutcome::Justified;
 
@@ -47,7 +47,7 @@ async fn a_repeated_call_gets_its_first_result_whatever_happened_since() {
     let operations: Vec<_> = reviewed
         .history
         .iter()
-        .map(|entry| entry.operation)
+        .map(|entry| entry.idempotency_key)
         .collect();
     assert_eq!(operations, [1, 2, 3, 4].map(|bits| Some(operation(bits))));
     workflow.note(id, &carol, "one more thing").await.unwrap();
@@ -72,7 +72,7 @@ async fn a_repeated_call_gets_its_first_result_whatever_happened_since() {
     ];
     for other in others {
         assert!(
-            matches!(other, Err(Error::OperationReused { .. })),
+            matches!(other, Err(Error::IdempotencyKeyReused { .. })),
             "{other:?}"
         );
     }
@@ -84,41 +84,41 @@ async fn a_failed_call_leaves_no_trace_of_its_operation() {
     let bench = Bench::default();
     let workflow = bench.workflow(anybody(), unlimited());
     let first = bench.begin(1, "alice", "prod");
-    let invoking = workflow.with_operation(operation(1));
+    let invoking = workflow.with_idempotency_key(operation(1));
     let refused = refusal(invoking.invoke(&draft(2, "alice", "prod")).await);
     assert!(matches!(refused, Refusal::Active { .. }), "{refused}");
     // The repeat is judged anew, and even another call may have the operation.
     bench.clock.set(first.expires_at);
     assert!(invoking.invoke(&draft(2, "alice", "prod")).await.is_ok());
-    let closing = workflow.with_operation(operation(2));
+    let closing = workflow.with_idempotency_key(operation(2));
     assert!(
         closing
-            .close(id(2), &person("bob"), "not mine")
+            .close(id(2), &user("bob"), "not mine")
             .await
             .is_err()
     );
     assert!(
         closing
-            .close(id(2), &person("alice"), "it is over")
+            .close(id(2), &user("alice"), "it is over")
             .await
             .is_ok()
     );
 }
 
 #[tokio::test]
-async fn an_operation_is_forgotten_with_its_event() {
+async fn an_operation_is_forgotten_with_its_emergency() {
     let bench = Bench::default();
     let workflow = bench.workflow(anybody(), unlimited());
-    let closing = workflow.with_operation(operation(1));
+    let closing = workflow.with_idempotency_key(operation(1));
     bench.begin(1, "alice", "prod");
     closing
-        .close(id(1), &person("alice"), "it is over")
+        .close(id(1), &user("alice"), "it is over")
         .await
         .unwrap();
     bench.delete(1);
     bench.begin(1, "alice", "prod");
     let closed = closing
-        .close(id(1), &person("alice"), "it is over")
+        .close(id(1), &user("alice"), "it is over")
         .await
         .unwrap();
     assert_eq!(closed.history.len(), 2);
@@ -129,24 +129,24 @@ fn the_operation_of_a_draft_comes_before_that_of_the_workflow() {
     let bench = Bench::default();
     let workflow = bench
         .workflow(anybody(), unlimited())
-        .with_operation(operation(1));
+        .with_idempotency_key(operation(1));
     let made = workflow
         .draft(
-            &person("alice"),
+            &user("alice"),
             &profile("prod"),
             HOUR,
             ReasonCode::Incident,
             JUSTIFICATION,
         )
         .unwrap();
-    assert_eq!(made.operation, Some(operation(1)));
+    assert_eq!(made.idempotency_key, Some(operation(1)));
     let mut own = draft(1, "alice", "prod");
-    own.operation = Some(operation(2));
+    own.idempotency_key = Some(operation(2));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let event = runtime.block_on(workflow.invoke(&own)).unwrap();
-    assert_eq!(event.history[0].operation, Some(operation(2)));
+    let emergency = runtime.block_on(workflow.invoke(&own)).unwrap();
+    assert_eq!(emergency.history[0].idempotency_key, Some(operation(2)));
 }
 
 #[test]
@@ -155,17 +155,17 @@ fn calls_of_one_operation_at_once_make_one_change_and_get_one_result() {
         let bench = Bench::default();
         let admission = admission(&unlimited(), "prod");
         let mut wanted = draft(1, "alice", "prod");
-        wanted.operation = Some(operation(1));
+        wanted.idempotency_key = Some(operation(1));
         let barrier = Barrier::new(8);
-        let results: Vec<(Arc<Event>, Arc<Event>)> = std::thread::scope(|scope| {
+        let results: Vec<(Arc<Emergency>, Arc<Emergency>)> = std::thread::scope(|scope| {
             let running: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
                         let store = bench.store.sync();
                         barrier.wait();
                         let created = store.create(&wanted, &admission).unwrap();
-                        let note = Change::note(&person("alice"), "on it");
-                        let note = note.with_operation(operation(2));
+                        let note = Change::note(&user("alice"), "on it");
+                        let note = note.with_idempotency_key(operation(2));
                         let noted = store.update(id(1), created.updated_at, &note).unwrap();
                         (created, noted)
                     })
@@ -184,15 +184,15 @@ fn calls_of_one_operation_at_once_make_one_change_and_get_one_result() {
 }
 
 #[test]
-fn an_event_is_told_as_it_was_at_each_of_its_versions_and_at_no_other() {
+fn an_emergency_is_told_as_it_was_at_each_of_its_versions_and_at_no_other() {
     let bench = Bench::default();
     let mut was = vec![bench.begin(1, "alice", "prod")];
-    let note = |text: &str| Change::note(&person("bob"), text);
+    let note = |text: &str| Change::note(&user("bob"), text);
     let prod = profile("prod");
     for change in [
         note("one"),
         note("two"),
-        Change::close(&anybody(), &prod, &person("alice"), "it is over"),
+        Change::close(&anybody(), &prod, &user("alice"), "it is over"),
         note("three"),
         review("carol", "prod"),
         note("four"),
@@ -201,11 +201,11 @@ fn an_event_is_told_as_it_was_at_each_of_its_versions_and_at_no_other() {
         was.push(bench.update(1, &change).unwrap());
     }
     let now = bench.get(1);
-    for event in &was {
-        assert_eq!(now.as_of(event.updated_at).as_ref(), Some(&**event));
-        let entry = now.entry_at(event.updated_at);
-        assert_eq!(entry, event.history.last());
-        let nanos = event.updated_at.as_nanos();
+    for emergency in &was {
+        assert_eq!(now.as_of(emergency.updated_at).as_ref(), Some(&**emergency));
+        let entry = now.entry_at(emergency.updated_at);
+        assert_eq!(entry, emergency.history.last());
+        let nanos = emergency.updated_at.as_nanos();
         for other in [nanos - 1, nanos + 1] {
             assert_eq!(now.as_of(Version::from_nanos(other)), None);
             assert_eq!(now.entry_at(Version::from_nanos(other)), None);
@@ -217,7 +217,7 @@ fn an_event_is_told_as_it_was_at_each_of_its_versions_and_at_no_other() {
 #[derive(Default)]
 struct Follower {
     last: Option<Version>,
-    sessions: BTreeMap<EventId, Person>,
+    sessions: BTreeMap<EmergencyId, User>,
     told: Vec<String>,
     log: Vec<String>,
 }
@@ -233,24 +233,25 @@ impl Follower {
             for Changed {
                 version,
                 entry,
-                event,
+                emergency,
             } in changes
             {
                 match entry.action {
                     Action::Created => {
-                        self.sessions.insert(event.id, event.invoker.clone());
-                        if let Some(escalation) = &event.escalation {
+                        self.sessions
+                            .insert(emergency.id, emergency.invoker.clone());
+                        if let Some(escalation) = &emergency.escalation {
                             self.told.push(escalation.to_string());
                         }
                     }
                     Action::Overridden => self.told.push(format!("{} overrode", entry.actor)),
                     Action::Closed | Action::Expired => {
-                        self.sessions.remove(&event.id);
-                        self.told.push(format!("review {}", event.id));
+                        self.sessions.remove(&emergency.id);
+                        self.told.push(format!("review {}", emergency.id));
                     }
                     Action::Noted | Action::Reviewed(_) => {}
                 }
-                self.log.push(event.as_of(version).unwrap().to_string());
+                self.log.push(emergency.as_of(version).unwrap().to_string());
                 self.last = Some(version);
             }
         }
@@ -268,7 +269,7 @@ fn whoever_follows_the_changes_sees_each_once_in_order_over_restarts_too() {
     assert_eq!(follower.sessions.len(), 2);
     assert_eq!(follower.told.len(), 1, "the second was conspicuous");
 
-    let closing = Change::close(&anybody(), &profile("prod"), &person("alice"), "it is over");
+    let closing = Change::close(&anybody(), &profile("prod"), &user("alice"), "it is over");
     bench.update(1, &closing).unwrap();
     bench.clock.advance(2 * HOUR);
     // The third takes the place of the second, which is over: two changes in one step.
@@ -295,6 +296,6 @@ fn whoever_follows_the_changes_sees_each_once_in_order_over_restarts_too() {
     // What is deleted takes its changes with it.
     bench.delete(1);
     let left = bench.store.sync().changes_after(None, 0).unwrap();
-    assert!(left.iter().all(|changed| changed.event.id != id(1)));
+    assert!(left.iter().all(|changed| changed.emergency.id != id(1)));
     assert_eq!(left.len(), 3);
 }

@@ -1,6 +1,6 @@
 //! Random sequences of calls, compared with the plainest way of saying the same rules: over a list
 //! of what happened, without an index. What every call answers, what every list holds, and what
-//! every event was at each of its versions must agree.
+//! every emergency was at each of its versions must agree.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ const RULE: &str = r#""users": ["alice", "Alice", "bob", "carol"], "after_review
 const LIMITS: &str = r#""cooldown": "2s", "max_per_user": 2, "max_per_profile": 3,
     "escalation_threshold": 1, "quota_window": "20s""#;
 
-/// A second factor: its name, whose, for which event, verified how many nanoseconds before now.
+/// A second factor: its name, whose, for which emergency, verified how many nanoseconds before now.
 type Shown = (u8, usize, u64, i64);
 
 #[derive(Debug, Clone)]
@@ -39,16 +39,16 @@ enum Call {
     Invoke {
         who: usize,
         what: usize,
-        event: u64,
+        emergency: u64,
         seconds: u64,
         shown: Option<Shown>,
         overriding: Option<usize>,
-        operation: Option<u64>,
+        idempotency_key: Option<u64>,
     },
     Change {
-        event: u64,
+        emergency: u64,
         kind: Kind,
-        operation: Option<u64>,
+        idempotency_key: Option<u64>,
     },
     Delete(u64),
     Pass(u64),
@@ -78,7 +78,7 @@ fn shown() -> impl Strategy<Value = Shown> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let operation = || prop::option::weighted(0.3, 0_u64..4);
+    let idempotency_key = || prop::option::weighted(0.3, 0_u64..4);
     let kind = prop_oneof![
         2 => (0_usize..4).prop_map(Kind::Close),
         1 => Just(Kind::Expire),
@@ -89,14 +89,14 @@ fn call() -> impl Strategy<Value = Call> {
         (0_usize..4, 0_usize..2, 0_u64..5, 1_u64..6),
         prop::option::weighted(0.3, shown()),
         prop::option::weighted(0.6, 0_usize..4),
-        operation(),
+        idempotency_key(),
     );
     prop_oneof![
-        4 => invoke.prop_map(|((who, what, event, seconds), shown, overriding, operation)| {
-            Call::Invoke { who, what, event, seconds, shown, overriding, operation }
+        4 => invoke.prop_map(|((who, what, emergency, seconds), shown, overriding, idempotency_key)| {
+            Call::Invoke { who, what, emergency, seconds, shown, overriding, idempotency_key }
         }),
-        5 => (0_u64..5, kind, operation())
-            .prop_map(|(event, kind, operation)| Call::Change { event, kind, operation }),
+        5 => (0_u64..5, kind, idempotency_key())
+            .prop_map(|(emergency, kind, idempotency_key)| Call::Change { emergency, kind, idempotency_key }),
         1 => (0_u64..5).prop_map(Call::Delete),
         1 => (0_usize..64).prop_map(Call::Repeat),
         3 => prop_oneof![Just(0), Just(1_u64), Just(3), Just(25)].prop_map(Call::Pass),
@@ -104,7 +104,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// What the model knows of an event.
+/// What the model knows of an emergency.
 #[derive(Debug, Clone)]
 struct Known {
     who: usize,
@@ -123,11 +123,11 @@ struct Model {
     last: Option<i64>,
     /// The time of the last step.
     last_at: Option<i64>,
-    events: BTreeMap<u64, Known>,
+    emergencies: BTreeMap<u64, Known>,
     /// The second factors that were ever used.
     used: Vec<u8>,
-    /// Of each operation the event, the call without its operation, and the result.
-    operations: BTreeMap<u64, (u64, String, Arc<Event>)>,
+    /// Of each operation the emergency, the call without its operation, and the result.
+    operations: BTreeMap<u64, (u64, String, Arc<Emergency>)>,
 }
 
 fn same(one: usize, other: usize) -> bool {
@@ -160,21 +160,21 @@ impl Model {
         wanted: impl Fn(&Known) -> bool + 'a,
     ) -> Vec<u64> {
         let mut found: Vec<(i64, u64)> = self
-            .events
+            .emergencies
             .iter()
             .filter(|(_, known)| !known.reviewed && wanted(known))
             .filter(|(_, known)| known.status != Status::Active || known.expires <= at)
-            .map(|(event, known)| (known.ended, *event))
+            .map(|(emergency, known)| (known.ended, *emergency))
             .collect();
         found.sort_unstable();
-        found.into_iter().map(|(_, event)| event).collect()
+        found.into_iter().map(|(_, emergency)| emergency).collect()
     }
 
     fn invoke(&mut self, call: &Call) -> Word {
         let Call::Invoke {
             who,
             what,
-            event,
+            emergency,
             seconds,
             shown,
             overriding,
@@ -183,7 +183,7 @@ impl Model {
         else {
             panic!("{call:?}");
         };
-        if self.events.contains_key(&event) {
+        if self.emergencies.contains_key(&emergency) {
             return "exists";
         }
         let at = self.at();
@@ -191,13 +191,13 @@ impl Model {
             let verified = self.now - age;
             let used = self.used.contains(&name);
             let future = verified > at + 60 * SECOND;
-            if whose != who || of != event || future || at - verified > 4 * SECOND || used {
+            if whose != who || of != emergency || future || at - verified > 4 * SECOND || used {
                 return "proof";
             }
         }
         let mine = |known: &&Known| same(known.who, who);
         let here = |known: &&Known| known.what == what;
-        let mut both = self.events.values().filter(mine).filter(here);
+        let mut both = self.emergencies.values().filter(mine).filter(here);
         if both.any(|known| known.status == Status::Active && known.expires > at) {
             return "active";
         }
@@ -210,16 +210,28 @@ impl Model {
             Some(by) if due && ![1, 3].contains(&by) => return "not an overrider",
             _ => {}
         }
-        let mut both = self.events.values().filter(mine).filter(here);
+        let mut both = self.emergencies.values().filter(mine).filter(here);
         if both.any(|known| at < known.created + 2 * SECOND) {
             return "cooldown";
         }
         let recent = |known: &&Known| known.created > at - 20 * SECOND;
-        let count = self.events.values().filter(mine).filter(recent).count();
+        let count = self
+            .emergencies
+            .values()
+            .filter(mine)
+            .filter(recent)
+            .count();
         if count >= 2 {
-            return "person";
+            return "user";
         }
-        if self.events.values().filter(here).filter(recent).count() >= 3 {
+        if self
+            .emergencies
+            .values()
+            .filter(here)
+            .filter(recent)
+            .count()
+            >= 3
+        {
             return "profile";
         }
         let version = self.version();
@@ -228,7 +240,7 @@ impl Model {
             versions.push(version + 1);
         }
         let mut last = version + i64::from(due);
-        for known in self.events.values_mut() {
+        for known in self.emergencies.values_mut() {
             let replaced = same(known.who, who) && known.what == what;
             if replaced && known.status == Status::Active {
                 last += 1;
@@ -249,13 +261,13 @@ impl Model {
             reviewed: false,
             versions,
         };
-        self.events.insert(event, known);
+        self.emergencies.insert(emergency, known);
         if count >= 1 { "escalated" } else { "made" }
     }
 
-    fn change(&mut self, event: u64, kind: Kind) -> Word {
+    fn change(&mut self, emergency: u64, kind: Kind) -> Word {
         let (at, version) = (self.at(), self.version());
-        let Some(known) = self.events.get_mut(&event) else {
+        let Some(known) = self.emergencies.get_mut(&emergency) else {
             return "not found";
         };
         match kind {
@@ -300,17 +312,17 @@ impl Model {
         "made"
     }
 
-    fn delete(&mut self, event: u64) -> Word {
+    fn delete(&mut self, emergency: u64) -> Word {
         let at = self.at();
-        match self.events.get(&event) {
+        match self.emergencies.get(&emergency) {
             None => "absent",
             Some(known) if known.status == Status::Active => "not terminal",
             Some(known) if !known.reviewed => "unreviewed",
             Some(known) if at < known.ended + 20 * SECOND => "kept",
             Some(_) => {
                 self.written(self.version());
-                self.events.remove(&event);
-                self.operations.retain(|_, (of, ..)| *of != event);
+                self.emergencies.remove(&emergency);
+                self.operations.retain(|_, (of, ..)| *of != emergency);
                 "made"
             }
         }
@@ -323,7 +335,7 @@ fn word(error: &Error) -> Word {
         Error::NotFound { .. } => "not found",
         Error::InvalidTransition { .. } => "transition",
         Error::NotTerminal { .. } => "not terminal",
-        Error::OperationReused { .. } => "reused",
+        Error::IdempotencyKeyReused { .. } => "reused",
         Error::Refused(refusal) => match refusal {
             Refusal::MfaProof { .. } => "proof",
             Refusal::Active { .. } => "active",
@@ -331,7 +343,7 @@ fn word(error: &Error) -> Word {
             Refusal::OwnOverride { .. } => "own override",
             Refusal::NotAnOverrider { .. } => "not an overrider",
             Refusal::Cooldown { .. } => "cooldown",
-            Refusal::PersonQuota { .. } => "person",
+            Refusal::UserQuota { .. } => "user",
             Refusal::ProfileQuota { .. } => "profile",
             Refusal::NotAResponder { .. } => "not a responder",
             Refusal::AccessOver { .. } => "over",
@@ -353,7 +365,7 @@ struct Pair {
     model: Model,
     policy: InvocationPolicy,
     limits: RateLimitPolicy,
-    returned: Vec<Arc<Event>>,
+    returned: Vec<Arc<Emergency>>,
     named: Vec<Call>,
 }
 
@@ -400,23 +412,27 @@ impl Pair {
                     None => (String::new(), String::new()),
                 }
             }
-            Call::Delete(event) => {
+            Call::Delete(emergency) => {
                 let retention = Retention::new(&self.policy, &self.limits);
-                let got = match self.bench.store.sync().delete(id(*event), &retention) {
+                let got = match self.bench.store.sync().delete(id(*emergency), &retention) {
                     Ok(true) => "made",
                     Ok(false) => "absent",
                     Err(error) => word(&error),
                 };
-                (got.to_owned(), self.model.delete(*event).to_owned())
+                (got.to_owned(), self.model.delete(*emergency).to_owned())
             }
             Call::Invoke {
-                event, operation, ..
+                emergency,
+                idempotency_key,
+                ..
             }
             | Call::Change {
-                event, operation, ..
+                emergency,
+                idempotency_key,
+                ..
             } => {
-                self.named.extend(operation.map(|_| call.clone()));
-                self.play_operation(call, *event, *operation)
+                self.named.extend(idempotency_key.map(|_| call.clone()));
+                self.play_operation(call, *emergency, *idempotency_key)
             }
         }
     }
@@ -424,18 +440,19 @@ impl Pair {
     fn play_operation(
         &mut self,
         call: &Call,
-        event: u64,
-        operation: Option<u64>,
+        emergency: u64,
+        idempotency_key: Option<u64>,
     ) -> (String, String) {
         let told = match call {
             Call::Invoke { .. } => format!("{:?}", self.draft(call)),
             _ => format!("{call:?}"),
         };
         let result = match call {
-            Call::Change { kind, .. } => self.update(event, *kind, operation),
+            Call::Change { kind, .. } => self.update(emergency, *kind, idempotency_key),
             _ => self.create(call),
         };
-        let known = operation.and_then(|operation| self.model.operations.get(&operation));
+        let known =
+            idempotency_key.and_then(|idempotency_key| self.model.operations.get(&idempotency_key));
         if let Some((of, first, then)) = known {
             // An override that was not needed is no part of the operation.
             let overridden = then.review_override.as_ref().map(|given| given.by.as_str());
@@ -445,19 +462,19 @@ impl Pair {
                 }
                 _ => true,
             };
-            let expected = if *of == event && *first == told && same_override {
+            let expected = if *of == emergency && *first == told && same_override {
                 format!("{then:?}")
             } else {
                 "reused".to_owned()
             };
             let got = match result {
-                Ok(event) => format!("{event:?}"),
+                Ok(emergency) => format!("{emergency:?}"),
                 Err(error) => word(&error).to_owned(),
             };
             return (got, expected);
         }
         let expected = match call {
-            Call::Change { kind, .. } => self.model.change(event, *kind),
+            Call::Change { kind, .. } => self.model.change(emergency, *kind),
             _ => self.model.invoke(call),
         };
         let got = match &result {
@@ -470,8 +487,10 @@ impl Pair {
         };
         if let Ok(made) = result {
             self.returned.push(Arc::clone(&made));
-            if let Some(operation) = operation {
-                self.model.operations.insert(operation, (event, told, made));
+            if let Some(idempotency_key) = idempotency_key {
+                self.model
+                    .operations
+                    .insert(idempotency_key, (emergency, told, made));
             }
         }
         (got.to_owned(), expected.to_owned())
@@ -481,18 +500,18 @@ impl Pair {
         let Call::Invoke {
             who,
             what,
-            event,
+            emergency,
             seconds,
             shown,
-            operation,
+            idempotency_key,
             ..
         } = *call
         else {
             panic!("{call:?}");
         };
-        let mut draft = draft(event, PEOPLE[who], PROFILES[what]);
+        let mut draft = draft(emergency, PEOPLE[who], PROFILES[what]);
         draft.duration = Duration::from_secs(seconds);
-        draft.operation = operation.map(OperationId::from_bits);
+        draft.idempotency_key = idempotency_key.map(IdempotencyKey::from_bits);
         draft.mfa = shown.map(|(name, whose, of, age)| {
             let verified_at = DateTime::from_timestamp_nanos(self.model.now - age);
             proof(&name.to_string(), PEOPLE[whose], of, verified_at)
@@ -500,7 +519,7 @@ impl Pair {
         draft
     }
 
-    fn create(&self, call: &Call) -> Result<Arc<Event>, Error> {
+    fn create(&self, call: &Call) -> Result<Arc<Emergency>, Error> {
         let draft = self.draft(call);
         let mut admission = Admission::new(&self.policy, &self.limits, &draft.profile);
         if let Call::Invoke {
@@ -508,47 +527,52 @@ impl Pair {
             ..
         } = call
         {
-            admission = admission.with_review_override(&person(PEOPLE[*by]), "no time");
+            admission = admission.with_review_override(&user(PEOPLE[*by]), "no time");
         }
         self.bench.store.sync().create(&draft, &admission)
     }
 
-    fn update(&self, event: u64, kind: Kind, operation: Option<u64>) -> Result<Arc<Event>, Error> {
+    fn update(
+        &self,
+        emergency: u64,
+        kind: Kind,
+        idempotency_key: Option<u64>,
+    ) -> Result<Arc<Emergency>, Error> {
         let store = self.bench.store.sync();
-        let wanted = match self.model.events.get(&event) {
+        let wanted = match self.model.emergencies.get(&emergency) {
             Some(known) => profile(PROFILES[known.what]),
             None => profile("prod"),
         };
         let mut change = match kind {
             Kind::Close(by) => {
-                Change::close(&self.policy, &wanted, &person(PEOPLE[by]), "it is over")
+                Change::close(&self.policy, &wanted, &user(PEOPLE[by]), "it is over")
             }
             Kind::Expire => Change::expire(),
-            Kind::Note(by) => Change::note(&person(PEOPLE[by]), "a note"),
+            Kind::Note(by) => Change::note(&user(PEOPLE[by]), "a note"),
             Kind::Review(by, outcome) => Change::review(
                 &self.policy,
                 &wanted,
-                &person(PEOPLE[by]),
+                &user(PEOPLE[by]),
                 ReviewOutcome::ALL[outcome],
                 "looked at",
             ),
         };
-        if let Some(operation) = operation {
-            change = change.with_operation(OperationId::from_bits(operation));
+        if let Some(idempotency_key) = idempotency_key {
+            change = change.with_idempotency_key(IdempotencyKey::from_bits(idempotency_key));
         }
-        let version = match store.get(id(event)) {
+        let version = match store.get(id(emergency)) {
             Ok(read) => read.updated_at,
             Err(_) => Version::from_nanos(0),
         };
-        store.update(id(event), version, &change)
+        store.update(id(emergency), version, &change)
     }
 
     /// Compares all that the store holds and lists with the model, and with what it returned.
     fn compare(&self) -> Result<(), TestCaseError> {
         let (store, model) = (self.bench.store.sync(), &self.model);
         self.bench.store.audit().unwrap();
-        for (event, known) in &model.events {
-            let stored = store.get(id(*event)).unwrap();
+        for (emergency, known) in &model.emergencies {
+            let stored = store.get(id(*emergency)).unwrap();
             prop_assert_eq!(stored.status, known.status);
             prop_assert_eq!(stored.review.is_some(), known.reviewed);
             let nanos = |time: DateTime<Utc>| time.timestamp_nanos_opt().unwrap();
@@ -558,9 +582,11 @@ impl Pair {
             prop_assert_eq!(stored.as_of(stored.updated_at), Some((*stored).clone()));
         }
         let mut changes: Vec<_> = model
-            .events
+            .emergencies
             .iter()
-            .flat_map(|(event, known)| known.versions.iter().map(|version| (*version, *event)))
+            .flat_map(|(emergency, known)| {
+                known.versions.iter().map(|version| (*version, *emergency))
+            })
             .collect();
         changes.sort_unstable();
         let mut read = Vec::new();
@@ -571,14 +597,14 @@ impl Pair {
             last = Some(end.version);
             for changed in page {
                 prop_assert_eq!(changed.entry.to, changed.version);
-                read.push((changed.version.as_nanos(), changed.event.id.to_bits()));
+                read.push((changed.version.as_nanos(), changed.emergency.id.to_bits()));
             }
         }
         prop_assert_eq!(read, changes);
         for made in &self.returned {
             let stored = store.get(made.id).ok();
-            // After a deletion the id may have another event.
-            let stored = stored.filter(|event| event.created == made.created);
+            // After a deletion the id may have another emergency.
+            let stored = stored.filter(|emergency| emergency.created == made.created);
             if let Some(stored) = stored {
                 let then = stored.as_of(made.updated_at);
                 prop_assert_eq!(then.as_ref(), Some(&**made), "what it was");
@@ -589,25 +615,25 @@ impl Pair {
         let mut page = Page::first(2);
         loop {
             let listing = store.list_awaiting_review(page).unwrap();
-            waiting.extend(listing.items.iter().map(|event| event.id.to_bits()));
+            waiting.extend(listing.items.iter().map(|emergency| emergency.id.to_bits()));
             let Some(next) = listing.next else { break };
             page = Page::after(next, 2);
         }
         prop_assert_eq!(waiting, model.unreviewed_and_over(at, |_| true));
         let marked = |known: &&Known| known.status == Status::Active && known.expires <= at;
         let due = store.list_expirable(0).unwrap();
-        prop_assert_eq!(due.len(), model.events.values().filter(marked).count());
+        prop_assert_eq!(due.len(), model.emergencies.values().filter(marked).count());
         for (who, what) in (0..4).flat_map(|who| (0..2).map(move |what| (who, what))) {
             let access = |known: &&Known| {
                 let own = known.who == who && known.what == what;
                 own && known.status == Status::Active && known.expires > at
             };
             let until = model
-                .events
+                .emergencies
                 .values()
                 .find(access)
                 .map(|known| known.expires);
-            let (who, what) = (person(PEOPLE[who]), profile(PROFILES[what]));
+            let (who, what) = (user(PEOPLE[who]), profile(PROFILES[what]));
             let grant = store.find_grant(&who, &what).unwrap();
             let got = grant.map(|grant| grant.until.timestamp_nanos_opt().unwrap());
             prop_assert_eq!(got, until);
@@ -616,16 +642,16 @@ impl Pair {
             let at = at - behind;
             let time = DateTime::from_timestamp_nanos(at);
             let mut ended: Vec<_> = model
-                .events
+                .emergencies
                 .iter()
                 .filter(|(_, known)| known.reviewed && known.status != Status::Active)
                 .filter(|(_, known)| known.ended < at)
-                .map(|(event, known)| (known.ended, *event))
+                .map(|(emergency, known)| (known.ended, *emergency))
                 .collect();
             ended.sort_unstable();
             let got: Vec<_> = store.list_ended(time, 0).unwrap();
-            let got: Vec<_> = got.iter().map(|event| event.id.to_bits()).collect();
-            let ended: Vec<_> = ended.into_iter().map(|(_, event)| event).collect();
+            let got: Vec<_> = got.iter().map(|emergency| emergency.id.to_bits()).collect();
+            let ended: Vec<_> = ended.into_iter().map(|(_, emergency)| emergency).collect();
             prop_assert_eq!(got, ended);
         }
         Ok(())
@@ -674,7 +700,7 @@ fn random_calls_reach_every_outcome() {
         "own override",
         "not an overrider",
         "cooldown",
-        "person",
+        "user",
         "profile",
         "not a responder",
         "over",
@@ -691,6 +717,9 @@ fn random_calls_reach_every_outcome() {
             "no sequence comes to `{word}`: {seen:?}"
         );
     }
-    let repeats = seen.keys().filter(|word| word.starts_with("Event")).count();
+    let repeats = seen
+        .keys()
+        .filter(|word| word.starts_with("Emergency"))
+        .count();
     assert!(repeats > 100, "{repeats} repeats were answered again");
 }

@@ -26,7 +26,7 @@ fn ids(listing: &Listing) -> Vec<u64> {
     listing
         .items
         .iter()
-        .map(|event| event.id.to_bits())
+        .map(|emergency| emergency.id.to_bits())
         .collect()
 }
 
@@ -35,13 +35,13 @@ async fn a_review_is_written_once_beside_status_and_note() {
     for outcome in ReviewOutcome::ALL {
         let bench = Bench::default();
         let workflow = bench.workflow(anybody(), unlimited());
-        let (alice, carol) = (person("alice"), person("carol"));
-        let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
-        workflow.note(event.id, &alice, "on it").await.unwrap();
-        workflow.close(event.id, &alice, "fixed").await.unwrap();
+        let (alice, carol) = (user("alice"), user("carol"));
+        let emergency = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
+        workflow.note(emergency.id, &alice, "on it").await.unwrap();
+        workflow.close(emergency.id, &alice, "fixed").await.unwrap();
         bench.clock.advance(HOUR);
         let reviewed = workflow
-            .review(event.id, &carol, outcome, "see INC-88")
+            .review(emergency.id, &carol, outcome, "see INC-88")
             .await
             .unwrap();
         let review = Review {
@@ -55,7 +55,7 @@ async fn a_review_is_written_once_beside_status_and_note() {
         assert_eq!(reviewed.note.as_deref(), Some("on it"));
         let entry = reviewed.history.last().unwrap();
         assert_eq!(entry.action, Action::Reviewed(outcome));
-        assert_eq!(entry.actor, Actor::Person(carol));
+        assert_eq!(entry.actor, Actor::User(carol));
         assert_eq!(entry.reason.as_deref(), Some("see INC-88"));
         let line = reviewed.to_string();
         let said = format!("; {outcome}, says carol: \"see INC-88\"");
@@ -66,15 +66,15 @@ async fn a_review_is_written_once_beside_status_and_note() {
 #[test]
 fn the_text_of_a_review_says_something() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
-    bench.clock.set(event.expires_at);
+    let emergency = bench.begin(1, "alice", "prod");
+    bench.clock.set(emergency.expires_at);
     for (text, fits) in [
         (String::new(), false),
         ("xxxx".into(), false),
         ("ab".repeat(500) + "c", false),
         ("ab".repeat(500), true),
     ] {
-        let (carol, prod) = (person("carol"), profile("prod"));
+        let (carol, prod) = (user("carol"), profile("prod"));
         let change = Change::review(
             &anybody(),
             &prod,
@@ -97,12 +97,7 @@ async fn what_awaits_review_is_listed_from_its_last_nanosecond_first_what_was_ov
     let closed = bench
         .update(
             3,
-            &Change::close(
-                &anybody(),
-                &profile("prod"),
-                &person("dave"),
-                "a false alarm",
-            ),
+            &Change::close(&anybody(), &profile("prod"), &user("dave"), "a false alarm"),
         )
         .unwrap();
     assert_eq!(closed.ended_at(), bench.clock.now());
@@ -128,8 +123,8 @@ async fn what_awaits_review_is_listed_from_its_last_nanosecond_first_what_was_ov
     assert_eq!(ids(&page), [1]);
     let page = waiting(Page::after(page.next.unwrap(), 1)).await;
     assert_eq!((ids(&page), page.next), (vec![2], None));
-    for event in [1, 2] {
-        bench.update(event, &review("carol", "prod")).unwrap();
+    for emergency in [1, 2] {
+        bench.update(emergency, &review("carol", "prod")).unwrap();
     }
     assert!(waiting(Page::default()).await.items.is_empty());
 }
@@ -138,7 +133,7 @@ async fn what_awaits_review_is_listed_from_its_last_nanosecond_first_what_was_ov
 fn a_page_of_what_awaits_review_holds_100_or_as_many_as_said() {
     let bench = Bench::default();
     for bits in 0..102 {
-        bench.begin(bits, &format!("person-{bits}"), "prod");
+        bench.begin(bits, &format!("user-{bits}"), "prod");
     }
     bench.clock.advance(2 * HOUR);
     let store = bench.store.sync();
@@ -158,11 +153,11 @@ async fn the_next_emergency_waits_for_the_review_or_is_overridden_aloud() {
     );
     let workflow = bench.workflow(policy, unlimited());
     let mut overriding = draft(2, "alice", "prod");
-    overriding.operation = Some(OperationId::from_bits(5));
-    let carol = person("carol");
+    overriding.idempotency_key = Some(IdempotencyKey::from_bits(5));
+    let carol = user("carol");
     // Nothing is due: nothing is recorded of an override.
     let mut first = draft(1, "alice", "dev");
-    first.operation = Some(OperationId::from_bits(4));
+    first.idempotency_key = Some(IdempotencyKey::from_bits(4));
     let because = "the reviewers are asleep";
     let plain = workflow
         .invoke_overriding(&first, &carol, because)
@@ -179,7 +174,7 @@ async fn the_next_emergency_waits_for_the_review_or_is_overridden_aloud() {
     let refused = refusal(workflow.invoke(&draft(2, "alice", "prod")).await);
     assert!(matches!(refused, Refusal::ReviewDue { .. }), "{refused}");
     assert_eq!(refused.retry_at(), None, "waiting does not help");
-    let event = workflow
+    let emergency = workflow
         .invoke_overriding(&overriding, &carol, because)
         .await
         .unwrap();
@@ -188,22 +183,22 @@ async fn the_next_emergency_waits_for_the_review_or_is_overridden_aloud() {
         reason: because.into(),
         unreviewed: id(1),
     };
-    assert_eq!(event.review_override, Some(given));
-    assert!(event.is_active(event.created_at));
-    let actions: Vec<_> = event.history.iter().map(|entry| entry.action).collect();
+    assert_eq!(emergency.review_override, Some(given));
+    assert!(emergency.is_active(emergency.created_at));
+    let actions: Vec<_> = emergency.history.iter().map(|entry| entry.action).collect();
     assert_eq!(actions, [Action::Created, Action::Overridden]);
-    let entry = &event.history[1];
-    assert_eq!(entry.actor, Actor::Person(carol.clone()));
+    let entry = &emergency.history[1];
+    assert_eq!(entry.actor, Actor::User(carol.clone()));
     assert_eq!(entry.reason.as_deref(), Some(because));
-    assert_eq!(event.history[0].to, event.created);
-    assert_eq!(event.history[1].at, event.created_at);
+    assert_eq!(emergency.history[0].to, emergency.created);
+    assert_eq!(emergency.history[1].at, emergency.created_at);
     assert_eq!(
         (entry.from, entry.to),
-        (Some(event.history[0].to), event.updated_at)
+        (Some(emergency.history[0].to), emergency.updated_at)
     );
-    let line = event.to_string();
+    let line = emergency.to_string();
     assert!(
-        line.contains("REVIEW OVERRIDDEN by carol (event 0000000000000001"),
+        line.contains("REVIEW OVERRIDDEN by carol (emergency 0000000000000001"),
         "{line}"
     );
     bench.store.audit().unwrap();
@@ -211,33 +206,33 @@ async fn the_next_emergency_waits_for_the_review_or_is_overridden_aloud() {
     let again = workflow
         .invoke_overriding(&overriding, &carol, because)
         .await;
-    assert_eq!(again.unwrap(), event);
+    assert_eq!(again.unwrap(), emergency);
     for other in [
         workflow.invoke(&overriding).await,
         workflow
             .invoke_overriding(&overriding, &carol, "I say so")
             .await,
         workflow
-            .invoke_overriding(&overriding, &person("erin"), because)
+            .invoke_overriding(&overriding, &user("erin"), because)
             .await,
     ] {
         assert!(
-            matches!(other, Err(Error::OperationReused { .. })),
+            matches!(other, Err(Error::IdempotencyKeyReused { .. })),
             "{other:?}"
         );
     }
 
-    // The debt is of the person, over all profiles, and is paid by any outcome.
-    bench.clock.set(event.expires_at);
+    // The debt is of the user, over all profiles, and is paid by any outcome.
+    bench.clock.set(emergency.expires_at);
     for (bits, wanted) in [(1, "dev"), (2, "prod")] {
         let refused = refusal(workflow.invoke(&draft(3, "alice", "ops")).await);
         assert!(
-            matches!(refused, Refusal::ReviewDue { event, .. } if event == id(bits)),
+            matches!(refused, Refusal::ReviewDue { emergency, .. } if emergency == id(bits)),
             "{wanted}: {refused}"
         );
         let outcome = ReviewOutcome::NotJustified;
         workflow
-            .review(id(bits), &person("dave"), outcome, "I asked her")
+            .review(id(bits), &user("dave"), outcome, "I asked her")
             .await
             .unwrap();
     }
@@ -250,7 +245,7 @@ async fn what_is_reviewed_and_old_enough_is_deleted_first_what_was_over_first() 
     let limits = limits(r#""max_per_user": 9, "quota_window": "24h""#);
     let workflow = bench.workflow(anybody(), limits);
     for bits in 1..=4 {
-        bench.begin(bits, &format!("person-{bits}"), "prod");
+        bench.begin(bits, &format!("user-{bits}"), "prod");
         bench.clock.advance(HOUR);
     }
     bench.clock.advance(HOUR);
@@ -290,7 +285,7 @@ async fn a_limit_holds_for_deletions_too() {
     let bench = Bench::default();
     let workflow = bench.workflow(anybody(), unlimited());
     for bits in 1..=3 {
-        bench.begin(bits, &format!("person-{bits}"), "prod");
+        bench.begin(bits, &format!("user-{bits}"), "prod");
     }
     bench.clock.advance(2 * HOUR);
     workflow.expire_due(0).await.unwrap();
@@ -308,7 +303,7 @@ async fn a_limit_holds_for_deletions_too() {
 }
 
 #[test]
-fn events_stored_before_there_were_reviews_can_be_read_and_go_on() {
+fn emergencies_stored_before_there_were_reviews_can_be_read_and_go_on() {
     let stored = |escalate: bool| {
         format!(
             r#"{{
@@ -317,21 +312,24 @@ fn events_stored_before_there_were_reviews_can_be_read_and_go_on() {
             "escalate": {escalate}, "created": "2026-03-02T09:00:00Z", "created_at": "2026-03-02T09:00:00Z",
             "expires_at": "2026-03-02T10:00:00Z", "status": "closed",
             "updated_at": "2026-03-02T09:30:00Z", "history": [
-                {{"action": "created", "actor": {{"person": "alice"}},
+                {{"action": "created", "actor": {{"user": "alice"}},
                  "to": "2026-03-02T09:00:00Z", "at": "2026-03-02T09:00:00Z"}},
-                {{"action": "closed", "actor": {{"person": "alice"}}, "reason": "it is over",
+                {{"action": "closed", "actor": {{"user": "alice"}}, "reason": "it is over",
                  "from": "2026-03-02T09:00:00Z", "to": "2026-03-02T09:30:00Z",
                  "at": "2026-03-02T09:30:00Z"}}
             ]}}"#
         )
     };
     for escalate in [false, true] {
-        let event: Event = serde_json::from_str(&stored(escalate)).unwrap();
-        assert_eq!((event.escalate, &event.escalation), (escalate, &None));
-        assert_eq!((&event.mfa, &event.review), (&None, &None));
-        assert_eq!(event.to_string().contains("ESCALATED"), escalate);
-        assert_eq!(event.ended_at(), time("2026-03-02T09:30:00Z"));
-        let written = serde_json::to_value(&event).unwrap();
+        let emergency: Emergency = serde_json::from_str(&stored(escalate)).unwrap();
+        assert_eq!(
+            (emergency.escalate, &emergency.escalation),
+            (escalate, &None)
+        );
+        assert_eq!((&emergency.mfa, &emergency.review), (&None, &None));
+        assert_eq!(emergency.to_string().contains("ESCALATED"), escalate);
+        assert_eq!(emergency.ended_at(), time("2026-03-02T09:30:00Z"));
+        let written = serde_json::to_value(&emergency).unwrap();
         let read: serde_json::Value = serde_json::from_str(&stored(escalate)).unwrap();
         for (field, value) in read.as_object().unwrap() {
             assert_eq!(written[field], *value, "{field} is written as it was read");
@@ -341,15 +339,15 @@ fn events_stored_before_there_were_reviews_can_be_read_and_go_on() {
             read.as_object().unwrap().len()
         );
         let at = Stamp::at(time("2026-03-03T09:00:00Z"));
-        let reviewed = event.apply(&review("carol", "prod"), at).unwrap();
-        assert_eq!(reviewed.as_of(event.updated_at), Some(event));
+        let reviewed = emergency.apply(&review("carol", "prod"), at).unwrap();
+        assert_eq!(reviewed.as_of(emergency.updated_at), Some(emergency));
         let text = serde_json::to_string(&reviewed).unwrap();
-        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), reviewed);
+        assert_eq!(serde_json::from_str::<Emergency>(&text).unwrap(), reviewed);
     }
 }
 
 #[test]
-fn what_is_new_on_an_event_is_read_as_it_was_written() {
+fn what_is_new_on_an_emergency_is_read_as_it_was_written() {
     let bench = Bench::default();
     let watched = limits(r#""escalation_threshold": 1, "quota_window": "24h""#);
     let mut first = draft(1, "alice", "dev");
@@ -359,19 +357,22 @@ fn what_is_new_on_an_event_is_read_as_it_was_written() {
     let policy = invocation(r#""users": ["alice"], "after_review": true, "responders": ["carol"]"#);
     let mut second = draft(2, "alice", "prod");
     second.mfa = Some(proof("push-1", "alice", 2, start()));
-    second.operation = Some(OperationId::from_bits(7));
+    second.idempotency_key = Some(IdempotencyKey::from_bits(7));
     let admission = Admission::new(&policy, &watched, &second.profile)
-        .with_review_override(&person("carol"), "nobody else is awake");
-    let event = bench.store.sync().create(&second, &admission).unwrap();
-    let json = serde_json::to_value(&*event).unwrap();
+        .with_review_override(&user("carol"), "nobody else is awake");
+    let emergency = bench.store.sync().create(&second, &admission).unwrap();
+    let json = serde_json::to_value(&*emergency).unwrap();
     assert_eq!(json["escalation"]["window"], "24h");
     assert_eq!(json["escalate"], true);
     assert_eq!(json["mfa"]["id"], "push-1");
     assert_eq!(json["review_override"]["by"], "carol");
     assert_eq!(json["history"][1]["action"], "overridden");
-    assert_eq!(json["history"][1]["operation"], "0000000000000007");
-    assert_eq!(serde_json::from_value::<Event>(json).unwrap(), *event);
-    let line = event.to_string();
+    assert_eq!(json["history"][1]["idempotency_key"], "0000000000000007");
+    assert_eq!(
+        serde_json::from_value::<Emergency>(json).unwrap(),
+        *emergency
+    );
+    let line = emergency.to_string();
     assert!(line.contains("; second factor: totp of alice"), "{line}");
     assert!(
         line.contains("; ESCALATED: rule `limit`: 1 emergencies before"),

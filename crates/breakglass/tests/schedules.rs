@@ -20,8 +20,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::{
-    HOUR, admission, anybody, draft, id, limits, person, profile, refusal, review,
-    shortest_retention, start,
+    HOUR, admission, anybody, draft, id, limits, profile, refusal, review, shortest_retention,
+    start, user,
 };
 use countersign_breakglass::*;
 use countersign_core::sync::schedule::{Schedule, pause, together};
@@ -38,13 +38,13 @@ struct Ground {
 struct Cast {
     /// As often as they like.
     free: Admission,
-    /// Three for a person in a day, whatever the profile.
-    three_a_person: Admission,
+    /// Three for a user in a day, whatever the profile.
+    three_a_user: Admission,
     /// Three for the profile in a day, whoever it is.
     three_a_profile: Admission,
-    /// A draft of `person-n`'s for each number.
+    /// A draft of `user-n`'s for each number.
     own: Vec<Draft>,
-    /// Drafts of one person's, under three spellings.
+    /// Drafts of one user's, under three spellings.
     alice: Vec<Draft>,
     notes: Vec<Change>,
     retention: Retention,
@@ -57,12 +57,12 @@ impl Cast {
             let limits = limits(&format!(r#""{field}": 3, "quota_window": "24h""#));
             admission(&limits, "prod")
         };
-        let own = |n: u64| draft(n, &format!("person-{n}"), "prod");
+        let own = |n: u64| draft(n, &format!("user-{n}"), "prod");
         let alice = |n: u64| draft(n, ["alice", "Alice", "ALICE"][n as usize % 3], "prod");
-        let note = |n| Change::note(&person("bob"), &format!("note {n}"));
+        let note = |n| Change::note(&user("bob"), &format!("note {n}"));
         Arc::new(Self {
             free: admission(&RateLimitPolicy::unlimited(), "prod"),
-            three_a_person: quota("max_per_user"),
+            three_a_user: quota("max_per_user"),
             three_a_profile: quota("max_per_profile"),
             own: (0..120).map(own).collect(),
             alice: (0..60).map(alice).collect(),
@@ -86,21 +86,21 @@ impl Ground {
         }
     }
 
-    fn create(&self, draft: &Draft) -> Result<Arc<Event>, Error> {
+    fn create(&self, draft: &Draft) -> Result<Arc<Emergency>, Error> {
         self.store.sync().create(draft, &self.cast.free)
     }
 
-    /// An event of `person-n`'s under id n.
-    fn begin(&self, n: usize) -> Arc<Event> {
+    /// An emergency of `user-n`'s under id n.
+    fn begin(&self, n: usize) -> Arc<Emergency> {
         self.create(&self.cast.own[n]).unwrap()
     }
 
-    fn get(&self, bits: u64) -> Arc<Event> {
+    fn get(&self, bits: u64) -> Arc<Emergency> {
         self.store.sync().get(id(bits)).unwrap()
     }
 
     /// Reads, changes, and tries again after a conflict; tells how often it tried.
-    fn update(&self, bits: u64, change: &Change) -> (Result<Arc<Event>, Error>, usize) {
+    fn update(&self, bits: u64, change: &Change) -> (Result<Arc<Emergency>, Error>, usize) {
         let mut made = 0;
         let update = self.store.update_with(id(bits), &self.cast.retry, |_| {
             made += 1;
@@ -110,7 +110,7 @@ impl Ground {
         (result, made)
     }
 
-    fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Event>> {
+    fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Emergency>> {
         let page = Page::first(Page::MAX_LIMIT);
         self.store.sync().list(&filter.into(), page).unwrap().items
     }
@@ -132,11 +132,11 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn close(event: &Event) -> Change {
-    Change::close(&anybody(), &event.profile, &event.invoker, "over")
+fn close(emergency: &Emergency) -> Change {
+    Change::close(&anybody(), &emergency.profile, &emergency.invoker, "over")
 }
 
-fn newest_first(items: &[Arc<Event>]) -> bool {
+fn newest_first(items: &[Arc<Emergency>]) -> bool {
     items.windows(2).all(|two| two[0].created > two[1].created)
 }
 
@@ -144,7 +144,7 @@ fn newest_first(items: &[Arc<Event>]) -> bool {
 fn breakglass_concurrent_create() {
     let schedule = Schedule {
         name: "breakglass_concurrent_create",
-        claim: "50 people begin an event each for one profile: all are there, each once, each with \
+        claim: "50 people begin an emergency each for one profile: all are there, each once, each with \
                 its own version",
         threads: 50,
         operations: 50,
@@ -154,10 +154,15 @@ fn breakglass_concurrent_create() {
         let ground = Ground::new(&cast);
         let one = ground.clone();
         let created = together(50, move |n| one.begin(n));
-        let versions: BTreeSet<_> = created.iter().map(|event| event.updated_at).collect();
+        let versions: BTreeSet<_> = created
+            .iter()
+            .map(|emergency| emergency.updated_at)
+            .collect();
         let listed = ground.listed(Status::Active);
         assert_eq!((versions.len(), listed.len()), (50, 50));
-        assert!(newest_first(&listed) && created.iter().all(|event| listed.contains(event)));
+        assert!(
+            newest_first(&listed) && created.iter().all(|emergency| listed.contains(emergency))
+        );
         ground.sound();
     });
 }
@@ -173,7 +178,7 @@ fn breakglass_concurrent_create_duplicates() {
     };
     let cast = Cast::new();
     let drafts: Arc<[Draft]> = (0..20)
-        .map(|n| draft(1, &format!("person-{n}"), "prod"))
+        .map(|n| draft(1, &format!("user-{n}"), "prod"))
         .collect();
     schedule.check(move || {
         let ground = Ground::new(&cast);
@@ -181,7 +186,7 @@ fn breakglass_concurrent_create_duplicates() {
         let (mut won, mut taken) = (Vec::new(), 0);
         for result in together(20, move |n| one.create(&drafts[n])) {
             match result {
-                Ok(event) => won.push(event),
+                Ok(emergency) => won.push(emergency),
                 Err(Error::AlreadyExists { id: of }) if of == id(1) => taken += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -197,7 +202,7 @@ fn breakglass_concurrent_create_duplicates() {
 fn breakglass_concurrent_get() {
     let schedule = Schedule {
         name: "breakglass_concurrent_get",
-        claim: "100 readers read one event twice (not 5 times) while 10 writers write a note each: \
+        claim: "100 readers read one emergency twice (not 5 times) while 10 writers write a note each: \
                 each reads whole records only, and never an older one after a newer one",
         threads: 110,
         operations: 210,
@@ -215,11 +220,14 @@ fn breakglass_concurrent_get() {
             }
             let mut seen = first;
             for _ in 0..2 {
-                let event = one.get(1);
-                assert!(event.updated_at >= seen, "an older one after a newer one");
-                seen = event.updated_at;
-                let last = event.history.last().unwrap();
-                assert_eq!((last.to, &last.reason), (seen, &event.note));
+                let emergency = one.get(1);
+                assert!(
+                    emergency.updated_at >= seen,
+                    "an older one after a newer one"
+                );
+                seen = emergency.updated_at;
+                let last = emergency.history.last().unwrap();
+                assert_eq!((last.to, &last.reason), (seen, &emergency.note));
             }
         });
         assert_eq!(ground.get(1).history.len(), 11);
@@ -231,7 +239,7 @@ fn breakglass_concurrent_get() {
 fn breakglass_concurrent_update() {
     let schedule = Schedule {
         name: "breakglass_concurrent_update",
-        claim: "50 writers of one event's note who have all read it: one meets no conflict, all \
+        claim: "50 writers of one emergency's note who have all read it: one meets no conflict, all \
                 succeed within 50 tries, the history holds all 50 in the order of their versions, \
                 and the last writer's text stands",
         threads: 50,
@@ -256,7 +264,9 @@ fn breakglass_concurrent_update() {
             "the first writer wins, the others meet a conflict"
         );
         let written = results.into_iter().map(|(result, _)| result.unwrap());
-        let last = written.max_by_key(|event| event.updated_at).unwrap();
+        let last = written
+            .max_by_key(|emergency| emergency.updated_at)
+            .unwrap();
         let after = ground.get(1);
         assert_eq!(after, last, "the last writer's text stands");
         assert_eq!(after.note, after.history[50].reason);
@@ -270,7 +280,7 @@ fn breakglass_concurrent_update() {
     });
 }
 
-/// 20 writers begin and close an event each while 50 readers list by `filter`, once each.
+/// 20 writers begin and close an emergency each while 50 readers list by `filter`, once each.
 fn lists(schedule: Schedule, filter: Filter, drafts: fn(&Cast, usize) -> Draft, in_all: usize) {
     let cast = Cast::new();
     schedule.check(move || {
@@ -285,21 +295,21 @@ fn lists(schedule: Schedule, filter: Filter, drafts: fn(&Cast, usize) -> Draft, 
             if n < 20 {
                 let draft = drafts(&one.cast, n);
                 let free = admission(&RateLimitPolicy::unlimited(), draft.profile.as_str());
-                let event = one.store.sync().create(&draft, &free).unwrap();
-                let closed = one
-                    .store
-                    .sync()
-                    .update(event.id, event.updated_at, &close(&event));
+                let emergency = one.store.sync().create(&draft, &free).unwrap();
+                let closed =
+                    one.store
+                        .sync()
+                        .update(emergency.id, emergency.updated_at, &close(&emergency));
                 assert_eq!(closed.unwrap().status, Status::Closed);
                 return;
             }
             let items = one.listed(listed.clone());
             assert!(newest_first(&items), "out of order, or listed twice");
-            assert!(untouched.iter().all(|event| items.contains(event)));
-            assert!(items.iter().all(|event| match &listed {
-                Filter::Status(status) => event.status == *status,
-                Filter::Invoker(person) => event.invoker == *person,
-                Filter::Profile(profile) => event.profile == *profile,
+            assert!(untouched.iter().all(|emergency| items.contains(emergency)));
+            assert!(items.iter().all(|emergency| match &listed {
+                Filter::Status(status) => emergency.status == *status,
+                Filter::Invoker(user) => emergency.invoker == *user,
+                Filter::Profile(profile) => emergency.profile == *profile,
             }));
         });
         assert_eq!(ground.listed(filter.clone()).len(), in_all);
@@ -311,22 +321,22 @@ fn lists(schedule: Schedule, filter: Filter, drafts: fn(&Cast, usize) -> Draft, 
 fn breakglass_concurrent_list_by_invoker() {
     let schedule = Schedule {
         name: "breakglass_concurrent_list_by_invoker",
-        claim: "50 readers list alice's events (once each, not 5 times) while 20 writers begin and \
+        claim: "50 readers list alice's emergencies (once each, not 5 times) while 20 writers begin and \
                 close one of hers each: every list is ordered, of hers alone, and holds the three \
                 that nobody touches",
         threads: 70,
         operations: 90,
     };
     let of_alice = |_: &Cast, n: usize| draft(n as u64, "alice", &format!("profile-{n}"));
-    lists(schedule, person("alice").into(), of_alice, 23);
+    lists(schedule, user("alice").into(), of_alice, 23);
 }
 
 #[test]
 fn breakglass_concurrent_list_by_status() {
     let schedule = Schedule {
         name: "breakglass_concurrent_list_by_status",
-        claim: "50 readers list active events (once each, not 5 times) while 20 writers begin and \
-                close one each: every list is ordered, of active events alone, and holds the three \
+        claim: "50 readers list active emergencies (once each, not 5 times) while 20 writers begin and \
+                close one each: every list is ordered, of active emergencies alone, and holds the three \
                 that nobody touches",
         threads: 70,
         operations: 90,
@@ -344,7 +354,7 @@ fn breakglass_concurrent_mixed_operations() {
     let schedule = Schedule {
         name: "breakglass_concurrent_mixed_operations",
         claim: "100 threads with 2 operations each (not 20), out of beginning, closing, noting on \
-                ten shared events, finding and listing: all succeed, and nothing is lost",
+                ten shared emergencies, finding and listing: all succeed, and nothing is lost",
         threads: 100,
         operations: 200,
     };
@@ -357,16 +367,17 @@ fn breakglass_concurrent_mixed_operations() {
             let on = 100 + n as u64 % 10;
             match n % 4 {
                 0 => {
-                    let event = one.begin(n);
+                    let emergency = one.begin(n);
                     let store = one.store.sync();
-                    let closed = store.update(event.id, event.updated_at, &close(&event));
+                    let closed =
+                        store.update(emergency.id, emergency.updated_at, &close(&emergency));
                     assert_eq!(closed.unwrap().status, Status::Closed);
                 }
                 1 => {
-                    let event = one.begin(n);
+                    let emergency = one.begin(n);
                     let store = one.store.sync();
-                    let found = store.active_at(&event.invoker, &event.profile, start());
-                    assert_eq!(found.unwrap(), Some(event));
+                    let found = store.active_at(&emergency.invoker, &emergency.profile, start());
+                    assert_eq!(found.unwrap(), Some(emergency));
                 }
                 2 => {
                     let (result, _) = one.update(on, &one.cast.notes[n]);
@@ -385,7 +396,7 @@ fn breakglass_concurrent_mixed_operations() {
         assert_eq!(ground.listed(Status::Closed).len(), 25);
         let notes: usize = shared
             .iter()
-            .map(|event| ground.store.sync().get(event.id).unwrap().history.len() - 1)
+            .map(|emergency| ground.store.sync().get(emergency.id).unwrap().history.len() - 1)
             .sum();
         assert_eq!(notes, 25);
         ground.sound();
@@ -396,7 +407,7 @@ fn breakglass_concurrent_mixed_operations() {
 fn breakglass_race_detection() {
     let schedule = Schedule {
         name: "breakglass_race_detection",
-        claim: "30 threads call every method once (not 10 times) on the same three events: every \
+        claim: "30 threads call every method once (not 10 times) on the same three emergencies: every \
                 answer is one that the contract allows, and of what was created each is closed at \
                 most once",
         threads: 30,
@@ -432,16 +443,24 @@ fn breakglass_race_detection() {
             assert!(
                 found
                     .unwrap()
-                    .is_none_or(|event| event.status == Status::Active)
+                    .is_none_or(|emergency| emergency.status == Status::Active)
             );
             assert!(store.find_grant(&draft.invoker, &draft.profile).is_ok());
             let due = store.list_expirable(0).unwrap();
-            assert!(due.iter().all(|event| event.status == Status::Active));
+            assert!(
+                due.iter()
+                    .all(|emergency| emergency.status == Status::Active)
+            );
             let waiting = store.list_awaiting_review(Page::default()).unwrap();
             let now = store.now().unwrap();
-            assert!(waiting.items.iter().all(|event| event.awaits_review(now)));
+            assert!(
+                waiting
+                    .items
+                    .iter()
+                    .all(|emergency| emergency.awaits_review(now))
+            );
             let ended = store.list_ended(start() + HOUR, 0).unwrap();
-            assert!(ended.iter().all(|event| event.review.is_some()));
+            assert!(ended.iter().all(|emergency| emergency.review.is_some()));
             let changes = store.changes_after(None, 0).unwrap();
             let versions: Vec<_> = changes.iter().map(|changed| changed.version).collect();
             assert!(versions.is_sorted());
@@ -478,7 +497,7 @@ fn breakglass_race_detection() {
 fn breakglass_concurrent_invoke_same_profile() {
     let schedule = Schedule {
         name: "breakglass_concurrent_invoke_same_profile",
-        claim: "50 begin an event for one person, under three spellings, and one profile: exactly \
+        claim: "50 begin an emergency for one user, under three spellings, and one profile: exactly \
                 one becomes active, and 49 are refused because of it",
         threads: 50,
         operations: 50,
@@ -507,7 +526,7 @@ fn breakglass_concurrent_invoke_same_profile() {
 fn breakglass_concurrent_replace() {
     let schedule = Schedule {
         name: "breakglass_concurrent_replace",
-        claim: "25 begin a new event for one person and 24 mark the old one expired while the clock \
+        claim: "25 begin a new emergency for one user and 24 mark the old one expired while the clock \
                 passes its end: never are two active, the old one ends once and in time, and one \
                 more attempt succeeds if and only if none of the 25 did",
         threads: 50,
@@ -572,10 +591,10 @@ fn breakglass_concurrent_quota_of_profile() {
 }
 
 #[test]
-fn breakglass_concurrent_quota_of_person() {
+fn breakglass_concurrent_quota_of_user() {
     let schedule = Schedule {
-        name: "breakglass_concurrent_quota_of_person",
-        claim: "50 begin and close an event of one person's, under a quota of 3 for the person: \
+        name: "breakglass_concurrent_quota_of_user",
+        claim: "50 begin and close an emergency of one user's, under a quota of 3 for the user: \
                 exactly 3 begin, never two at once, and the others are refused",
         threads: 50,
         operations: 53,
@@ -585,18 +604,19 @@ fn breakglass_concurrent_quota_of_person() {
         let ground = Ground::new(&cast);
         let one = ground.clone();
         let results = together(50, move |n| {
-            // Who meets an active event comes again when it is closed; the last ones meet the quota.
+            // Who meets an active emergency comes again when it is closed; the last ones meet the quota.
             loop {
                 let store = one.store.sync();
-                match store.create(&one.cast.alice[n], &one.cast.three_a_person) {
-                    Ok(event) => {
-                        assert_eq!(one.listed(Status::Active), [Arc::clone(&event)]);
-                        let closed = store.update(event.id, event.updated_at, &close(&event));
+                match store.create(&one.cast.alice[n], &one.cast.three_a_user) {
+                    Ok(emergency) => {
+                        assert_eq!(one.listed(Status::Active), [Arc::clone(&emergency)]);
+                        let closed =
+                            store.update(emergency.id, emergency.updated_at, &close(&emergency));
                         assert_eq!(closed.unwrap().status, Status::Closed);
                         return true;
                     }
                     Err(Error::Refused(Refusal::Active { .. })) => pause(),
-                    Err(Error::Refused(Refusal::PersonQuota { count, max, .. })) => {
+                    Err(Error::Refused(Refusal::UserQuota { count, max, .. })) => {
                         assert_eq!((count, max.get()), (3, 3));
                         return false;
                     }
@@ -614,7 +634,7 @@ fn breakglass_concurrent_quota_of_person() {
 fn breakglass_concurrent_expire_and_delete() {
     let schedule = Schedule {
         name: "breakglass_concurrent_expire_and_delete",
-        claim: "6 mark what is over, 4 delete what ended, and 10 review one each of 10 events that \
+        claim: "6 mark what is over, 4 delete what ended, and 10 review one each of 10 emergencies that \
                 are over: each is marked once, reviewed once and deleted once, and nobody is told \
                 of those who were faster",
         threads: 20,
@@ -650,7 +670,7 @@ fn breakglass_concurrent_expire_and_delete() {
             deleted += gone;
         }
         deleted += now(workflow.delete_ended_before(late, 0)).unwrap();
-        let ids: BTreeSet<_> = marked.iter().map(|event| event.id).collect();
+        let ids: BTreeSet<_> = marked.iter().map(|emergency| emergency.id).collect();
         assert_eq!((marked.len(), ids.len(), deleted), (10, 10, 10));
         assert!(marked.iter().all(|one| one.status == Status::Expired));
         ground.sound();

@@ -19,31 +19,31 @@ use countersign_breakglass::*;
 use countersign_core::time::{EARLIEST, LATEST};
 
 fn close(by: &str) -> Change {
-    Change::close(&anybody(), &profile("prod"), &person(by), "it is over")
+    Change::close(&anybody(), &profile("prod"), &user(by), "it is over")
 }
 
 #[test]
-fn an_event_begins_active_at_its_creation_with_derived_times() {
+fn an_emergency_begins_active_at_its_creation_with_derived_times() {
     let bench = Bench::default();
     let mut wanted = draft(1, "alice", "prod");
     wanted.ticket = Some("INC-4711".into());
     wanted.request_id = Some("0c495841982c3107".into());
-    let event = bench
+    let emergency = bench
         .create(&wanted, &RateLimitPolicy::unlimited())
         .unwrap();
     let at = Version::of(start()).unwrap();
     let created = HistoryEntry {
         action: Action::Created,
-        actor: Actor::Person(person("alice")),
+        actor: Actor::User(user("alice")),
         reason: None,
-        operation: None,
+        idempotency_key: None,
         from: None,
         to: at,
         at: start(),
     };
-    let expected = Event {
+    let expected = Emergency {
         id: id(1),
-        invoker: person("alice"),
+        invoker: user("alice"),
         profile: profile("prod"),
         duration: HOUR,
         reason_code: ReasonCode::Incident,
@@ -63,8 +63,8 @@ fn an_event_begins_active_at_its_creation_with_derived_times() {
         updated_at: at,
         history: vec![Arc::new(created)],
     };
-    assert_eq!(*event, expected);
-    assert_eq!(bench.get(1), event);
+    assert_eq!(*emergency, expected);
+    assert_eq!(bench.get(1), emergency);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_taken_id_is_refused_whatever_else_the_draft_says() {
     wrong.duration = HOUR;
     let error = bench.store.sync().create(&wrong, &admission).unwrap_err();
     assert!(
-        matches!(error, Error::Refused(Refusal::Person { .. })),
+        matches!(error, Error::Refused(Refusal::User { .. })),
         "{error}"
     );
 }
@@ -105,8 +105,8 @@ fn durations_are_more_than_zero_and_at_most_four_hours() {
     for (bits, good) in [(1, NANO), (2, most)] {
         let mut draft = draft(bits, "alice", &format!("prod-{bits}"));
         draft.duration = good;
-        let event = bench.create(&draft, &RateLimitPolicy::unlimited()).unwrap();
-        assert_eq!(event.remaining(event.created_at), good);
+        let emergency = bench.create(&draft, &RateLimitPolicy::unlimited()).unwrap();
+        assert_eq!(emergency.remaining(emergency.created_at), good);
     }
     for given in [Duration::ZERO, most + NANO, Duration::MAX] {
         let mut draft = draft(3, "alice", "prod");
@@ -206,15 +206,18 @@ fn other_limits_can_be_set_and_do_not_stop_reading() {
     wanted.duration = NANO;
     wanted.justification = "abc".into();
     let admission = admission(&RateLimitPolicy::unlimited(), "prod");
-    let event = store.sync().create(&wanted, &admission).unwrap();
-    assert_eq!(strict.validate(&event), Ok(()));
-    let error = Limits::default().validate(&event).unwrap_err();
+    let emergency = store.sync().create(&wanted, &admission).unwrap();
+    assert_eq!(strict.validate(&emergency), Ok(()));
+    let error = Limits::default().validate(&emergency).unwrap_err();
     assert!(
         matches!(error, ValidationError::Justification(_)),
         "{error}"
     );
-    let json = serde_json::to_string(&*event).unwrap();
-    assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), *event);
+    let json = serde_json::to_string(&*emergency).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Emergency>(&json).unwrap(),
+        *emergency
+    );
 }
 
 #[test]
@@ -241,7 +244,7 @@ fn a_refusal_writes_nothing_and_uses_no_version_up() {
 }
 
 #[test]
-fn one_active_event_for_a_person_and_a_profile_but_several_otherwise() {
+fn one_active_emergency_for_a_user_and_a_profile_but_several_otherwise() {
     let bench = Bench::default();
     bench.begin(1, "alice", "prod");
     bench.begin(2, "alice", "dev");
@@ -282,9 +285,9 @@ fn the_end_of_time_neither_panics_nor_wraps() {
     );
     for edge in [LATEST, EARLIEST] {
         let bench = Bench::at(edge);
-        let event = bench.create(&draft(1, "alice", "prod"), &all).unwrap();
-        assert_eq!(event.expires_at, edge + HOUR);
-        assert!(event.is_active(edge) && !event.is_active(edge + HOUR));
+        let emergency = bench.create(&draft(1, "alice", "prod"), &all).unwrap();
+        assert_eq!(emergency.expires_at, edge + HOUR);
+        assert!(emergency.is_active(edge) && !emergency.is_active(edge + HOUR));
         bench.update(1, &close("alice")).unwrap();
         let refused = refusal(bench.create(&draft(2, "alice", "prod"), &all));
         assert_eq!(refused.retry_at(), Some(edge + 87_600 * HOUR));
@@ -304,9 +307,9 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
     let wanted = draft(1, "alice", "prod");
     drop(store.create(&wanted, &admission));
     assert!(store.get(id(1)).await.is_err());
-    let event = store.create(&wanted, &admission).await.unwrap();
-    assert_eq!(store.get(id(1)).await.unwrap(), event);
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let emergency = store.create(&wanted, &admission).await.unwrap();
+    assert_eq!(store.get(id(1)).await.unwrap(), emergency);
+    let (alice, prod) = (user("alice"), profile("prod"));
     assert!(
         store
             .active_at(&alice, &prod, start())
@@ -316,7 +319,7 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
     );
     assert_eq!(store.now().await.unwrap().at(), start());
     let grant = store.find_grant(&alice, &prod).await.unwrap();
-    assert_eq!(grant.map(|grant| grant.until), Some(event.expires_at));
+    assert_eq!(grant.map(|grant| grant.until), Some(emergency.expires_at));
     assert_eq!(store.list_expirable(0).await.unwrap(), []);
     let filter = Filter::from(alice);
     assert_eq!(
@@ -329,7 +332,7 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
         1
     );
     let closed = store
-        .update(id(1), event.updated_at, &close("alice"))
+        .update(id(1), emergency.updated_at, &close("alice"))
         .await
         .unwrap();
     let waiting = store.list_awaiting_review(Page::default());
@@ -373,7 +376,7 @@ fn malformed_ids_are_refused() {
         "0123456789abcdef0",
         "\0",
     ] {
-        assert!(bad.parse::<EventId>().is_err(), "{bad:?}");
+        assert!(bad.parse::<EmergencyId>().is_err(), "{bad:?}");
     }
     assert_eq!("0123456789abcdef".parse(), Ok(id(0x0123_4567_89ab_cdef)));
 }

@@ -25,7 +25,7 @@ fn workflow(bench: &Bench) -> Workflow {
 }
 
 fn wanted(workflow: &Workflow, invoker: &str) -> Draft {
-    let (invoker, prod) = (person(invoker), profile("prod"));
+    let (invoker, prod) = (user(invoker), profile("prod"));
     workflow
         .draft(&invoker, &prod, HOUR, ReasonCode::Security, JUSTIFICATION)
         .unwrap()
@@ -51,13 +51,13 @@ async fn a_draft_takes_its_id_from_the_source_and_stores_nothing() {
 async fn invoking_opens_access_at_once_until_the_duration_is_over() {
     let bench = Bench::default();
     let workflow = workflow(&bench);
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     assert_eq!(workflow.find_grant(&alice, &prod).await.unwrap(), None);
     assert_eq!(
         workflow.remaining(&alice, &prod).await.unwrap(),
         Duration::ZERO
     );
-    let event = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
+    let emergency = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
     let grant = workflow.find_grant(&alice, &prod).await.unwrap().unwrap();
     assert_eq!(grant.until, start() + TimeDelta::hours(1));
     assert!(grant.covers(&alice, &prod, start()));
@@ -65,10 +65,10 @@ async fn invoking_opens_access_at_once_until_the_duration_is_over() {
 
     bench
         .clock
-        .set(event.expires_at - TimeDelta::nanoseconds(1));
+        .set(emergency.expires_at - TimeDelta::nanoseconds(1));
     assert_eq!(workflow.remaining(&alice, &prod).await.unwrap(), NANO);
     assert!(workflow.find_grant(&alice, &prod).await.unwrap().is_some());
-    bench.clock.set(event.expires_at);
+    bench.clock.set(emergency.expires_at);
     assert_eq!(
         workflow.remaining(&alice, &prod).await.unwrap(),
         Duration::ZERO
@@ -82,7 +82,7 @@ async fn a_refused_emergency_leaves_nothing_behind() {
     let workflow = workflow(&bench);
     let draft = wanted(&workflow, "mallory");
     let refusal = refusal(workflow.invoke(&draft).await);
-    assert!(matches!(refusal, Refusal::Person { .. }), "{refusal}");
+    assert!(matches!(refusal, Refusal::User { .. }), "{refusal}");
     assert!(workflow.store().get(draft.id).await.is_err());
     assert_eq!(
         workflow
@@ -94,33 +94,33 @@ async fn a_refused_emergency_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_repeated_call_finds_the_event_that_the_first_made() {
+async fn a_repeated_call_finds_the_emergency_that_the_first_made() {
     let bench = Bench::default();
     let workflow = workflow(&bench);
     let draft = wanted(&workflow, "alice");
-    let event = workflow.invoke(&draft).await.unwrap();
+    let emergency = workflow.invoke(&draft).await.unwrap();
     let error = workflow.invoke(&draft).await.unwrap_err();
     assert!(
         matches!(error, Error::AlreadyExists { id } if id == draft.id),
         "{error}"
     );
-    assert_eq!(workflow.store().get(draft.id).await.unwrap(), event);
+    assert_eq!(workflow.store().get(draft.id).await.unwrap(), emergency);
 }
 
 #[tokio::test]
 async fn closing_ends_access_at_once_and_only_once() {
     let bench = Bench::default();
     let workflow = workflow(&bench);
-    let (alice, carol, prod) = (person("alice"), person("carol"), profile("prod"));
-    let event = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
-    let refusal = refusal(workflow.close(event.id, &person("bob"), "not mine").await);
+    let (alice, carol, prod) = (user("alice"), user("carol"), profile("prod"));
+    let emergency = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
+    let refusal = refusal(workflow.close(emergency.id, &user("bob"), "not mine").await);
     assert!(
         matches!(refusal, Refusal::NotAResponder { .. }),
         "{refusal}"
     );
     assert!(workflow.find_grant(&alice, &prod).await.unwrap().is_some());
     let closed = workflow
-        .close(event.id, &carol, "it was a false alarm")
+        .close(emergency.id, &carol, "it was a false alarm")
         .await
         .unwrap();
     assert_eq!(closed.status, Status::Closed);
@@ -130,7 +130,7 @@ async fn closing_ends_access_at_once_and_only_once() {
         Duration::ZERO
     );
     let error = workflow
-        .close(event.id, &alice, "it is over")
+        .close(emergency.id, &alice, "it is over")
         .await
         .unwrap_err();
     assert!(
@@ -154,13 +154,13 @@ async fn closing_ends_access_at_once_and_only_once() {
 async fn notes_are_kept_every_one() {
     let bench = Bench::default();
     let workflow = workflow(&bench);
-    let event = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
+    let emergency = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
     workflow
-        .note(event.id, &person("dave"), "called the vendor")
+        .note(emergency.id, &user("dave"), "called the vendor")
         .await
         .unwrap();
     let noted = workflow
-        .note(event.id, &person("erin"), "they are on it")
+        .note(emergency.id, &user("erin"), "they are on it")
         .await
         .unwrap();
     let notes: Vec<_> = noted.history[1..]
@@ -170,10 +170,7 @@ async fn notes_are_kept_every_one() {
     let expected = [("dave", "called the vendor"), ("erin", "they are on it")];
     let expected = expected.map(|(who, what)| (who.to_owned(), Arc::from(what)));
     assert_eq!(notes, expected);
-    let error = workflow
-        .note(id(99), &person("dave"), "x")
-        .await
-        .unwrap_err();
+    let error = workflow.note(id(99), &user("dave"), "x").await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
 }
 
@@ -181,19 +178,19 @@ async fn notes_are_kept_every_one() {
 async fn what_is_due_is_marked_expired_from_its_last_nanosecond_on() {
     let bench = Bench::default();
     let workflow = workflow(&bench);
-    let event = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
+    let emergency = workflow.invoke(&wanted(&workflow, "alice")).await.unwrap();
     bench.clock.advance(NANO);
     let later = workflow.invoke(&wanted(&workflow, "bob")).await.unwrap();
     bench
         .clock
-        .set(event.expires_at - TimeDelta::nanoseconds(1));
+        .set(emergency.expires_at - TimeDelta::nanoseconds(1));
     assert!(workflow.expire_due(0).await.unwrap().is_empty());
-    bench.clock.set(event.expires_at);
+    bench.clock.set(emergency.expires_at);
     let expired = workflow.expire_due(0).await.unwrap();
     assert_eq!(expired.len(), 1);
     assert_eq!(
         (expired[0].id, expired[0].status),
-        (event.id, Status::Expired)
+        (emergency.id, Status::Expired)
     );
     assert!(workflow.expire_due(0).await.unwrap().is_empty());
     bench.clock.set(later.expires_at);
@@ -211,13 +208,16 @@ async fn expiry_takes_at_most_the_limit_earliest_first() {
     }
     bench.clock.advance(9 * HOUR);
     let expired = workflow.expire_due(2).await.unwrap();
-    let ids: Vec<u64> = expired.iter().map(|event| event.id.to_bits()).collect();
+    let ids: Vec<u64> = expired
+        .iter()
+        .map(|emergency| emergency.id.to_bits())
+        .collect();
     assert_eq!(ids, [2, 1]);
     assert_eq!(workflow.expire_due(2).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_person_quota_counts_all_profiles_and_opens_again_to_the_nanosecond() {
+async fn a_user_quota_counts_all_profiles_and_opens_again_to_the_nanosecond() {
     let bench = Bench::default();
     let day = limits(r#""max_per_user": 2, "quota_window": "24h""#);
     let workflow = bench.workflow(anybody(), day);
@@ -235,7 +235,7 @@ async fn a_person_quota_counts_all_profiles_and_opens_again_to_the_nanosecond() 
     let count = 2;
     assert_eq!(
         refusal,
-        Refusal::PersonQuota {
+        Refusal::UserQuota {
             rule,
             count,
             max,
@@ -245,7 +245,7 @@ async fn a_person_quota_counts_all_profiles_and_opens_again_to_the_nanosecond() 
     );
     assert!(
         workflow.invoke(&draft(4, "bob", "ops")).await.is_ok(),
-        "another person"
+        "another user"
     );
     bench.clock.set(retry_at - TimeDelta::nanoseconds(1));
     assert!(workflow.invoke(&third).await.is_err());
@@ -284,10 +284,10 @@ async fn a_profile_quota_counts_all_people_and_opens_again_to_the_nanosecond() {
 }
 
 #[tokio::test]
-async fn a_cooldown_counts_from_the_creation_of_the_last_event_even_if_it_was_closed() {
+async fn a_cooldown_counts_from_the_creation_of_the_last_emergency_even_if_it_was_closed() {
     let bench = Bench::default();
     let workflow = bench.workflow(anybody(), limits(r#""cooldown": "30m""#));
-    let alice = person("alice");
+    let alice = user("alice");
     workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
     bench.clock.advance(Duration::from_secs(60));
     workflow.close(id(1), &alice, "it is over").await.unwrap();
@@ -302,7 +302,7 @@ async fn a_cooldown_counts_from_the_creation_of_the_last_event_even_if_it_was_cl
     );
     assert!(
         workflow.invoke(&draft(4, "bob", "prod")).await.is_ok(),
-        "another person"
+        "another user"
     );
     bench.clock.set(retry_at - TimeDelta::nanoseconds(1));
     assert!(workflow.invoke(&again).await.is_err());
@@ -311,7 +311,7 @@ async fn a_cooldown_counts_from_the_creation_of_the_last_event_even_if_it_was_cl
 }
 
 #[tokio::test]
-async fn the_escalation_is_written_on_the_event_and_nothing_is_blocked() {
+async fn the_escalation_is_written_on_the_emergency_and_nothing_is_blocked() {
     let bench = Bench::default();
     let watched = limits(r#""escalation_threshold": 2, "quota_window": "24h""#);
     let workflow = bench.workflow(anybody(), watched);
@@ -329,27 +329,31 @@ async fn the_escalation_is_written_on_the_event_and_nothing_is_blocked() {
 async fn new_rules_hold_for_what_is_to_come() {
     let bench = Bench::default();
     let before = workflow(&bench);
-    let event = before.invoke(&wanted(&before, "alice")).await.unwrap();
+    let emergency = before.invoke(&wanted(&before, "alice")).await.unwrap();
     let nobody_else = invocation(r#""users": ["bob"], "responders": ["erin"]"#);
     let after = before.with_policy(Arc::new(nobody_else));
     assert!(
         after
-            .find_grant(&event.invoker, &event.profile)
+            .find_grant(&emergency.invoker, &emergency.profile)
             .await
             .unwrap()
             .is_some()
     );
-    let refused = refusal(after.close(event.id, &person("carol"), "it is over").await);
+    let refused = refusal(
+        after
+            .close(emergency.id, &user("carol"), "it is over")
+            .await,
+    );
     assert!(
         matches!(refused, Refusal::NotAResponder { .. }),
         "{refused}"
     );
     after
-        .close(event.id, &person("erin"), "it is over")
+        .close(emergency.id, &user("erin"), "it is over")
         .await
         .unwrap();
     let refused = refusal(after.invoke(&wanted(&after, "alice")).await);
-    assert!(matches!(refused, Refusal::Person { .. }), "{refused}");
+    assert!(matches!(refused, Refusal::User { .. }), "{refused}");
     let paused = before.with_rate_limits(Arc::new(limits(r#""cooldown": "30m""#)));
     let refused = refusal(paused.invoke(&wanted(&paused, "alice")).await);
     assert!(matches!(refused, Refusal::Cooldown { .. }), "{refused}");
@@ -363,32 +367,32 @@ struct Hindered<F> {
     before_update: F,
 }
 
-impl<F: Fn(EventId, Version) + Send + Sync> Store for Hindered<F> {
+impl<F: Fn(EmergencyId, Version) + Send + Sync> Store for Hindered<F> {
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
         admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         self.store.create(draft, admission)
     }
 
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+    fn get(&self, id: EmergencyId) -> BoxFuture<'_, Result<Arc<Emergency>, Error>> {
         self.store.get(id)
     }
 
     fn update<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         (self.before_update)(id, expected);
         self.store.update(id, expected, change)
     }
 
     fn delete<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         self.store.delete(id, retention)
@@ -402,7 +406,7 @@ impl<F: Fn(EventId, Version) + Send + Sync> Store for Hindered<F> {
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         self.store.list_ended(before, limit)
     }
 
@@ -424,22 +428,22 @@ impl<F: Fn(EventId, Version) + Send + Sync> Store for Hindered<F> {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        self.store.find_grant(person, profile)
+        self.store.find_grant(user, profile)
     }
 
     fn active_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.store.active_at(person, profile, at)
+    ) -> BoxFuture<'a, Result<Option<Arc<Emergency>>, Error>> {
+        self.store.active_at(user, profile, at)
     }
 
-    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         self.store.list_expirable(limit)
     }
 }
@@ -454,7 +458,7 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
         store: store.clone(),
         before_update: move |id, expected| {
             counted.fetch_add(1, Ordering::SeqCst);
-            let note = Change::note(&person("dave"), "first");
+            let note = Change::note(&user("dave"), "first");
             store.sync().update(id, expected, &note).unwrap();
         },
     });
@@ -467,11 +471,13 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
         Arc::new(RateLimitPolicy::unlimited()),
     )
     .with_retry(retry);
-    let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
-    let error = workflow.close(event.id, &event.invoker, "it is over").await;
+    let emergency = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
+    let error = workflow
+        .close(emergency.id, &emergency.invoker, "it is over")
+        .await;
     assert!(matches!(error, Err(Error::Conflict(_))));
     assert_eq!(updates.load(Ordering::SeqCst), 3);
-    bench.clock.set(event.expires_at);
+    bench.clock.set(emergency.expires_at);
     assert!(workflow.expire_due(0).await.unwrap().is_empty());
     assert_eq!(bench.get(1).status, Status::Active);
 }
@@ -479,7 +485,7 @@ async fn conflicts_are_tried_as_often_as_set_and_passed_over_by_expiry() {
 #[tokio::test]
 async fn expiry_passes_over_what_is_not_over_by_a_clock_that_was_set_back() {
     let bench = Bench::default();
-    let event = bench.begin(1, "alice", "prod");
+    let emergency = bench.begin(1, "alice", "prod");
     let clock = bench.clock.clone();
     // The store has said what is due by then.
     let set_back = Arc::new(Hindered {
@@ -488,10 +494,10 @@ async fn expiry_passes_over_what_is_not_over_by_a_clock_that_was_set_back() {
     });
     let (policy, limits) = (Arc::new(anybody()), Arc::new(RateLimitPolicy::unlimited()));
     let workflow = Workflow::new(set_back, policy, limits);
-    bench.clock.set(event.expires_at);
+    bench.clock.set(emergency.expires_at);
     assert_eq!(workflow.expire_due(0).await.unwrap(), []);
-    assert_eq!(bench.get(1), event);
+    assert_eq!(bench.get(1), emergency);
     let workflow = bench.workflow(anybody(), RateLimitPolicy::unlimited());
-    bench.clock.set(event.expires_at);
+    bench.clock.set(emergency.expires_at);
     assert_eq!(workflow.expire_due(0).await.unwrap().len(), 1);
 }

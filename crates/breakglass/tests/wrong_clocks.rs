@@ -52,12 +52,16 @@ async fn a_clock_that_was_ahead_once_makes_no_access_last_longer() {
         let bench = Bench::default();
         let workflow = bench.workflow(anybody(), unlimited());
         ahead_for_a_moment(&bench, 9, by);
-        let (alice, prod) = (person("alice"), profile("prod"));
-        let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
-        assert_eq!(event.expires_at, event.created_at + HOUR, "{by:?} ahead");
+        let (alice, prod) = (user("alice"), profile("prod"));
+        let emergency = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
+        assert_eq!(
+            emergency.expires_at,
+            emergency.created_at + HOUR,
+            "{by:?} ahead"
+        );
         // Within what is tolerated time stands still; beyond it the clock is right.
         let began = start() + by.min(MINUTE) * u32::from(by <= MINUTE);
-        assert_eq!(event.created_at, began, "{by:?} ahead");
+        assert_eq!(emergency.created_at, began, "{by:?} ahead");
         assert_eq!(workflow.remaining(&alice, &prod).await.unwrap(), HOUR);
         bench.clock.set(began + HOUR - NANO);
         assert_eq!(workflow.remaining(&alice, &prod).await.unwrap(), NANO);
@@ -79,10 +83,10 @@ async fn a_pause_or_quota_of_another_decade_shuts_nobody_out() {
         ] {
             let bench = Bench::at(start() + by);
             let workflow = bench.workflow(anybody(), limits(rule));
-            let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
-            let alice = person("alice");
+            let emergency = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
+            let alice = user("alice");
             workflow
-                .close(event.id, &alice, "it is over")
+                .close(emergency.id, &alice, "it is over")
                 .await
                 .unwrap();
             bench.clock.set(start());
@@ -118,12 +122,12 @@ fn a_note_at_the_end_of_time_leaves_versions_for_everybody() {
     let bench = Bench::default();
     let first = bench.begin(1, "alice", "prod").updated_at;
     bench.clock.set(Version::from_nanos(i64::MAX).time());
-    let noted = bench.update(1, &Change::note(&person("dave"), "a note"));
+    let noted = bench.update(1, &Change::note(&user("dave"), "a note"));
     let noted = noted.unwrap();
     assert_eq!(noted.updated_at.as_nanos(), first.as_nanos() + 1);
     assert_eq!(noted.changed_at(), start(), "it is dated by what can be");
     bench.clock.set(start());
-    let close = Change::close(&anybody(), &profile("prod"), &person("carol"), "it is over");
+    let close = Change::close(&anybody(), &profile("prod"), &user("carol"), "it is over");
     bench.update(1, &close).unwrap();
     bench.begin(2, "alice", "prod");
 }
@@ -138,14 +142,14 @@ async fn what_gives_access_can_be_closed_whatever_the_clock_was() {
             let workflow = bench.workflow(anybody(), unlimited());
             let mut draft = draft(1, "alice", "prod");
             draft.duration = 4 * HOUR;
-            let event = workflow.invoke(&draft).await.unwrap();
+            let emergency = workflow.invoke(&draft).await.unwrap();
             ahead_for_a_moment(&bench, 9, by);
             bench.clock.set(start() + 5 * MINUTE);
-            let (alice, prod) = (person("alice"), profile("prod"));
+            let (alice, prod) = (user("alice"), profile("prod"));
             let grant = workflow.find_grant(&alice, &prod).await.unwrap();
             assert!(grant.is_some(), "{by:?} ahead");
             let closed = workflow
-                .close(event.id, &person(closer), "it is over")
+                .close(emergency.id, &user(closer), "it is over")
                 .await;
             assert!(closed.is_ok(), "{by:?} ahead, by {closer}: {closed:?}");
             let grant = workflow.find_grant(&alice, &prod).await.unwrap();
@@ -158,14 +162,14 @@ async fn what_gives_access_can_be_closed_whatever_the_clock_was() {
 async fn what_gives_access_is_not_reviewed_because_the_clock_was_ahead() {
     let bench = Bench::default();
     let workflow = bench.workflow(anybody(), unlimited());
-    let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
+    let emergency = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
     ahead_for_a_moment(&bench, 9, 8 * HOUR);
-    let (carol, outcome) = (person("carol"), ReviewOutcome::Justified);
-    let early = workflow.review(event.id, &carol, outcome, "it was called for");
+    let (carol, outcome) = (user("carol"), ReviewOutcome::Justified);
+    let early = workflow.review(emergency.id, &carol, outcome, "it was called for");
     let early = refusal(early.await);
     assert!(matches!(early, Refusal::NotDue { .. }), "{early}");
-    bench.clock.set(event.expires_at);
-    let review = workflow.review(event.id, &carol, outcome, "it was called for");
+    bench.clock.set(emergency.expires_at);
+    let review = workflow.review(emergency.id, &carol, outcome, "it was called for");
     assert!(review.await.is_ok());
 }
 
@@ -178,9 +182,9 @@ async fn what_gives_access_can_be_closed_by_a_clock_that_has_lost_the_time() {
     ] {
         let bench = Bench::default();
         let workflow = bench.workflow(anybody(), unlimited());
-        let event = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
+        let emergency = workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
         bench.clock.set(time(wrong));
-        let (alice, prod) = (person("alice"), profile("prod"));
+        let (alice, prod) = (user("alice"), profile("prod"));
         let grant = workflow.find_grant(&alice, &prod).await;
         assert!(matches!(grant, Err(Error::Clock(_))), "{wrong}: {grant:?}");
         let invoked = workflow.invoke(&draft(2, "bob", "prod")).await;
@@ -189,7 +193,7 @@ async fn what_gives_access_can_be_closed_by_a_clock_that_has_lost_the_time() {
             "{wrong}: {invoked:?}"
         );
         let closed = workflow
-            .close(event.id, &alice, "it is over")
+            .close(emergency.id, &alice, "it is over")
             .await
             .unwrap();
         assert_eq!(closed.changed_at(), start(), "{wrong}");
@@ -215,14 +219,19 @@ async fn what_began_in_the_wrong_time_is_marked_once_the_correction_has_stood_fo
         bench.clock.set(now);
         assert_eq!(workflow.expire_due(0).await.unwrap().len(), marked, "{now}");
     }
-    let event = bench.get(1);
+    let emergency = bench.get(1);
     assert_eq!(
-        (event.status, event.ended_at()),
+        (emergency.status, emergency.ended_at()),
         (Status::Expired, start() + HOUR)
     );
-    assert_eq!(event.history[1].actor, Actor::Clock);
-    let carol = person("carol");
-    let review = workflow.review(event.id, &carol, ReviewOutcome::Justified, "a wrong clock");
+    assert_eq!(emergency.history[1].actor, Actor::Clock);
+    let carol = user("carol");
+    let review = workflow.review(
+        emergency.id,
+        &carol,
+        ReviewOutcome::Justified,
+        "a wrong clock",
+    );
     assert!(review.await.is_ok(), "it awaits its review as any other");
 }
 
@@ -231,7 +240,7 @@ async fn who_only_asks_for_grants_is_given_none_of_the_wrong_time() {
     let bench = Bench::at(start() + 8 * HOUR);
     let workflow = bench.workflow(anybody(), unlimited());
     workflow.invoke(&draft(1, "alice", "prod")).await.unwrap();
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     for minutes in (0..10 * 60).step_by(20) {
         bench.clock.set(start() + minutes * MINUTE);
         let grant = workflow.find_grant(&alice, &prod).await.unwrap();
@@ -244,9 +253,9 @@ async fn what_was_over_in_the_wrong_time_is_deleted_although_others_are_kept() {
     let bench = Bench::at(start() + 4 * YEAR);
     let workflow = bench.workflow(anybody(), limits(r#""cooldown": "24h""#));
     let end = |bits: u64| {
-        let who = format!("person-{bits}");
+        let who = format!("user-{bits}");
         bench.begin(bits, &who, "prod");
-        let close = Change::close(&anybody(), &profile("prod"), &person(&who), "it is over");
+        let close = Change::close(&anybody(), &profile("prod"), &user(&who), "it is over");
         bench.update(bits, &close).unwrap();
         bench.update(bits, &review("carol", "prod")).unwrap();
     };

@@ -2,7 +2,7 @@
 //!
 //! A [`Grant`] is plain data. `countersign-request` and `countersign-breakglass` make grants,
 //! `countersign-policy` combines them with a decision; neither knows the other. A grant is for one
-//! exact person and one exact profile until one moment, and nothing here extends it.
+//! exact user and one exact profile until one moment, and nothing here extends it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::names::{Person, Profile};
+use crate::names::{Profile, User};
 
 /// Where a grant comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ use crate::names::{Person, Profile};
 pub enum GrantKind {
     /// An approved request.
     Approval,
-    /// An active break-glass event.
+    /// An active break-glass emergency.
     Emergency,
 }
 
@@ -37,35 +37,35 @@ impl fmt::Display for GrantKind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantedBy {
-    /// A person: the approver of a request, the invoker of an emergency.
-    Person(Person),
-    /// A rule, without a person: an automatic approval.
+    /// A user: the approver of a request, the invoker of an emergency.
+    User(User),
+    /// A rule, without a user: an automatic approval.
     Rule(Arc<str>),
 }
 
 impl fmt::Display for GrantedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            GrantedBy::Person(person) => write!(f, "{person}"),
+            GrantedBy::User(user) => write!(f, "{user}"),
             GrantedBy::Rule(rule) => write!(f, "rule `{rule}`"),
         }
     }
 }
 
-/// Access of one person to one profile until one moment.
+/// Access of one user to one profile until one moment.
 ///
 /// ```
 /// use chrono::{DateTime, Utc};
 /// use countersign_core::grant::{Grant, GrantKind, GrantedBy};
-/// use countersign_core::names::{Person, Profile};
+/// use countersign_core::names::{User, Profile};
 ///
 /// let until: DateTime<Utc> = "2026-03-02T10:00:00Z".parse()?;
-/// let alice = Person::new("alice")?;
+/// let alice = User::new("alice")?;
 /// let prod = Profile::new("prod")?;
-/// let bob = GrantedBy::Person(Person::new("bob")?);
+/// let bob = GrantedBy::User(User::new("bob")?);
 /// let grant = Grant {
 ///     kind: GrantKind::Approval,
-///     person: alice.clone(),
+///     user: alice.clone(),
 ///     profile: prod.clone(),
 ///     granted_by: bob,
 ///     until,
@@ -83,7 +83,7 @@ pub struct Grant {
     /// An approval or an emergency.
     pub kind: GrantKind,
     /// Who may use it: this exact name.
-    pub person: Person,
+    pub user: User,
     /// What it opens: this exact name.
     pub profile: Profile,
     /// Who or what granted it.
@@ -99,9 +99,9 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether the grant is for this person and profile and still holds at `at`.
-    pub fn covers(&self, person: &Person, profile: &Profile, at: DateTime<Utc>) -> bool {
-        self.person == *person && self.profile == *profile && at < self.until
+    /// Whether the grant is for this user and profile and still holds at `at`.
+    pub fn covers(&self, user: &User, profile: &Profile, at: DateTime<Utc>) -> bool {
+        self.user == *user && self.profile == *profile && at < self.until
     }
 
     /// Whether the grant holds while the access policy with this digest is in force: always,
@@ -211,25 +211,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grant_covers_its_person_and_profile_until_its_last_nanosecond() {
+    fn a_grant_covers_its_user_and_profile_until_its_last_nanosecond() {
         let until = DateTime::from_timestamp_nanos(1_000);
-        let person = Person::new("alice").unwrap();
+        let user = User::new("alice").unwrap();
         let profile = Profile::new("prod").unwrap();
         let grant = Grant {
             kind: GrantKind::Approval,
-            person: person.clone(),
+            user: user.clone(),
             profile: profile.clone(),
             granted_by: GrantedBy::Rule("office-hours".into()),
             until,
             policy: None,
             ends_with_policy: false,
         };
-        assert!(grant.covers(&person, &profile, DateTime::from_timestamp_nanos(999)));
-        assert!(!grant.covers(&person, &profile, until));
-        let other = Person::new("Alice").unwrap();
+        assert!(grant.covers(&user, &profile, DateTime::from_timestamp_nanos(999)));
+        assert!(!grant.covers(&user, &profile, until));
+        let other = User::new("Alice").unwrap();
         assert!(!grant.covers(&other, &profile, DateTime::from_timestamp_nanos(0)));
         let other = Profile::new("prod2").unwrap();
-        assert!(!grant.covers(&person, &other, DateTime::from_timestamp_nanos(0)));
+        assert!(!grant.covers(&user, &other, DateTime::from_timestamp_nanos(0)));
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let [one, two] = [1, 2].map(|byte| PolicyDigest::from_bytes([byte; 32]));
         let grant = |policy, ends_with_policy| Grant {
             kind: GrantKind::Approval,
-            person: Person::new("alice").unwrap(),
+            user: User::new("alice").unwrap(),
             profile: Profile::new("prod").unwrap(),
             granted_by: GrantedBy::Rule("office-hours".into()),
             until: DateTime::from_timestamp_nanos(1_000),
@@ -253,8 +253,8 @@ mod tests {
 
     #[test]
     fn a_grant_written_before_policies_were_named_still_reads() {
-        let json = r#"{"kind":"approval","person":"alice","profile":"prod",
-            "granted_by":{"person":"bob"},"until":"2026-03-02T10:00:00Z"}"#;
+        let json = r#"{"kind":"approval","user":"alice","profile":"prod",
+            "granted_by":{"user":"bob"},"until":"2026-03-02T10:00:00Z"}"#;
         let grant: Grant = serde_json::from_str(json).unwrap();
         assert_eq!((grant.policy, grant.ends_with_policy), (None, false));
         let written = serde_json::to_value(&grant).unwrap();

@@ -1,7 +1,7 @@
 //! Random ids of 64 bits, and the source of random bytes that makes them.
 //!
 //! [`define_id!`](crate::define_id) makes an id type for one kind of record, so that the id of a
-//! request cannot be passed where the id of an event is meant. Randomness is injected through
+//! request cannot be passed where the id of an emergency is meant. Randomness is injected through
 //! [`RandomSource`].
 //!
 //! Invariant: an id is never made up when the random source fails; the call fails instead.
@@ -115,13 +115,13 @@ crate::define_id! {
     /// after a lost answer is known for a repeat: 64 random bits.
     ///
     /// ```
-    /// use countersign_core::id::{OperationId, OsRandom};
+    /// use countersign_core::id::{IdempotencyKey, OsRandom};
     ///
-    /// let operation = OperationId::random(&OsRandom)?;
+    /// let operation = IdempotencyKey::random(&OsRandom)?;
     /// assert_eq!(operation.to_string().parse(), Ok(operation));
     /// # Ok::<(), countersign_core::id::RandomError>(())
     /// ```
-    OperationId
+    IdempotencyKey
 }
 
 /// A text that is not an id.

@@ -1,9 +1,9 @@
 //! Names of people, profiles and groups, and checks of free text.
 //!
 //! Names are canonical subjects from the identity provider: nothing here normalises them. They are
-//! newtypes, so that a person can never be passed where a profile is meant. Equality is exact;
-//! whether two names mean the same person (self-approval, counting people) is asked with
-//! [`Person::same_person`], which ignores ASCII case.
+//! newtypes, so that a user can never be passed where a profile is meant. Equality is exact;
+//! whether two names mean the same user (self-approval, counting people) is asked with
+//! [`User::same_user`], which ignores ASCII case.
 //!
 //! Invariant: a name is not empty, has at most 256 characters, none of them a control character,
 //! and neither begins nor ends with white space.
@@ -101,19 +101,19 @@ macro_rules! name {
 }
 
 name! {
-    /// A person: the canonical subject that the identity provider gives.
+    /// A user: the canonical subject that the identity provider gives.
     ///
-    /// Cheap to clone. Equality is exact; see [`Person::same_person`].
+    /// Cheap to clone. Equality is exact; see [`User::same_user`].
     ///
     /// ```
-    /// use countersign_core::names::Person;
+    /// use countersign_core::names::User;
     ///
-    /// let alice = Person::new("alice@example.com")?;
+    /// let alice = User::new("alice@example.com")?;
     /// assert_eq!(alice.as_str(), "alice@example.com");
-    /// assert!(Person::new(" alice").is_err());
+    /// assert!(User::new(" alice").is_err());
     /// # Ok::<(), countersign_core::names::NameError>(())
     /// ```
-    Person
+    User
 }
 
 name! {
@@ -144,36 +144,36 @@ name! {
     Group
 }
 
-impl Person {
-    /// Whether both names mean the same person: equal but for ASCII case.
+impl User {
+    /// Whether both names mean the same user: equal but for ASCII case.
     ///
     /// For rules that must not be got round by writing a name differently: nobody approves their
-    /// own request, one active emergency a person, quotas. Never for granting: a grant is for the
+    /// own request, one active emergency a user, quotas. Never for granting: a grant is for the
     /// exact name.
     ///
     /// ```
-    /// use countersign_core::names::Person;
+    /// use countersign_core::names::User;
     ///
-    /// assert!(Person::new("Alice")?.same_person(&Person::new("alice")?));
+    /// assert!(User::new("Alice")?.same_user(&User::new("alice")?));
     /// # Ok::<(), countersign_core::names::NameError>(())
     /// ```
-    pub fn same_person(&self, other: &Person) -> bool {
+    pub fn same_user(&self, other: &User) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
     }
 
-    /// The one spelling that all names of the same person share: ASCII letters in lower case.
+    /// The one spelling that all names of the same user share: ASCII letters in lower case.
     /// For index keys; costs nothing if the name is already spelt so.
     ///
     /// ```
-    /// use countersign_core::names::Person;
+    /// use countersign_core::names::User;
     ///
-    /// assert_eq!(Person::new("Alice")?.case_folded(), Person::new("alice")?);
+    /// assert_eq!(User::new("Alice")?.case_folded(), User::new("alice")?);
     /// # Ok::<(), countersign_core::names::NameError>(())
     /// ```
     #[must_use]
-    pub fn case_folded(&self) -> Person {
+    pub fn case_folded(&self) -> User {
         if self.0.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Person(self.0.to_ascii_lowercase().into())
+            User(self.0.to_ascii_lowercase().into())
         } else {
             self.clone()
         }
@@ -206,10 +206,10 @@ pub enum NameError {
     },
 }
 
-/// Checks a text that names something else (a policy, a rule, a table) as [`Person::new`] does.
+/// Checks a text that names something else (a policy, a rule, a table) as [`User::new`] does.
 ///
 /// # Errors
-/// As [`Person::new`].
+/// As [`User::new`].
 ///
 /// ```
 /// use countersign_core::names::check_name;
@@ -324,14 +324,14 @@ mod tests {
 
     #[test]
     fn names_have_1_to_256_characters() {
-        assert_eq!(Person::new(""), Err(NameError::Empty));
-        assert!(Person::new("a").is_ok());
+        assert_eq!(User::new(""), Err(NameError::Empty));
+        assert!(User::new("a").is_ok());
         assert!(
-            Person::new("ä".repeat(256)).is_ok(),
+            User::new("ä".repeat(256)).is_ok(),
             "characters count, not bytes"
         );
         assert_eq!(
-            Person::new("a".repeat(257)),
+            User::new("a".repeat(257)),
             Err(NameError::TooLong { characters: 257 })
         );
     }
@@ -356,18 +356,18 @@ mod tests {
     }
 
     #[test]
-    fn same_person_ignores_ascii_case_only() {
-        let person = |name: &str| Person::new(name).unwrap();
-        assert!(person("ALICE@x").same_person(&person("alice@X")));
-        assert!(!person("Älice").same_person(&person("älice")));
-        assert_ne!(person("Alice"), person("alice"));
-        assert_eq!(person("ALICE").case_folded().as_str(), "alice");
+    fn same_user_ignores_ascii_case_only() {
+        let user = |name: &str| User::new(name).unwrap();
+        assert!(user("ALICE@x").same_user(&user("alice@X")));
+        assert!(!user("Älice").same_user(&user("älice")));
+        assert_ne!(user("Alice"), user("alice"));
+        assert_eq!(user("ALICE").case_folded().as_str(), "alice");
     }
 
     #[test]
     fn a_name_is_checked_when_it_is_deserialised() {
-        assert!(serde_json::from_str::<Person>("\"alice\"").is_ok());
-        let error = serde_json::from_str::<Person>("\"alice \"").unwrap_err();
+        assert!(serde_json::from_str::<User>("\"alice\"").is_ok());
+        let error = serde_json::from_str::<User>("\"alice \"").unwrap_err();
         assert!(error.to_string().contains("white space"), "{error}");
     }
 

@@ -1,6 +1,6 @@
 //! Windows around every change of the wall clock in thirty zones over ten years, minute by minute,
 //! against an evaluation that thinks in local dates and times: is it between the start and the end
-//! of some day's opening, as a person would write them down?
+//! of some day's opening, as a user would write them down?
 #![cfg(not(countersign_loom))]
 #![allow(
     clippy::unwrap_used,

@@ -14,14 +14,14 @@
 use std::sync::{Arc, Mutex};
 
 use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
-use countersign_core::sync::history::{Event, Recorder, explain};
+use countersign_core::sync::history::{Operation, Recorder, explain};
 use countersign_core::table::View;
 
 use specification::{Answer, Call, Item, Naive, call, store};
 
 mod specification;
 
-type History = Vec<Event<Call, Answer>>;
+type History = Vec<Operation<Call, Answer>>;
 
 fn item(answer: &Answer) -> Option<&Item> {
     match answer {
@@ -60,16 +60,19 @@ fn histories_are_linearizable_with_exact_versions() {
         );
         store.table.read(View::audit).unwrap();
         campaign.check(Naive::new(), &history);
-        let writes = |event: &&Event<Call, Answer>| {
+        let writes = |operation: &&Operation<Call, Answer>| {
             matches!(
-                event.call,
+                operation.call,
                 Call::Create(_) | Call::Update(..) | Call::Repaint(..)
             )
         };
-        let issued = history
-            .iter()
-            .filter(writes)
-            .filter_map(|event| Some((event.began, event.ended, item(&event.answer)?.written)));
+        let issued = history.iter().filter(writes).filter_map(|operation| {
+            Some((
+                operation.began,
+                operation.ended,
+                item(&operation.answer)?.written,
+            ))
+        });
         check_versions(issued).unwrap();
     });
 }
@@ -99,7 +102,12 @@ fn a_table_with_lists_one_write_old_is_rejected() {
         std::future::ready(broken(made))
     });
     let unexplained = explain(Naive::new(), &history).unwrap_err();
-    assert!(unexplained.open.iter().any(|event| event.contains("List")));
+    assert!(
+        unexplained
+            .open
+            .iter()
+            .any(|operation| operation.contains("List"))
+    );
 }
 
 #[test]

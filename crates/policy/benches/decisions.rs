@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use countersign_policy::{
-    Allow, ConditionsDocument, Effect, Matched, Person, Policy, PolicyDocument, Profile, Query,
+    Allow, ConditionsDocument, Effect, Matched, Policy, PolicyDocument, Profile, Query, User,
 };
 use support::policies::{self, Numbers, flat, hundred_by_ten, mixed, queries};
 use support::{Contender, Verdicts, compare, each, now};
@@ -15,14 +15,14 @@ mod support;
 
 const QUERIES: usize = 16_384;
 
-type Probe = HashMap<(Person, Profile), usize, foldhash::fast::RandomState>;
+type Probe = HashMap<(User, Profile), usize, foldhash::fast::RandomState>;
 
 fn main() {
     if !support::wanted() {
         return;
     }
     let mut verdicts = Verdicts::default();
-    let probe_ns = rules_of_one_person_and_profile(&mut verdicts);
+    let probe_ns = rules_of_one_user_and_profile(&mut verdicts);
     other_shapes(probe_ns, &mut verdicts);
     windows(&mut verdicts);
     explanations();
@@ -68,19 +68,19 @@ fn walk_once<'p>(policy: &'p Policy, query: &Query) -> Option<Allow<'p>> {
     })
 }
 
-fn probe<'a>(probe: &'a Probe, keys: &'a [(Person, Profile)]) -> Contender<'a> {
+fn probe<'a>(probe: &'a Probe, keys: &'a [(User, Profile)]) -> Contender<'a> {
     each(keys, |key| probe.get(key))
 }
 
-fn keys(queries: &[Query]) -> Vec<(Person, Profile)> {
+fn keys(queries: &[Query]) -> Vec<(User, Profile)> {
     let keys = queries.iter();
-    keys.map(|query| (query.person().clone(), query.profile().clone()))
+    keys.map(|query| (query.user().clone(), query.profile().clone()))
         .collect()
 }
 
 /// T5. Gives what a probe takes among 100,000.
-fn rules_of_one_person_and_profile(verdicts: &mut Verdicts) -> f64 {
-    println!("one person and one profile a rule, ns (probe, decide, walk):");
+fn rules_of_one_user_and_profile(verdicts: &mut Verdicts) -> f64 {
+    println!("one user and one profile a rule, ns (probe, decide, walk):");
     let mut last = 0.0;
     for (people, profiles) in [
         (1, 1),
@@ -122,7 +122,7 @@ fn rules_of_one_person_and_profile(verdicts: &mut Verdicts) -> f64 {
             // What misses: people that no rule names, and people and profiles without a common one.
             let unknown = support::policies::unknown(QUERIES);
             let [nobody] = compare([decide(&policy, &unknown)]);
-            println!("          unknown person {nobody:.1}");
+            println!("          unknown user {nobody:.1}");
         }
         last = probed;
     }
@@ -134,13 +134,13 @@ fn other_shapes(probe_ns: f64, verdicts: &mut Verdicts) {
     println!("\n100,000 rules of other shapes, ns (decide):");
     let mut numbers = Numbers(3);
     let sparse = policies::document((0..100_000).map(|_| ConditionsDocument {
-        users: Some(vec![policies::person(numbers.below(1_000))]),
+        users: Some(vec![policies::user(numbers.below(1_000))]),
         profiles: Some(vec![policies::profile(numbers.below(1_000))]),
         ..ConditionsDocument::default()
     }));
     let shapes = [
         (
-            "one person and profile of 1,000 each: 9 of 10 without a rule",
+            "one user and profile of 1,000 each: 9 of 10 without a rule",
             sparse,
             1_000,
             1_000,
@@ -197,7 +197,7 @@ fn windows(verdicts: &mut Verdicts) {
     let policy = |zone: Option<&str>| {
         let time = zone.map(|zone| policies::window(0, 23, zone));
         Policy::try_from(policies::document([ConditionsDocument {
-            users: Some(vec![policies::person(0)]),
+            users: Some(vec![policies::user(0)]),
             time,
             ..ConditionsDocument::default()
         }]))

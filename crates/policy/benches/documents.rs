@@ -21,7 +21,7 @@ fn main() {
     println!("ms (parse to a value, parse to a document, compile, whole), and bytes a rule:");
     let shapes = [
         (
-            "100,000 rules of one person and one profile",
+            "100,000 rules of one user and one profile",
             flat(10_000, 10),
         ),
         ("100,000 rules, mixed", mixed(100_000, 10_000, 100)),

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use countersign_policy::{Person, Policy, Profile, Query};
+use countersign_policy::{Policy, Profile, Query, User};
 use serde_json::{Value, json};
 
 const RULES: usize = 10_000;
@@ -17,7 +17,7 @@ const RULES: usize = 10_000;
 fn main() {
     let seconds = |started: Instant| started.elapsed().as_secs_f64();
     for (name, shape) in [
-        ("one person, one profile", pair as Shape),
+        ("one user, one profile", pair as Shape),
         ("wildcards, lists, windows, modes mixed", mixed),
         ("100 people x 10 profiles", lists),
         ("overlapping at random", overlapping),
@@ -43,7 +43,7 @@ fn main() {
     let policy = policy(mixed, 0);
     let at = "2026-03-02T09:00:00Z".parse().unwrap();
     let query = Query::new(
-        Person::new("nobody").unwrap(),
+        User::new("nobody").unwrap(),
         Profile::new("prod").unwrap(),
         at,
     );

@@ -1,6 +1,6 @@
 //! Where a decision meets grants: the one place that lets an approval or an emergency through.
 //!
-//! What never happens here: a grant for another person or profile, one that is spent, or one
+//! What never happens here: a grant for another user or profile, one that is spent, or one
 //! that is pinned to another policy counts;
 //! an approval overrides a denial; anything overrides a hard rule or stands in for server mode or
 //! session tracking; access outlives the grant it rests on.
@@ -14,10 +14,10 @@ use crate::digest::PolicyDigest;
 use crate::query::Query;
 
 impl Decision<'_> {
-    /// What the decision becomes with the grants that the person may hold. `query` is the one
+    /// What the decision becomes with the grants that the user may hold. `query` is the one
     /// that was decided; `grants` may hold anything, in any order.
     ///
-    /// Only grants for the query's exact person and profile that still hold at the query's time
+    /// Only grants for the query's exact user and profile that still hold at the query's time
     /// count, and of those that are pinned ([`Grant::ends_with_policy`]) only those that were asked
     /// for under the policy that made this decision.
     ///
@@ -35,18 +35,18 @@ impl Decision<'_> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use countersign_policy::{Decision, Grant, GrantKind, GrantedBy, Person, Policy, Profile, Query};
+    /// use countersign_policy::{Decision, Grant, GrantKind, GrantedBy, User, Policy, Profile, Query};
     ///
     /// let policy: Policy = r#"{"version": "1", "rules": [
     ///     {"name": "prod", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
     /// ]}"#.parse()?;
-    /// let (alice, prod) = (Person::new("alice")?, Profile::new("prod")?);
+    /// let (alice, prod) = (User::new("alice")?, Profile::new("prod")?);
     /// let query = Query::new(alice.clone(), prod.clone(), "2026-03-02T09:00:00Z".parse()?);
     /// let grants = [Grant {
     ///     kind: GrantKind::Approval,
-    ///     person: alice,
+    ///     user: alice,
     ///     profile: prod,
-    ///     granted_by: GrantedBy::Person(Person::new("bob")?),
+    ///     granted_by: GrantedBy::User(User::new("bob")?),
     ///     until: "2026-03-02T10:00:00Z".parse()?,
     ///     policy: None,
     ///     ends_with_policy: false,
@@ -92,7 +92,7 @@ fn longest<'g>(
 ) -> Option<&'g Grant> {
     let covers = |grant: &&Grant| {
         grant.kind == kind
-            && grant.covers(query.person(), query.profile(), query.at())
+            && grant.covers(query.user(), query.profile(), query.at())
             && grant.holds_under(policy)
     };
     grants.iter().filter(covers).reduce(|longest, grant| {

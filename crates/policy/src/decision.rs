@@ -24,12 +24,12 @@ pub use owned::{OwnedDecision, OwnedDenial, OwnedRule, Verdict};
 /// The answer to a query.
 ///
 /// ```
-/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+/// use countersign_policy::{Decision, User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "prod", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let told = match policy.decide(&query) {
 ///     Decision::Allow(_) => "come in".to_owned(),
 ///     Decision::Deny(_) => "no".to_owned(),
@@ -52,12 +52,12 @@ pub enum Decision<'p> {
 /// Access is given.
 ///
 /// ```
-/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+/// use countersign_policy::{Decision, User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "r", "effect": "allow", "conditions": {"profiles": ["prod"]}, "max_server_duration": "1h"}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let Decision::Allow(allow) = policy.decide(&query) else { unreachable!("the rule allows") };
 /// assert_eq!(allow.max_duration, Some(std::time::Duration::from_secs(3_600)));
 /// assert!(allow.grant.is_none(), "the policy alone gives access");
@@ -79,12 +79,12 @@ pub struct Allow<'p> {
 /// Access is denied.
 ///
 /// ```
-/// use countersign_policy::{Decision, Denial, Person, Policy, Profile, Query};
+/// use countersign_policy::{Decision, Denial, User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "r", "effect": "require_server", "conditions": {"profiles": ["prod"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let Decision::Deny(deny) = policy.decide(&query) else { unreachable!("not in server mode") };
 /// assert!(matches!(deny.why, Denial::ServerModeRequired { session_tracking_required: false, .. }));
 /// assert_eq!(deny.policy, policy.digest());
@@ -101,12 +101,12 @@ pub struct Deny<'p> {
 /// Access is denied until somebody else approves it.
 ///
 /// ```
-/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+/// use countersign_policy::{Decision, User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "r", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let Decision::RequireApproval(needed) = policy.decide(&query) else { unreachable!("the rule asks") };
 /// assert_eq!(needed.rule.name, "r");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -124,12 +124,12 @@ pub struct RequireApproval<'p> {
 /// Why access is denied.
 ///
 /// ```
-/// use countersign_policy::{Decision, Denial, Person, Policy, Profile, Query};
+/// use countersign_policy::{Decision, Denial, User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "r", "effect": "deny", "conditions": {"profiles": ["prod"]}, "hard": true}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let Decision::Deny(deny) = policy.decide(&query) else { unreachable!("the rule denies") };
 /// let told = match deny.why {
 ///     Denial::NoRule => "nobody has said that you may",
@@ -170,12 +170,12 @@ pub enum Denial<'p> {
 /// The rule that decided.
 ///
 /// ```
-/// use countersign_policy::{Decision, Person, Policy, Profile, Query};
+/// use countersign_policy::{Decision, User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "r", "effect": "allow", "conditions": {"profiles": ["prod"]}, "reason": "go ahead"}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let rule = policy.decide(&query).rule().ok_or("a rule matches")?;
 /// assert_eq!((rule.index, rule.reason), (0, Some("go ahead")));
 /// assert_eq!(rule.to_string(), "rule 0 `r`: go ahead");
@@ -187,7 +187,7 @@ pub struct Matched<'p> {
     pub name: &'p str,
     /// The rule's place in the policy, counted from 0.
     pub index: usize,
-    /// What a person is told.
+    /// What a user is told.
     pub reason: Option<&'p str>,
     /// What the rule does.
     pub effect: Effect,
@@ -212,7 +212,7 @@ impl<'p> Decision<'p> {
         }
     }
 
-    /// What a person is told: the reason of the rule that matched, or, where access is denied
+    /// What a user is told: the reason of the rule that matched, or, where access is denied
     /// because none did, `no matching rule`.
     pub fn reason(&self) -> Option<&'p str> {
         match self {

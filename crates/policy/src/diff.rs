@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{Group, Person, Profile};
+use countersign_core::names::{Group, Profile, User};
 use countersign_core::window::Tz;
 use serde::Serialize;
 
@@ -91,7 +91,7 @@ pub struct Change {
     /// Whether access is gained or lost.
     pub direction: Direction,
     /// For whom.
-    pub who: Subjects<Person>,
+    pub who: Subjects<User>,
     /// To what.
     pub what: Subjects<Profile>,
     /// When: at each of these at once; always if none.
@@ -109,7 +109,7 @@ pub struct Change {
 impl Change {
     /// Whether it is a change for this query.
     pub fn covers(&self, query: &Query) -> bool {
-        self.who.cover(query.person(), query.groups())
+        self.who.cover(query.user(), query.groups())
             && self.what.cover(query.profile(), query.profile_groups())
             && self.ways.has(query.mode(), query.session_table().is_some())
             && self.times.iter().all(|times| times.contains(query.at()))
@@ -153,18 +153,18 @@ impl Direction {
 /// People or profiles, by name and by group.
 ///
 /// ```
-/// use countersign_policy::{Group, NameSet, Person, Subjects};
+/// use countersign_policy::{Group, NameSet, User, Subjects};
 ///
 /// let group = |name| Group::new(name);
 /// let who = Subjects {
-///     names: NameSet::AllBut(vec![Person::new("bob")?]),
+///     names: NameSet::AllBut(vec![User::new("bob")?]),
 ///     in_groups: vec![vec![group("leads")?, group("core")?], vec![group("night")?]],
 ///     not_in_groups: vec![group("trainees")?],
 /// };
 /// let told = "anyone but `bob`, in one of `leads`, `core`, in `night`, not in `trainees`";
 /// assert_eq!(who.to_string(), told);
-/// assert!(who.cover(&Person::new("alice")?, &[group("night")?, group("core")?]));
-/// assert!(!who.cover(&Person::new("alice")?, &[group("core")?]));
+/// assert!(who.cover(&User::new("alice")?, &[group("night")?, group("core")?]));
+/// assert!(!who.cover(&User::new("alice")?, &[group("core")?]));
 /// # Ok::<(), countersign_policy::NameError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -238,13 +238,13 @@ impl LocalTimes {
 /// What an answer means, whichever rule gives it.
 ///
 /// ```
-/// use countersign_policy::{Outcome, Person, Policy, Profile, Query, Verdict};
+/// use countersign_policy::{Outcome, User, Policy, Profile, Query, Verdict};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "prod", "effect": "require_approval", "max_server_duration": "1h",
 ///      "conditions": {"profiles": ["prod"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let outcome = Outcome::of(&policy.decide(&query));
 /// assert_eq!(outcome.verdict, Verdict::RequireApproval);
 /// assert_eq!(outcome.to_string(), "approval required, for at most 1h");

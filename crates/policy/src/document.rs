@@ -94,7 +94,7 @@ pub struct RuleDocument {
     #[serde(default, deserialize_with = "read::conditions")]
     #[cfg_attr(feature = "schema", schemars(!default))]
     pub conditions: ConditionsDocument,
-    /// What a person is told: at most 1,000 characters.
+    /// What a user is told: at most 1,000 characters.
     #[serde(
         default,
         deserialize_with = "read::reason",

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use countersign_core::names::{Group, Person, Profile};
+use countersign_core::names::{Group, Profile, User};
 use countersign_core::window::Window;
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
@@ -30,7 +30,7 @@ impl Policy {
     /// every denial.
     ///
     /// ```
-    /// use countersign_policy::{Person, Policy, Profile, Query};
+    /// use countersign_policy::{User, Policy, Profile, Query};
     ///
     /// let policy: Policy = r#"{"version": "1", "rules": [
     ///     {"name": "on-call", "effect": "allow", "conditions": {"users": ["alice"]}},
@@ -39,9 +39,9 @@ impl Policy {
     ///     {"name": "prod", "effect": "deny", "conditions": {"profiles": ["prod"]}},
     ///     {"name": "dev", "effect": "allow", "conditions": {"profiles": ["dev"]}}
     /// ]}"#.parse()?;
-    /// let query = Query::new(Person::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+    /// let query = Query::new(User::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
     /// assert_eq!(policy.explain(&query).to_string(), "\
-    /// rule 0 `on-call`: the person is `bob`, the rule is for `alice`
+    /// rule 0 `on-call`: the user is `bob`, the rule is for `alice`
     /// rule 1 `nights`: it is 2026-03-02T09:00:00Z, locally Monday 09:00, the rule is for 22:00-06:00 Europe/London
     /// rule 2 `prod`: matches and decides: deny
     /// rules after it, not asked: 1");
@@ -58,16 +58,16 @@ impl Policy {
 /// Why a policy answers a query as it does. Made by [`Policy::explain`].
 ///
 /// Shown, it is one line a rule. Serialised, it is one object. Both hold every rule that was asked
-/// if these are at most 32; of more, the first 32 that are for the query's person and profile and
+/// if these are at most 32; of more, the first 32 that are for the query's user and profile and
 /// the one that decides, and the number of the others.
 ///
 /// ```
-/// use countersign_policy::{Person, Policy, Profile, Query};
+/// use countersign_policy::{User, Policy, Profile, Query};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "effect": "allow", "conditions": {"users": ["alice"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// assert_eq!(
 ///     serde_json::to_string(&policy.explain(&query))?,
 ///     r#"{"decided_by":null,"asked":1,"not_asked":0,"left_out":0,"rules":[{"index":0,"name":"on-call","failed":"users","query":"bob","rule":["alice"]}]}"#,
@@ -164,13 +164,13 @@ impl<'a> Iterator for Steps<'a> {
 /// One rule that was asked.
 ///
 /// ```
-/// use countersign_policy::{Person, Policy, Profile, Query, Unmet};
+/// use countersign_policy::{User, Policy, Profile, Query, Unmet};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "cli", "effect": "allow", "conditions": {"mode": ["cli"]}},
 ///     {"name": "bob", "effect": "allow", "conditions": {"users": ["bob"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let mut steps = policy.explain(&query).steps();
 /// let first = steps.next().ok_or("two rules")?;
 /// assert!(matches!(first.unmet, Some(Unmet::Mode { asked: None, .. })));
@@ -204,12 +204,12 @@ impl<'a> Step<'a> {
 /// Of several, the first in the order of these cases is given.
 ///
 /// ```
-/// use countersign_policy::{Person, Policy, Profile, Query, Unmet};
+/// use countersign_policy::{User, Policy, Profile, Query, Unmet};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "r", "effect": "allow", "conditions": {"users": ["alice"], "profiles": ["dev"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("bob")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let unmet = policy.rules()[0].unmet(&query).ok_or("neither is met")?;
 /// assert_eq!(unmet.field(), "profiles");
 /// assert_eq!(unmet.to_string(), "the profile is `prod`, the rule is for `dev`");
@@ -225,11 +225,11 @@ pub enum Unmet<'a> {
         wanted: &'a [Profile],
     },
     /// The rule is for other people.
-    Person {
+    User {
         /// The query's.
-        asked: &'a Person,
+        asked: &'a User,
         /// The rule's.
-        wanted: &'a [Person],
+        wanted: &'a [User],
     },
     /// The rule is for other modes.
     Mode {
@@ -238,7 +238,7 @@ pub enum Unmet<'a> {
         /// The rule's.
         wanted: Modes,
     },
-    /// The person is in none of the rule's groups.
+    /// The user is in none of the rule's groups.
     Groups {
         /// The query's.
         asked: &'a [Group],
@@ -266,7 +266,7 @@ impl Unmet<'_> {
     pub fn field(&self) -> &'static str {
         match self {
             Unmet::Profile { .. } => "profiles",
-            Unmet::Person { .. } => "users",
+            Unmet::User { .. } => "users",
             Unmet::Mode { .. } => "mode",
             Unmet::Groups { .. } => "groups",
             Unmet::ProfileGroups { .. } => "profile_groups",
@@ -290,9 +290,9 @@ impl Rule {
             let asked = query.profile();
             return Some(Unmet::Profile { asked, wanted });
         }
-        if let Some(wanted) = lacks(conditions.users(), query.person()) {
-            let asked = query.person();
-            return Some(Unmet::Person { asked, wanted });
+        if let Some(wanted) = lacks(conditions.users(), query.user()) {
+            let asked = query.user();
+            return Some(Unmet::User { asked, wanted });
         }
         if let Some(wanted) = conditions.modes() {
             let asked = query.mode();
@@ -340,7 +340,7 @@ impl fmt::Display for Explanation<'_> {
     }
 }
 
-/// ``rule 3 `prod`: the person is `bob`, the rule is for `alice` ``.
+/// ``rule 3 `prod`: the user is `bob`, the rule is for `alice` ``.
 impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, effect) = (self.rule.name(), self.rule.effect());
@@ -360,9 +360,9 @@ impl fmt::Display for Unmet<'_> {
                 let wanted = Listed(wanted);
                 write!(f, "the profile is `{asked}`, the rule is for {wanted}")
             }
-            Unmet::Person { asked, wanted } => {
+            Unmet::User { asked, wanted } => {
                 let wanted = Listed(wanted);
-                write!(f, "the person is `{asked}`, the rule is for {wanted}")
+                write!(f, "the user is `{asked}`, the rule is for {wanted}")
             }
             Unmet::Mode { asked, wanted } => {
                 match asked {
@@ -371,7 +371,7 @@ impl fmt::Display for Unmet<'_> {
                 }
                 write!(f, ", the rule is for {wanted}")
             }
-            Unmet::Groups { asked, wanted } => membership(f, "person", asked, wanted),
+            Unmet::Groups { asked, wanted } => membership(f, "user", asked, wanted),
             Unmet::ProfileGroups { asked, wanted } => membership(f, "profile", asked, wanted),
             Unmet::Time { asked, wanted } => {
                 let utc = asked.to_rfc3339_opts(SecondsFormat::AutoSi, true);
@@ -427,7 +427,7 @@ impl Serialize for Step<'_> {
                 object.serialize_entry("query", asked)?;
                 list(&mut object, "rule", "rule_more", wanted)?;
             }
-            Unmet::Person { asked, wanted } => {
+            Unmet::User { asked, wanted } => {
                 object.serialize_entry("query", asked)?;
                 list(&mut object, "rule", "rule_more", wanted)?;
             }

@@ -27,7 +27,7 @@
 //! collide under all of them; their policy is then asked rule by rule, and is slow and right. A
 //! query changes nothing and finds every slot in one step.
 
-use countersign_core::names::{Group, Person, Profile};
+use countersign_core::names::{Group, Profile, User};
 
 use self::cells::{Cell, Cells};
 use self::search::{Search, Waiting};
@@ -59,7 +59,7 @@ const BATCH: usize = 8;
 /// Finds the first rule that matches a query.
 #[derive(Debug)]
 pub(crate) struct Index {
-    subjects: Side<Person>,
+    subjects: Side<User>,
     objects: Side<Profile>,
     cells: Cells,
     wide: Wide,
@@ -126,7 +126,7 @@ impl Index {
     /// The search for a query without groups, or among rules without.
     #[inline]
     fn search_names(&self, query: &Query, search: &mut Search<'_, '_>) {
-        let subject = self.subjects.find_name(query.person().as_str());
+        let subject = self.subjects.find_name(query.user().as_str());
         let object = self.objects.find_name(query.profile().as_str());
         let pair = match (subject, object) {
             (Some(subject), Some(object)) => self.cells.of(subject, object),
@@ -157,8 +157,8 @@ impl Index {
 
     fn search_groups(&self, query: &Query, search: &mut Search<'_, '_>) {
         let subjects = || {
-            let person = query.person().as_str();
-            self.subjects.find_all(person, query.groups())
+            let user = query.user().as_str();
+            self.subjects.find_all(user, query.groups())
         };
         let objects = || {
             let profile = query.profile().as_str();

@@ -1,11 +1,11 @@
-//! May this person use this profile now, and under what condition?
+//! May this user use this profile now, and under what condition?
 //!
 //! A policy is a list of rules; the first that matches decides, and where none matches access is
 //! denied. It is read from a document ([`Policy::from_json`]), asked with a [`Query`], and answers
 //! with a [`Decision`]; [`Decision::combine`] lets approvals and emergencies through.
 //!
 //! ```
-//! use countersign_policy::{Decision, Person, Policy, Profile, Query};
+//! use countersign_policy::{Decision, User, Policy, Profile, Query};
 //!
 //! let policy = Policy::from_json(br#"{"version": "1", "rules": [
 //!     {"name": "on-call", "effect": "allow", "conditions": {
@@ -13,7 +13,7 @@
 //!         "time": {"hours": {"start": "22:00", "end": "06:00"}, "timezone": "Europe/London"}}},
 //!     {"name": "prod", "effect": "require_approval", "conditions": {"profiles": ["prod"]}}
 //! ]}"#)?;
-//! let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T23:30:00Z".parse()?);
+//! let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T23:30:00Z".parse()?);
 //! match policy.decide(&query) {
 //!     Decision::Allow(allow) => assert_eq!(allow.rule.map(|rule| rule.name), Some("on-call")),
 //!     Decision::Deny(_) | Decision::RequireApproval(_) => unreachable!("alice is on call at night"),
@@ -28,14 +28,14 @@
 //!   exists has been checked; asking it cannot fail.
 //! - **A demanded approval is not access.** The outcome is an exhaustive enum, and whoever
 //!   forgets a case does not compile.
-//! - **A grant opens what it was given for.** One exact person, one exact profile, until one
+//! - **A grant opens what it was given for.** One exact user, one exact profile, until one
 //!   moment; never a hard denial, never server mode or session tracking.
 //! - **A version is never issued twice.** [`Store`] puts a policy only over the version that the
 //!   caller has read.
 //!
 //! What it costs: a decision allocates nothing, and its time does not grow with rules that name
-//! other people or other profiles. A rule of one person and one profile takes some 400 bytes, index
-//! included. Names match exactly: the crate does not know that `Alice` and `alice` are one person.
+//! other people or other profiles. A rule of one user and one profile takes some 400 bytes, index
+//! included. Names match exactly: the crate does not know that `Alice` and `alice` are one user.
 //!
 //! Approvals are `countersign-request`'s, emergencies `countersign-breakglass`'s; this crate knows
 //! neither and needs neither.
@@ -77,7 +77,7 @@ pub use countersign_core::clock::{
 };
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
-pub use countersign_core::names::{Group, NameError, Person, Profile};
+pub use countersign_core::names::{Group, NameError, Profile, User};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
 pub use countersign_core::time::ClockError;
 pub use countersign_core::version::{Conflict, Version, VersionError};

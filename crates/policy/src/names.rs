@@ -1,10 +1,10 @@
-//! The names that a document lists, each kept once: rules that name one person share the text.
+//! The names that a document lists, each kept once: rules that name one user share the text.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use countersign_core::names::{Group, NameError, Person, Profile};
+use countersign_core::names::{Group, NameError, Profile, User};
 use foldhash::fast::RandomState;
 
 /// Names that differ.
@@ -13,7 +13,7 @@ pub(crate) type Set<N> = HashSet<N, RandomState>;
 /// The names of a document that is being compiled, by where they stand.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    pub(crate) people: Set<Person>,
+    pub(crate) people: Set<User>,
     pub(crate) groups: Set<Group>,
     pub(crate) profiles: Set<Profile>,
     pub(crate) profile_groups: Set<Group>,

@@ -38,14 +38,14 @@ const FORMAT_VERSION: &str = "1";
 /// order, however their documents were laid out.
 ///
 /// ```
-/// use countersign_policy::{Person, Policy, Profile, Query};
+/// use countersign_policy::{User, Policy, Profile, Query};
 ///
 /// let policy = Policy::from_json(br#"{"version": "1", "rules": [
 ///     {"name": "engineers", "effect": "allow", "conditions": {"users": ["alice"], "profiles": ["dev"]}}
 /// ]}"#)?;
 /// let at = "2026-03-02T09:00:00Z".parse()?;
 /// let query = |profile| Ok::<_, countersign_policy::NameError>(
-///     Query::new(Person::new("alice")?, Profile::new(profile)?, at));
+///     Query::new(User::new("alice")?, Profile::new(profile)?, at));
 /// assert!(policy.decide(&query("dev")?).is_allowed());
 /// assert!(!policy.decide(&query("prod")?).is_allowed());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

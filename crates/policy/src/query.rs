@@ -1,13 +1,13 @@
 //! What is asked: who wants which profile, when, and how.
 //!
-//! A [`Query`] cannot be malformed: its person, profile and groups are names that have been
+//! A [`Query`] cannot be malformed: its user, profile and groups are names that have been
 //! checked. Nothing here decides.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use countersign_core::names::{Group, Person, Profile};
+use countersign_core::names::{Group, Profile, User};
 use serde::{Deserialize, Serialize};
 
 use crate::listed::Listed;
@@ -29,7 +29,7 @@ pub enum Mode {
     Server,
     /// A command gets credentials once.
     Cli,
-    /// Another program asks for credentials on the person's behalf.
+    /// Another program asks for credentials on the user's behalf.
     CredentialProcess,
 }
 
@@ -66,23 +66,23 @@ impl FromStr for Mode {
     }
 }
 
-/// A question to a [`Policy`](crate::Policy): may this person use this profile at this time?
+/// A question to a [`Policy`](crate::Policy): may this user use this profile at this time?
 ///
 /// Groups, mode and session table are optional. A rule that has a condition on one of them does
 /// not match a query that lacks it.
 ///
 /// ```
-/// use countersign_policy::{Group, Mode, Person, Profile, Query};
+/// use countersign_policy::{Group, Mode, User, Profile, Query};
 ///
 /// let query = Query::new(
-///     Person::new("alice")?,
+///     User::new("alice")?,
 ///     Profile::new("prod")?,
 ///     "2026-03-02T09:00:00Z".parse()?,
 /// )
 /// .with_groups([Group::new("on-call")?])
 /// .with_mode(Mode::Server)
 /// .with_session_table("sessions");
-/// assert_eq!(query.person().as_str(), "alice");
+/// assert_eq!(query.user().as_str(), "alice");
 /// assert_eq!(query.session_table(), Some("sessions"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -91,18 +91,18 @@ impl FromStr for Mode {
 /// does not have:
 ///
 /// ```
-/// # use countersign_policy::{Person, Profile, Query};
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// # use countersign_policy::{User, Profile, Query};
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// assert_eq!(query.to_string(), "`alice` for `prod` at 2026-03-02T09:00:00Z, no mode");
 /// assert_eq!(
 ///     serde_json::to_string(&query)?,
-///     r#"{"person":"alice","profile":"prod","at":"2026-03-02T09:00:00Z"}"#,
+///     r#"{"user":"alice","profile":"prod","at":"2026-03-02T09:00:00Z"}"#,
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Query {
-    person: Person,
+    user: User,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<Group>,
     profile: Profile,
@@ -116,10 +116,10 @@ pub struct Query {
 }
 
 impl Query {
-    /// Asks for a person and a profile at a time, without groups, mode or session table.
-    pub fn new(person: Person, profile: Profile, at: DateTime<Utc>) -> Self {
+    /// Asks for a user and a profile at a time, without groups, mode or session table.
+    pub fn new(user: User, profile: Profile, at: DateTime<Utc>) -> Self {
         Self {
-            person,
+            user,
             groups: Vec::new(),
             profile,
             profile_groups: Vec::new(),
@@ -129,7 +129,7 @@ impl Query {
         }
     }
 
-    /// Sets the groups that the person is in, in place of any set before.
+    /// Sets the groups that the user is in, in place of any set before.
     #[must_use]
     pub fn with_groups(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
         self.groups = groups.into_iter().collect();
@@ -159,11 +159,11 @@ impl Query {
     }
 
     /// Who asks.
-    pub fn person(&self) -> &Person {
-        &self.person
+    pub fn user(&self) -> &User {
+        &self.user
     }
 
-    /// The groups that the person is in.
+    /// The groups that the user is in.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -197,7 +197,7 @@ impl Query {
 /// In one line; long lists of groups are shortened.
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.person)?;
+        write!(f, "`{}`", self.user)?;
         if !self.groups.is_empty() {
             write!(f, " (in {})", Listed(&self.groups))?;
         }

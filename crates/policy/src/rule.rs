@@ -15,7 +15,7 @@ use std::hash::Hash;
 use std::str::FromStr;
 use std::time::Duration;
 
-use countersign_core::names::{Group, NameError, Person, Profile, check_name};
+use countersign_core::names::{Group, NameError, Profile, User, check_name};
 use countersign_core::window::duration::DurationText;
 use countersign_core::window::{Window, WindowDocument};
 use serde::{Deserialize, Serialize, Serializer};
@@ -142,7 +142,7 @@ impl Rule {
         &self.conditions
     }
 
-    /// What a person is told.
+    /// What a user is told.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
@@ -223,19 +223,19 @@ impl Rule {
 /// does.
 ///
 /// ```
-/// use countersign_policy::{Person, Policy};
+/// use countersign_policy::{User, Policy};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"users": ["alice", "bob"]}}
 /// ]}"#.parse()?;
 /// let conditions = policy.rules()[0].conditions();
-/// assert_eq!(conditions.users().map(<[Person]>::len), Some(2));
+/// assert_eq!(conditions.users().map(<[User]>::len), Some(2));
 /// assert_eq!(conditions.profiles(), None, "every profile");
 /// # Ok::<(), countersign_policy::DocumentError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conditions {
-    users: Option<Box<[Person]>>,
+    users: Option<Box<[User]>>,
     groups: Option<Box<[Group]>>,
     profiles: Option<Box<[Profile]>>,
     profile_groups: Option<Box<[Group]>>,
@@ -245,11 +245,11 @@ pub struct Conditions {
 
 impl Conditions {
     /// The people it is for; everyone if none.
-    pub fn users(&self) -> Option<&[Person]> {
+    pub fn users(&self) -> Option<&[User]> {
         self.users.as_deref()
     }
 
-    /// The groups of which a person must be in one; none if that does not matter.
+    /// The groups of which a user must be in one; none if that does not matter.
     pub fn groups(&self) -> Option<&[Group]> {
         self.groups.as_deref()
     }
@@ -297,12 +297,12 @@ impl Conditions {
             && self.time().is_none_or(|window| window.contains(query.at()))
     }
 
-    /// Whether the profile and the person, as far as they are named, are the query's.
+    /// Whether the profile and the user, as far as they are named, are the query's.
     pub(crate) fn hold_by_name(&self, query: &Query) -> bool {
         fn includes<T: PartialEq>(list: Option<&[T]>, value: &T) -> bool {
             list.is_none_or(|list| list.contains(value))
         }
-        includes(self.profiles(), query.profile()) && includes(self.users(), query.person())
+        includes(self.profiles(), query.profile()) && includes(self.users(), query.user())
     }
 
     fn hold(&self, query: &Query) -> bool {

@@ -1,6 +1,6 @@
 //! The space of all queries, cut up by what rules can tell apart.
 //!
-//! A query is a point with six coordinates: person, the person's groups, profile, the profile's
+//! A query is a point with six coordinates: user, the user's groups, profile, the profile's
 //! groups, moment, and way of asking (mode, tracked or not). A [`Region`] is a product of six sets.
 //! What a rule matches is a region, and what is left of a region when a rule has taken its part is
 //! a few regions.
@@ -9,7 +9,7 @@
 //!   `alice`" is never empty.
 //! - **Groups** are sets of sets: "in one of these, in one of those, in none of that". To find out
 //!   whether a region is reached at all it is enough to look at people with one group for each
-//!   clause. For a rule that matches a person in fewer groups also matches one in more, so of two
+//!   clause. For a rule that matches a user in fewer groups also matches one in more, so of two
 //!   people who meet the clauses, the one in fewer groups is taken by fewer other rules.
 //! - **Moments** are minutes of the week on the wall clock of each zone that a region names; a
 //!   window depends on nothing else. Every minute of the week comes in most weeks, so within one
@@ -24,7 +24,7 @@ use std::hash::Hash;
 use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
 };
-use countersign_core::names::{Group, NameError, Person, Profile};
+use countersign_core::names::{Group, NameError, Profile, User};
 use countersign_core::window::{Tz, Window};
 
 use crate::query::Query;
@@ -226,7 +226,7 @@ impl Region {
 /// The names and windows of some policies, numbered, so that their rules can be compared.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
-    people: Table<Person>,
+    people: Table<User>,
     profiles: Table<Profile>,
     groups: Table<Group>,
     weeks: HashMap<Window, Week>,
@@ -265,14 +265,12 @@ impl Space {
     /// A query of the region. None if the region is empty or no moment was found that suits all
     /// its zones.
     pub(crate) fn query(&self, region: &Region) -> Option<Query> {
-        let person = self
-            .people
-            .pick(&region.people, "anyone-else", Person::new)?;
+        let user = self.people.pick(&region.people, "anyone-else", User::new)?;
         let profile = self
             .profiles
             .pick(&region.profiles, "any-other", Profile::new)?;
         let (mode, tracked) = region.ways.first()?;
-        let query = Query::new(person, profile, moment(&region.times)?)
+        let query = Query::new(user, profile, moment(&region.times)?)
             .with_groups(self.members(&region.groups)?)
             .with_profile_groups(self.members(&region.profile_groups)?)
             .with_session_table(if tracked { "sessions" } else { "" });
@@ -294,7 +292,7 @@ impl Space {
         Some(groups)
     }
 
-    pub(crate) fn people(&self, ids: &[Id]) -> Vec<Person> {
+    pub(crate) fn people(&self, ids: &[Id]) -> Vec<User> {
         self.people.all(ids)
     }
 

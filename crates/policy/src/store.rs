@@ -39,7 +39,7 @@ use crate::policy::Policy;
 /// Every method:
 ///
 /// - checks the name first: [`Error::InvalidName`] unless it is a name as
-///   [`Person::new`](crate::Person::new) takes it.
+///   [`User::new`](crate::User::new) takes it.
 /// - may give [`Error::Backend`] if the engine fails.
 /// - does its work when the future is polled, nothing if it never is, and all or nothing if it is
 ///   dropped before it is done.

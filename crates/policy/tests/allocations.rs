@@ -12,7 +12,7 @@ mod common;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use common::{at, person, profile, query};
+use common::{at, profile, query, user};
 use countersign_policy::{
     CacheConfig, CachedLoader, Expected, Group, InMemory, ManualTicks, Mode, Policy, Query, Store,
 };
@@ -33,11 +33,11 @@ fn policy(rules: usize) -> Policy {
                 (0..count).map(|name| format!("{kind}{}", (rule + name) % 50)).collect()
             };
             let conditions = match rule % 6 {
-                0 => json!({"users": names("person", 1), "profiles": names("profile", 1), "mode": ["cli"]}),
-                1 => json!({"users": names("person", 30), "profiles": names("profile", 30),
+                0 => json!({"users": names("user", 1), "profiles": names("profile", 1), "mode": ["cli"]}),
+                1 => json!({"users": names("user", 30), "profiles": names("profile", 30),
                     "time": {"days": ["sunday"], "timezone": "Europe/London"}}),
                 2 => json!({"groups": names("group", 3), "profiles": names("profile", 2), "mode": ["server"]}),
-                3 => json!({"users": names("person", 3), "groups": names("group", 3), "time": {
+                3 => json!({"users": names("user", 3), "groups": names("group", 3), "time": {
                     "hours": {"start": "22:00", "end": "22:01"}, "timezone": "Asia/Tokyo"}}),
                 4 => json!({"profile_groups": names("group", 3), "mode": ["credential_process"]}),
                 _ => json!({"time": {"days": ["saturday"]}}),
@@ -60,9 +60,9 @@ fn a_decision_allocates_nothing() {
     for rules in [1, 5, 10, 11, 100, 2_000] {
         let policy = policy(rules);
         for number in 0..60 {
-            let (who, what) = (format!("person{number}"), format!("profile{}", number / 2));
+            let (who, what) = (format!("user{number}"), format!("profile{}", number / 2));
             let plain = query(&who, &what);
-            let grouped = Query::new(person(&who), profile(&what), at("2026-03-02T22:00:30Z"))
+            let grouped = Query::new(user(&who), profile(&what), at("2026-03-02T22:00:30Z"))
                 .with_groups(groups(number))
                 .with_profile_groups(groups(20))
                 .with_mode(Mode::Server);
@@ -88,7 +88,7 @@ async fn a_cache_hit_allocates_nothing() {
     let cache = CachedLoader::with_config(store, CacheConfig::default(), ticks);
     cache.load("main").await.unwrap();
     let handle = cache.handle("main");
-    let query = query("person1", "profile1");
+    let query = query("user1", "profile1");
     // The first hit of a thread makes its thread-local state.
     assert!(cache.get("main").is_some() && handle.get().is_some());
 

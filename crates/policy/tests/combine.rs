@@ -170,7 +170,7 @@ fn a_grant_never_overrides_an_explicit_hard_denial() {
 }
 
 #[test]
-fn a_grant_for_one_person_is_never_used_for_another() {
+fn a_grant_for_one_user_is_never_used_for_another() {
     let policy = every_effect();
     for what in ["require_approval", "deny", "nothing for this"] {
         let query = query("alice", what);

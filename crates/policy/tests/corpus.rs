@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_policy::{
-    ConditionsDocument, Decision, DocumentError, Mode, NameError, Person, Policy, Problem, Profile,
-    Query, RuleDocument,
+    ConditionsDocument, Decision, DocumentError, Mode, NameError, Policy, Problem, Profile, Query,
+    RuleDocument, User,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -99,9 +99,9 @@ fn duration_text(length: Duration) -> String {
 }
 
 fn query(request: &EvaluateRequest) -> Result<Query, NameError> {
-    let person = Person::new(&request.user)?;
+    let user = User::new(&request.user)?;
     let profile = Profile::new(&request.profile)?;
-    let mut query = Query::new(person, profile, request.time);
+    let mut query = Query::new(user, profile, request.time);
     if let Some(mode) = &request.mode {
         query = query.with_mode(mode.parse::<Mode>().unwrap());
     }

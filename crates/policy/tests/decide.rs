@@ -10,7 +10,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{allowing, at, person, policy, profile, query, read, read_if};
+use common::{allowing, at, policy, profile, query, read, read_if, user};
 use countersign_policy::{
     Allow, Decision, Denial, Deny, DocumentError, Effect, Group, Matched, Mode, OwnedDenial,
     Policy, Query, RequireApproval, Verdict,
@@ -133,7 +133,7 @@ fn an_overnight_window_matches_on_both_sides_of_midnight() {
         ("2026-03-02T05:00:00Z", false), // belongs to Sunday
         ("2026-03-03T22:00:00Z", false),
     ] {
-        let query = Query::new(person("alice"), profile("prod"), at(time));
+        let query = Query::new(user("alice"), profile("prod"), at(time));
         assert_eq!(allows(&policy, &query), expected, "{time}");
     }
 }
@@ -149,7 +149,7 @@ fn windows_open_and_close_to_the_nanosecond() {
         ("2026-03-02T17:00:00Z", false),
         ("2026-03-02T17:00:00.000000001Z", false),
     ] {
-        let query = Query::new(person("alice"), profile("prod"), at(time));
+        let query = Query::new(user("alice"), profile("prod"), at(time));
         assert_eq!(allows(&policy, &query), expected, "{time}");
     }
 }
@@ -209,7 +209,7 @@ fn all_conditions_must_hold() {
             .with_mode(Mode::Cli)
     };
     assert!(allows(&policy, &good()));
-    let other_time = Query::new(person("alice"), profile("prod"), at("2026-03-03T09:00:00Z"))
+    let other_time = Query::new(user("alice"), profile("prod"), at("2026-03-03T09:00:00Z"))
         .with_groups([group("on-call")])
         .with_profile_groups([group("db")])
         .with_mode(Mode::Cli);
@@ -246,11 +246,11 @@ fn one_group_in_common_is_enough_and_kinds_do_not_mix() {
     assert!(!allows(&people, &query));
 }
 
-/// A query with these groups of the person and of the profile.
-fn in_groups(of_person: &[&str], of_profile: &[&str]) -> Query {
+/// A query with these groups of the user and of the profile.
+fn in_groups(of_user: &[&str], of_profile: &[&str]) -> Query {
     let groups = |names: &[&str]| -> Vec<Group> { names.iter().map(|name| group(name)).collect() };
     query("alice", "prod")
-        .with_groups(groups(of_person))
+        .with_groups(groups(of_user))
         .with_profile_groups(groups(of_profile))
 }
 
@@ -259,16 +259,16 @@ fn groups_that_are_absent_restrict_nothing_and_groups_that_are_not_passed_are_no
     let anyone = allowing(json!({"profiles": ["prod"]}));
     let people = allowing(json!({"groups": ["on-call"]}));
     let profiles = allowing(json!({"profile_groups": ["db"]}));
-    for (of_person, of_profile) in [
+    for (of_user, of_profile) in [
         (&[][..], &[][..]),
         (&["on-call"], &[]),
         (&[], &["db"]),
         (&["staff", "on-call"], &["web", "db"]),
         (&["db"], &["on-call"]),
     ] {
-        let query = in_groups(of_person, of_profile);
+        let query = in_groups(of_user, of_profile);
         assert!(allows(&anyone, &query), "{query:?}");
-        let expected = of_person.contains(&"on-call");
+        let expected = of_user.contains(&"on-call");
         assert_eq!(allows(&people, &query), expected, "{query:?}");
         let expected = of_profile.contains(&"db");
         assert_eq!(allows(&profiles, &query), expected, "{query:?}");
@@ -281,8 +281,8 @@ fn groups_hold_together_with_every_other_condition() {
         "users": ["alice", "bob"], "groups": ["on-call", "leads"],
         "profiles": ["prod", "staging"], "profile_groups": ["db", "queue"],
     }));
-    let ask = |who, what, of_person: &[&str], of_profile: &[&str]| {
-        let groups = in_groups(of_person, of_profile);
+    let ask = |who, what, of_user: &[&str], of_profile: &[&str]| {
+        let groups = in_groups(of_user, of_profile);
         let query = query(who, what)
             .with_groups(groups.groups().to_vec())
             .with_profile_groups(groups.profile_groups().to_vec());
@@ -290,7 +290,7 @@ fn groups_hold_together_with_every_other_condition() {
     };
     assert!(ask("alice", "prod", &["leads"], &["queue"]));
     assert!(ask("bob", "staging", &["x", "on-call"], &["db", "y"]));
-    for (who, what, of_person, of_profile) in [
+    for (who, what, of_user, of_profile) in [
         ("carol", "prod", &["leads"][..], &["queue"][..]),
         ("alice", "dev", &["leads"], &["queue"]),
         ("alice", "prod", &["staff"], &["queue"]),
@@ -300,8 +300,8 @@ fn groups_hold_together_with_every_other_condition() {
         ("alice", "prod", &["queue"], &["leads"]),
     ] {
         assert!(
-            !ask(who, what, of_person, of_profile),
-            "{who} {what} {of_person:?} {of_profile:?}"
+            !ask(who, what, of_user, of_profile),
+            "{who} {what} {of_user:?} {of_profile:?}"
         );
     }
 }
@@ -332,7 +332,7 @@ fn groups_match_exactly() {
     }
 }
 
-/// A name is what it is asked as: a person is not the group, nor a profile the group of its name.
+/// A name is what it is asked as: a user is not the group, nor a profile the group of its name.
 #[test]
 fn groups_are_neither_people_nor_profiles() {
     let groups = allowing(json!({"groups": ["alice"]}));

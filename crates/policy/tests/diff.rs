@@ -333,7 +333,7 @@ fn a_difference_is_written_for_logs() {
                        "max_duration": null, "session_table": null},
             "after": {"verdict": "deny", "denial": "no_rule", "requires_session_tracking": false,
                       "max_duration": null, "session_table": null},
-            "witness": {"person": "bob", "profile": "any-other", "at": "2026-03-02T09:00:00Z"}
+            "witness": {"user": "bob", "profile": "any-other", "at": "2026-03-02T09:00:00Z"}
         }]})
     );
 }

@@ -42,7 +42,7 @@ fn each_condition_is_named_with_both_values() {
         (
             json!({"users": ["alice"]}),
             bob(),
-            "the person is `bob`, the rule is for `alice`",
+            "the user is `bob`, the rule is for `alice`",
             json!({"failed": "users", "query": "bob", "rule": ["alice"]}),
         ),
         (
@@ -60,7 +60,7 @@ fn each_condition_is_named_with_both_values() {
         (
             json!({"groups": ["leads"]}),
             bob(),
-            "the person is in no group, the rule is for `leads`",
+            "the user is in no group, the rule is for `leads`",
             json!({"failed": "groups", "query": [], "rule": ["leads"]}),
         ),
         (
@@ -100,7 +100,7 @@ fn long_lists_are_shortened_and_counted() {
     let (line, step) = told(json!({"users": names}), &query("bob", "prod"));
     assert_eq!(
         line,
-        "rule 0 `only`: the person is `bob`, the rule is for `u0`, `u1`, `u2`, `u3` and 96 more"
+        "rule 0 `only`: the user is `bob`, the rule is for `u0`, `u1`, `u2`, `u3` and 96 more"
     );
     assert_eq!(step["rule"].as_array().unwrap().len(), 16);
     assert_eq!(step["rule_more"], 84);

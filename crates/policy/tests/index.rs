@@ -12,7 +12,7 @@ mod common;
 use std::ops::Range;
 
 use chrono::TimeDelta;
-use common::{at, person, profile};
+use common::{at, profile, user};
 use countersign_policy::{
     Conditions, ConditionsDocument, Effect, Group, HoursDocument, Mode, OwnedDenial, Policy,
     PolicyDocument, Query, RuleDocument, Verdict, WindowDocument,
@@ -92,7 +92,7 @@ impl Numbers {
     fn conditions(&mut self, shape: &Shape) -> ConditionsDocument {
         let mut conditions = ConditionsDocument::default();
         if !self.in_a_hundred(shape.absent) {
-            conditions.users = Some(self.names("person", shape.people, shape.names));
+            conditions.users = Some(self.names("user", shape.people, shape.names));
         }
         if !self.in_a_hundred(shape.absent) {
             conditions.profiles = Some(self.names("profile", shape.profiles, shape.names));
@@ -161,11 +161,11 @@ impl Numbers {
 
     /// A query that a rule with these conditions may well match.
     fn query_near(&mut self, conditions: &Conditions, shape: &Shape) -> Query {
-        let who = self.name_near(conditions.users(), "person", shape.people);
+        let who = self.name_near(conditions.users(), "user", shape.people);
         let what = self.name_near(conditions.profiles(), "profile", shape.profiles);
         let minutes = i64::try_from(self.below(7 * 24 * 60)).unwrap();
         let time = at("2026-03-26T00:00:00Z") + TimeDelta::minutes(minutes);
-        let query = Query::new(person(&who), profile(&what), time)
+        let query = Query::new(user(&who), profile(&what), time)
             .with_groups(self.groups_near(conditions.groups(), shape))
             .with_profile_groups(self.groups_near(conditions.profile_groups(), shape));
         match self.below(4) {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use countersign_core::sync::history::load::{Campaign, Load, Random, record};
-use countersign_core::sync::history::{Event, Recorder, explain};
+use countersign_core::sync::history::{Operation, Recorder, explain};
 use countersign_policy::{
     BoxFuture, CacheConfig, CachedLoader, Freshness, LoadError, Loader, ManualTicks, Policy,
     Served, Tick, Ticks,
@@ -29,7 +29,7 @@ use specification::{
 
 mod specification;
 
-type History = Vec<Event<Call, Answer>>;
+type History = Vec<Operation<Call, Answer>>;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -187,7 +187,7 @@ fn history_of<C: Cache>(
 }
 
 fn part(history: &History, name: u8) -> History {
-    let concerns = |event: &&Event<Call, Answer>| event.call.concerns(name);
+    let concerns = |operation: &&Operation<Call, Answer>| operation.call.concerns(name);
     history.iter().filter(concerns).cloned().collect()
 }
 
@@ -216,8 +216,8 @@ fn histories_are_linearizable() {
         for name in 0..NAMES.len() {
             campaign.check(Naive::new(), &part(&history, name as u8));
         }
-        for event in &history {
-            let what = match event.answer.what {
+        for operation in &history {
+            let what = match operation.answer.what {
                 What::Fresh { age: 0, .. } => "new",
                 What::Fresh { .. } => "fresh",
                 What::Stale { .. } => "stale",

@@ -326,7 +326,7 @@ fn a_swallowed_denial_is_told_with_a_query_that_the_allow_decides() {
     assert_eq!(object["severity"], "warning");
     assert_eq!(object["rule"], json!({"index": 3, "name": "prod"}));
     assert_eq!(object["others"][1], json!({"index": 2, "name": "server"}));
-    assert_eq!(object["witness"]["person"], "bob");
+    assert_eq!(object["witness"]["user"], "bob");
     assert_eq!(object["message"], finding.to_string());
 }
 

@@ -61,29 +61,29 @@ fn as_json(text: &str) -> Value {
 
 #[test]
 fn decide_says_what_the_policy_decides() {
-    let in_group = ["--person", "bob", "--group", "on-call", "--profile", "prod"];
+    let in_group = ["--user", "bob", "--group", "on-call", "--profile", "prod"];
     let ran = ask("decide", &in_group);
     assert_eq!(ran.stdout, "allow, for at most 1h, rule 0 `on-call`\n");
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
 
     for (more, line) in [
         (
-            &["--person", "bob", "--profile", "prod"][..],
+            &["--user", "bob", "--profile", "prod"][..],
             "approval required, rule 2 `prod`\n",
         ),
         (
-            &["--person", "bob", "--profile", "dev"],
+            &["--user", "bob", "--profile", "dev"],
             "deny, no matching rule\n",
         ),
         (
-            &["--person", "batch", "--profile", "dev", "--mode", "cli"],
+            &["--user", "batch", "--profile", "dev", "--mode", "cli"],
             "deny, server mode required, rule 1 `batch`\n",
         ),
     ] {
         let ran = ask("decide", more);
         assert_eq!((ran.code, ran.stdout.as_str()), (1, line), "{more:?}");
     }
-    let server = ["--person", "batch", "--profile", "dev", "--mode", "server"];
+    let server = ["--user", "batch", "--profile", "dev", "--mode", "server"];
     assert_eq!(ask("decide", &server).code, 0);
 }
 
@@ -95,7 +95,7 @@ fn every_part_of_a_query_reaches_the_policy() {
             "timezone": "Europe/Paris"}}}]}"#;
     // Nine in UTC is ten in Paris.
     let parts = [
-        ("--person", "bob", "alice"),
+        ("--user", "bob", "alice"),
         ("--group", "b", "x"),
         ("--profile", "prod", "x"),
         ("--profile-group", "d", "x"),
@@ -120,13 +120,13 @@ fn every_part_of_a_query_reaches_the_policy() {
 fn decide_as_json_has_the_query_and_the_decision() {
     let ran = ask(
         "decide",
-        &["--person", "bob", "--profile", "prod", "--format", "json"],
+        &["--user", "bob", "--profile", "prod", "--format", "json"],
     );
     assert_eq!(ran.code, 1);
     let told = as_json(&ran.stdout);
     assert_eq!(
         told["query"],
-        json!({"person": "bob", "profile": "prod", "at": NINE})
+        json!({"user": "bob", "profile": "prod", "at": NINE})
     );
     let decision = &told["decision"];
     assert_eq!(decision["verdict"], "require_approval");
@@ -137,13 +137,13 @@ fn decide_as_json_has_the_query_and_the_decision() {
 
 #[test]
 fn explain_names_the_first_condition_that_fails() {
-    let ran = ask("explain", &["--person", "bob", "--profile", "prod"]);
+    let ran = ask("explain", &["--user", "bob", "--profile", "prod"]);
     assert_eq!(
         ran.stdout,
         "\
 `bob` for `prod` at 2026-03-02T09:00:00Z, no mode
-rule 0 `on-call`: the person is in no group, the rule is for `on-call`
-rule 1 `batch`: the person is `bob`, the rule is for `batch`
+rule 0 `on-call`: the user is in no group, the rule is for `on-call`
+rule 1 `batch`: the user is `bob`, the rule is for `batch`
 rule 2 `prod`: matches and decides: require_approval
 decision: approval required, rule 2 `prod`
 "
@@ -156,7 +156,7 @@ decision: approval required, rule 2 `prod`
 
     let told = ask(
         "explain",
-        &["--person", "bob", "--profile", "dev", "--format", "json"],
+        &["--user", "bob", "--profile", "dev", "--format", "json"],
     );
     let told = as_json(&told.stdout);
     assert_eq!(told["decision"]["denial"], "no_rule");
@@ -183,7 +183,7 @@ fn explain_leaves_rules_for_others_out_unless_all_are_wanted() {
             "-",
             "--at",
             NINE,
-            "--person",
+            "--user",
             "u39",
             "--profile",
             "p",
@@ -526,20 +526,20 @@ fn help_and_version_are_no_errors_and_wrong_arguments_are() {
             &["diff", "-", "x", "--format", "sarif"],
             "[possible values: text, json]",
         ),
-        (&["decide", "-", "--person", "a"], "--profile <NAME>"),
+        (&["decide", "-", "--user", "a"], "--profile <NAME>"),
         (
-            &["decide", "-", "--persn", "a"],
-            "a similar argument exists: '--person'",
+            &["decide", "-", "--usr", "a"],
+            "a similar argument exists: '--user'",
         ),
         (
-            &["decide", "-", "--person", " a", "--profile", "p"],
+            &["decide", "-", "--user", " a", "--profile", "p"],
             "name ` a` begins or ends with white space: remove it",
         ),
         (
             &[
                 "decide",
                 "-",
-                "--person",
+                "--user",
                 "a",
                 "--profile",
                 "p",
@@ -552,7 +552,7 @@ fn help_and_version_are_no_errors_and_wrong_arguments_are() {
             &[
                 "decide",
                 "-",
-                "--person",
+                "--user",
                 "a",
                 "--profile",
                 "p",
@@ -570,7 +570,7 @@ fn help_and_version_are_no_errors_and_wrong_arguments_are() {
 
 #[test]
 fn colours_are_there_only_if_they_are_wanted() {
-    let decide = ["decide", "-", "--at", NINE, "--person", "bob", "--profile"];
+    let decide = ["decide", "-", "--at", NINE, "--user", "bob", "--profile"];
     let colored = |more: &[&str], no_color: bool| {
         let mut command = program();
         command.args(decide).args(more);
@@ -649,7 +649,7 @@ fn output_that_cannot_be_written_is_an_error() {
     );
 }
 
-/// So many rules, each for a person and a profile of its own and with a limit of its own.
+/// So many rules, each for a user and a profile of its own and with a limit of its own.
 fn apart(count: usize) -> String {
     let rules = (1..=count).map(|number| {
         json!({"name": format!("r{number}"), "effect": "allow",
@@ -685,14 +685,14 @@ fn a_diff_cut_short_for_size_says_so_as_text_and_as_json() {
     }
 }
 
-/// A denial for 200 people and 200 profiles, behind a rule for each person and profile: it takes much
+/// A denial for 200 people and 200 profiles, behind a rule for each user and profile: it takes much
 /// work to see that nothing is left of it.
 fn puzzle() -> String {
     let names: Vec<String> = (0..200).map(|name| format!("n{name}")).collect();
     let cells = (0..200 * 200).map(|cell| {
-        let (person, profile) = (&names[cell / 200], &names[cell % 200]);
+        let (user, profile) = (&names[cell / 200], &names[cell % 200]);
         json!({"name": format!("{cell}"), "effect": "allow",
-            "conditions": {"users": [person], "profiles": [profile]}})
+            "conditions": {"users": [user], "profiles": [profile]}})
     });
     let mut rules: Vec<Value> = cells.collect();
     rules.push(json!({"name": "last", "effect": "deny",

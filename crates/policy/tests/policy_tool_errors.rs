@@ -267,18 +267,18 @@ fn tabs_and_carriage_returns_do_not_move_the_carets() {
 
 #[test]
 fn long_lines_are_shortened_around_what_is_wrong() {
-    let names: Vec<String> = (0..1_000).map(|n| format!("\"person-{n:04}\"")).collect();
-    let users = names.join(", ").replace("person-0500", "person-0500 ");
+    let names: Vec<String> = (0..1_000).map(|n| format!("\"member-{n:04}\"")).collect();
+    let users = names.join(", ").replace("member-0500", "member-0500 ");
     let document = format!(
         r#"{{"version": "1", "rules": [{{"name": "a", "effect": "allow", "conditions": {{"users": [{users}]}}}}]}}"#
     );
-    let column = document.find("\"person-0500 ").unwrap() + 1;
+    let column = document.find("\"member-0500 ").unwrap() + 1;
     assert_eq!(
         lint(document),
         format!(
             "\
-1:{column}: error: rule 0 `a`: `conditions.users[500]`: name `person-0500 ` begins or ends with white space: remove it
-1 | …\"person-0496\", \"person-0497\", \"person-0498\", \"person-0499\", \"person-0500 \", \"person-0501\", \"person-0502\", \"person-0503\",…
+1:{column}: error: rule 0 `a`: `conditions.users[500]`: name `member-0500 ` begins or ends with white space: remove it
+1 | …\"member-0496\", \"member-0497\", \"member-0498\", \"member-0499\", \"member-0500 \", \"member-0501\", \"member-0502\", \"member-0503\",…
   |                                                              ^^^^^^^^^^^^^^
 "
         )
@@ -323,7 +323,7 @@ fn files_that_cannot_be_read_are_named() {
     for command in ["lint", "decide"] {
         let mut arguments = vec![command, path];
         if command == "decide" {
-            arguments.extend(["--person", "a", "--profile", "p"]);
+            arguments.extend(["--user", "a", "--profile", "p"]);
         }
         let ran = run(&arguments, b"");
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));

@@ -12,7 +12,7 @@ mod common;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
-use common::{at, grant, person, profile};
+use common::{at, grant, profile, user};
 use countersign_policy::{
     ConditionsDocument, Decision, Grant, GrantKind, Group, HoursDocument, Mode, OwnedDenial,
     Policy, PolicyDocument, Query, RuleDocument, Verdict, WindowDocument,
@@ -140,7 +140,7 @@ impl Asked {
         let groups = |names: &[&str]| -> Vec<Group> {
             names.iter().map(|name| Group::new(name).unwrap()).collect()
         };
-        let query = Query::new(person(self.who), profile(self.what), self.at)
+        let query = Query::new(user(self.who), profile(self.what), self.at)
             .with_groups(groups(&self.groups))
             .with_profile_groups(groups(&self.profile_groups))
             .with_session_table(self.table);
@@ -291,7 +291,7 @@ proptest! {
         let (_, verdict, denial) = naively_decided(&document, &asked);
         let best = |kind| {
             let counts = |grant: &&Grant| grant.kind == kind
-                && grant.person.as_str() == asked.who
+                && grant.user.as_str() == asked.who
                 && grant.profile.as_str() == asked.what
                 && grant.until > asked.at;
             grants.iter().filter(counts).map(|grant| grant.until).max()

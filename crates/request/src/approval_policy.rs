@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{ApprovalDocument, DocumentError, Problem, RuleError};
@@ -56,13 +56,13 @@ impl ApprovalPolicy {
         self.rules.iter().find(|rule| rule.applies_to(profile))
     }
 
-    /// The profiles whose requests this person may decide, as far as rules can say: none if a rule
+    /// The profiles whose requests this user may decide, as far as rules can say: none if a rule
     /// without profiles names them, so that any profile may be among them. A profile for which an
     /// earlier rule applies may be among them too; [`ApprovalPolicy::rule_for`] says.
-    pub fn profiles_decided_by(&self, person: &Person) -> Option<BTreeSet<Profile>> {
+    pub fn profiles_decided_by(&self, user: &User) -> Option<BTreeSet<Profile>> {
         let mut decided = BTreeSet::new();
         for rule in self.rules.iter() {
-            match (rule.names_approver(person), rule.profiles()) {
+            match (rule.names_approver(user), rule.profiles()) {
                 (true, None) => return None,
                 // No later rule applies to anything.
                 (false, None) => break,

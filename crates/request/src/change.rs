@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile, check_length};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User, check_length};
 use countersign_core::time::{Now, Stamp};
 
 use crate::approval_policy::ApprovalPolicy;
@@ -29,11 +29,11 @@ const MAX_HISTORY_ENTRIES: usize = 1_000;
 /// carries what its rule says.
 ///
 /// ```
-/// use countersign_request::{ApprovalPolicy, Change, Person, Profile};
+/// use countersign_request::{ApprovalPolicy, Change, User, Profile};
 ///
 /// let policy: ApprovalPolicy =
 ///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#.parse()?;
-/// let change = Change::approve(&policy, &Profile::new("prod")?, &Person::new("bob")?, None);
+/// let change = Change::approve(&policy, &Profile::new("prod")?, &User::new("bob")?, None);
 /// # drop(change);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -41,20 +41,20 @@ const MAX_HISTORY_ENTRIES: usize = 1_000;
 pub struct Change {
     wanted: Wanted,
     reason: Option<Arc<str>>,
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Wanted {
-    Approve(Person, Terms),
+    Approve(User, Terms),
     ApproveByRule(Terms),
-    Deny(Person, Terms),
-    Cancel(Person),
-    Revoke(Person, Terms),
-    Release(Person),
+    Deny(User, Terms),
+    Cancel(User),
+    Revoke(User, Terms),
+    Release(User),
     Expire,
     EndVoid,
-    Note(Person),
+    Note(User),
 }
 
 impl Change {
@@ -63,7 +63,7 @@ impl Change {
     pub fn approve(
         policy: &ApprovalPolicy,
         profile: &Profile,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Self {
         Self::new(
@@ -81,14 +81,14 @@ impl Change {
     pub fn deny(
         policy: &ApprovalPolicy,
         profile: &Profile,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Self {
         Self::new(Wanted::Deny(by.clone(), Terms::of(policy, profile)), reason)
     }
 
     /// `by` withdraws their own request.
-    pub fn cancel(by: &Person, reason: Option<&str>) -> Self {
+    pub fn cancel(by: &User, reason: Option<&str>) -> Self {
         Self::new(Wanted::Cancel(by.clone()), reason)
     }
 
@@ -97,7 +97,7 @@ impl Change {
     pub fn revoke(
         policy: &ApprovalPolicy,
         profile: &Profile,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Self {
         Self::new(
@@ -107,7 +107,7 @@ impl Change {
     }
 
     /// `by` gives the access of their own request back, before it is over.
-    pub fn release(by: &Person, reason: Option<&str>) -> Self {
+    pub fn release(by: &User, reason: Option<&str>) -> Self {
         Self::new(Wanted::Release(by.clone()), reason)
     }
 
@@ -123,7 +123,7 @@ impl Change {
     }
 
     /// `by` writes a note, whatever the status; the history keeps every note.
-    pub fn note(by: &Person, text: &str) -> Self {
+    pub fn note(by: &User, text: &str) -> Self {
         Self::new(Wanted::Note(by.clone()), Some(text))
     }
 
@@ -131,42 +131,42 @@ impl Change {
         Self {
             wanted,
             reason: reason.map(Arc::from),
-            operation: None,
+            idempotency_key: None,
         }
     }
 
     /// The same change as part of an operation, so that a repeat of it gets the first result and
     /// changes nothing.
     #[must_use]
-    pub fn with_operation(mut self, operation: OperationId) -> Self {
-        self.operation = Some(operation);
+    pub fn with_idempotency_key(mut self, idempotency_key: IdempotencyKey) -> Self {
+        self.idempotency_key = Some(idempotency_key);
         self
     }
 
     /// The operation that the change is part of.
-    pub fn operation(&self) -> Option<OperationId> {
-        self.operation
+    pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
+        self.idempotency_key
     }
 
     /// Whether this change, when it was made, left this entry.
     pub(crate) fn is_recorded_by(&self, entry: &HistoryEntry) -> bool {
         let (action, actor) = (entry.action, &entry.actor);
-        let by = |person: &Person| *actor == Actor::Person(person.clone());
+        let by = |user: &User| *actor == Actor::User(user.clone());
         let same = match &self.wanted {
-            Wanted::Approve(person, _) => {
-                matches!(action, Action::Approved | Action::ApprovedInPart) && by(person)
+            Wanted::Approve(user, _) => {
+                matches!(action, Action::Approved | Action::ApprovedInPart) && by(user)
             }
             Wanted::ApproveByRule(terms) => {
                 let rule = terms.rule().map(|rule| Actor::Rule(rule.shared_name()));
                 action == Action::Approved && rule.as_ref() == Some(actor)
             }
-            Wanted::Deny(person, _) => action == Action::Denied && by(person),
-            Wanted::Cancel(person) => action == Action::Cancelled && by(person),
-            Wanted::Revoke(person, _) => action == Action::Revoked && by(person),
-            Wanted::Release(person) => action == Action::Released && by(person),
+            Wanted::Deny(user, _) => action == Action::Denied && by(user),
+            Wanted::Cancel(user) => action == Action::Cancelled && by(user),
+            Wanted::Revoke(user, _) => action == Action::Revoked && by(user),
+            Wanted::Release(user) => action == Action::Released && by(user),
             Wanted::Expire => action == Action::Expired,
             Wanted::EndVoid => action == Action::Ended,
-            Wanted::Note(person) => action == Action::Noted && by(person),
+            Wanted::Note(user) => action == Action::Noted && by(user),
         };
         same && self.reason == entry.reason
     }
@@ -215,7 +215,7 @@ impl Request {
             action,
             actor,
             reason: change.reason.clone(),
-            operation: change.operation,
+            idempotency_key: change.idempotency_key,
             from: Some(self.updated_at),
             to: stamp.version,
             at: stamp.now.at(),
@@ -227,13 +227,13 @@ impl Request {
     fn permit(&self, wanted: &Wanted, now: &Now) -> Result<(Action, Actor), Refusal> {
         match wanted {
             Wanted::Approve(by, terms) => {
-                if by.same_person(&self.requester) {
-                    return Err(Refusal::OwnRequest { person: by.clone() });
+                if by.same_user(&self.requester) {
+                    return Err(Refusal::OwnRequest { user: by.clone() });
                 }
                 let rule = terms.rule_naming(self, by)?;
                 self.can_be_approved(now)?;
                 if self.approved_by(by) {
-                    return Err(Refusal::AlreadyApproved { person: by.clone() });
+                    return Err(Refusal::AlreadyApproved { user: by.clone() });
                 }
                 self.is_what_is_demanded_by(rule)?;
                 let people = self.approving_people().chain([by]);
@@ -242,7 +242,7 @@ impl Request {
                 } else {
                     Action::ApprovedInPart
                 };
-                Ok((action, Actor::Person(by.clone())))
+                Ok((action, Actor::User(by.clone())))
             }
             Wanted::ApproveByRule(terms) => {
                 let rule = terms.rule_for(&self.profile)?;
@@ -260,27 +260,27 @@ impl Request {
             Wanted::Deny(by, terms) => {
                 terms.rule_naming(self, by)?;
                 self.in_time(now)?;
-                Ok((Action::Denied, Actor::Person(by.clone())))
+                Ok((Action::Denied, Actor::User(by.clone())))
             }
             Wanted::Cancel(by) => {
                 self.asked_for_by(by)?;
-                Ok((Action::Cancelled, Actor::Person(by.clone())))
+                Ok((Action::Cancelled, Actor::User(by.clone())))
             }
             Wanted::Revoke(by, terms) => {
                 let rule = terms.rule_for(&self.profile)?;
                 if !rule.names_revoker(by) {
                     return Err(Refusal::NotARevoker {
-                        person: by.clone(),
+                        user: by.clone(),
                         rule: rule.shared_name(),
                     });
                 }
                 self.is_not_over(now)?;
-                Ok((Action::Revoked, Actor::Person(by.clone())))
+                Ok((Action::Revoked, Actor::User(by.clone())))
             }
             Wanted::Release(by) => {
                 self.asked_for_by(by)?;
                 self.is_not_over(now)?;
-                Ok((Action::Released, Actor::Person(by.clone())))
+                Ok((Action::Released, Actor::User(by.clone())))
             }
             Wanted::Expire => {
                 if !self.is_due(now) {
@@ -306,7 +306,7 @@ impl Request {
                         entries: self.history.len(),
                     });
                 }
-                Ok((Action::Noted, Actor::Person(by.clone())))
+                Ok((Action::Noted, Actor::User(by.clone())))
             }
         }
     }
@@ -322,10 +322,10 @@ impl Request {
         )
     }
 
-    fn asked_for_by(&self, person: &Person) -> Result<(), Refusal> {
-        if *person != self.requester {
+    fn asked_for_by(&self, user: &User) -> Result<(), Refusal> {
+        if *user != self.requester {
             return Err(Refusal::NotTheRequester {
-                person: person.clone(),
+                user: user.clone(),
                 requester: self.requester.clone(),
             });
         }

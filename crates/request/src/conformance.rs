@@ -188,7 +188,7 @@ macro_rules! __conformance_cases {
                 access_can_be_ended_until_it_is_over
                 an_approval_in_part_is_kept
                 the_last_group_begins_the_access
-                a_person_counts_once
+                a_user_counts_once
                 one_denial_denies
                 a_rule_approves_as_a_rule
             }
@@ -240,7 +240,7 @@ macro_rules! __conformance_cases {
                 only_what_is_approved_gives_access
                 the_longest_access_is_found
                 of_equals_the_smallest_id_is_found
-                access_is_for_exactly_one_person_and_profile
+                access_is_for_exactly_one_user_and_profile
                 pinned_access_holds_under_its_policy
                 access_that_is_not_pinned_holds_under_every_policy
                 pinned_access_hides_no_shorter_one

@@ -37,9 +37,9 @@ impl Request {
         });
         let created = HistoryEntry {
             action: Action::Created,
-            actor: Actor::Person(draft.requester.clone()),
+            actor: Actor::User(draft.requester.clone()),
             reason: None,
-            operation: draft.operation,
+            idempotency_key: draft.idempotency_key,
             from: None,
             to: stamp.version,
             at,

@@ -103,7 +103,7 @@ pub struct ApprovalRuleDocument {
         schemars(with = "Vec<ApprovalGroupDocument>", length(min = 1, max = 8))
     )]
     pub groups: Option<Vec<ApprovalGroupDocument>>,
-    /// Whether a person who is in several groups counts in each; in one of them only if absent.
+    /// Whether a user who is in several groups counts in each; in one of them only if absent.
     #[serde(
         default,
         deserialize_with = "field::count_in_every_group",
@@ -163,7 +163,7 @@ pub struct ApprovalRuleDocument {
     )]
     #[cfg_attr(feature = "schema", schemars(with = "bool"))]
     pub ends_with_policy: Option<bool>,
-    /// When no person is needed; never if absent.
+    /// When nobody has to decide; never if absent.
     #[serde(
         default,
         deserialize_with = "field::auto_approve",
@@ -199,7 +199,7 @@ pub struct ApprovalGroupDocument {
     pub threshold: Option<u32>,
 }
 
-/// When a request is approved without a person: all that is given must hold.
+/// When a request is approved by nobody, by the rule alone: all that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
@@ -397,8 +397,8 @@ pub enum Problem {
         /// The place of the other group, from 0.
         first: usize,
     },
-    /// One person in two spellings, of whom only one approval would count.
-    #[error("`{value}` and `{first}` are the same person: write the name in one way only")]
+    /// One user in two spellings, of whom only one approval would count.
+    #[error("`{value}` and `{first}` are the same user: write the name in one way only")]
     TwoSpellings {
         /// The name.
         value: String,
@@ -407,7 +407,7 @@ pub enum Problem {
     },
     /// Groups that nobody can meet.
     #[error(
-        "if everybody approved, not all groups would be met, since each person counts for one \
+        "if everybody approved, not all groups would be met, since each user counts for one \
          group: add people, lower a threshold, or set `count_in_every_group`"
     )]
     CannotBeMet,

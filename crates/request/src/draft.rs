@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use countersign_core::grant::PolicyDigest;
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 
 use crate::vocabulary::RequestId;
 
@@ -12,17 +12,17 @@ use crate::vocabulary::RequestId;
 ///
 /// ```
 /// use std::time::Duration;
-/// use countersign_request::{Draft, OsRandom, Person, Profile, RequestId};
+/// use countersign_request::{Draft, OsRandom, User, Profile, RequestId};
 ///
 /// let draft = Draft {
 ///     id: RequestId::random(&OsRandom)?,
-///     requester: Person::new("alice")?,
+///     requester: User::new("alice")?,
 ///     profile: Profile::new("prod")?,
 ///     duration: Duration::from_secs(3600),
 ///     justification: "migrate the orders table".into(),
 ///     ticket: Some("OPS-4711".into()),
 ///     policy: None,
-///     operation: None,
+///     idempotency_key: None,
 /// };
 /// assert_eq!(draft.ticket.as_deref(), Some("OPS-4711"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -32,7 +32,7 @@ pub struct Draft {
     /// The id it shall have: minted first, so that the caller knows it whatever happens.
     pub id: RequestId,
     /// Who asks.
-    pub requester: Person,
+    pub requester: User,
     /// What for.
     pub profile: Profile,
     /// How long access shall last, from the approval: more than zero, at most 8 hours by default.
@@ -45,5 +45,5 @@ pub struct Draft {
     /// with the decision. A rule may demand it.
     pub policy: Option<PolicyDigest>,
     /// What the caller calls this operation, so that a repeat is known for one.
-    pub operation: Option<OperationId>,
+    pub idempotency_key: Option<IdempotencyKey>,
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use countersign_core::engine::Engine;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::time::Now;
 use countersign_core::version::Version;
 
@@ -162,27 +162,27 @@ where
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        let (person, profile) = (person.clone(), profile.clone());
+        let (user, profile) = (user.clone(), profile.clone());
         Box::pin(
             kept_by(self)
-                .read_now(move |view, now| steps::find_grant(view, &person, &profile, policy, now)),
+                .read_now(move |view, now| steps::find_grant(view, &user, &profile, policy, now)),
         )
     }
 
     fn access_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        let (person, profile, now) = (person.clone(), profile.clone(), Now::at_given(at));
+        let (user, profile, now) = (user.clone(), profile.clone(), Now::at_given(at));
         Box::pin(
-            kept_by(self).read(move |view| steps::longest(view, &person, &profile, policy, &now)),
+            kept_by(self).read(move |view| steps::longest(view, &user, &profile, policy, &now)),
         )
     }
 
@@ -203,13 +203,11 @@ where
 
     fn list_open<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        let person = person.clone();
-        Box::pin(
-            kept_by(self).read_now(move |view, now| steps::list_open(view, &person, &page, now)),
-        )
+        let user = user.clone();
+        Box::pin(kept_by(self).read_now(move |view, now| steps::list_open(view, &user, &page, now)))
     }
 
     fn list_ended(

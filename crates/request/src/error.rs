@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
 use countersign_core::engine::{ErrorKind, Failure, Outcome};
-use countersign_core::id::{OperationId, RandomError};
+use countersign_core::id::{IdempotencyKey, RandomError};
 use countersign_core::time::ClockError;
 use countersign_core::version::Conflict;
 use thiserror::Error;
@@ -33,14 +33,14 @@ pub enum Error {
         /// The id.
         id: RequestId,
     },
-    /// The operation has made another change. Name each operation anew, and repeat it as it was.
+    /// The key is that of another change. Mint a key for each call, and repeat the call as it was.
     #[error(
-        "operation `{operation}` has made another change, of request `{id}`: mint another id for \
-         another operation"
+        "idempotency key `{idempotency_key}` is that of another change, of request `{id}`: mint \
+         another key for another call"
     )]
-    OperationReused {
-        /// The operation.
-        operation: OperationId,
+    IdempotencyKeyReused {
+        /// The key.
+        idempotency_key: IdempotencyKey,
         /// The request that it changed.
         id: RequestId,
     },
@@ -119,7 +119,7 @@ impl Error {
         match self {
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::AlreadyExists { .. }
-            | Error::OperationReused { .. }
+            | Error::IdempotencyKeyReused { .. }
             | Error::Conflict(_)
             | Error::InvalidTransition { .. }
             | Error::NotTerminal { .. } => ErrorKind::Conflict,
@@ -137,7 +137,7 @@ impl Error {
         match self {
             Error::NotFound { .. } => "not_found",
             Error::AlreadyExists { .. } => "already_exists",
-            Error::OperationReused { .. } => "operation_reused",
+            Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
             Error::Conflict(_) => "conflict",
             Error::InvalidTransition { .. } => "invalid_transition",
             Error::NotTerminal { .. } => "not_terminal",

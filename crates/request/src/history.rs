@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::id::OperationId;
-use countersign_core::names::Person;
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::User;
 use countersign_core::version::Version;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct HistoryEntry {
     pub reason: Option<Arc<str>>,
     /// The operation that the caller made it in, if they named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation: Option<OperationId>,
+    pub idempotency_key: Option<IdempotencyKey>,
     /// The version before; none at creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Version>,
@@ -39,9 +39,9 @@ pub struct HistoryEntry {
 pub enum Action {
     /// It was submitted.
     Created,
-    /// A person approved it, and others have to approve it as well.
+    /// A user approved it, and others have to approve it as well.
     ApprovedInPart,
-    /// A person or a rule approved it, and nobody else has to: access began.
+    /// A user or a rule approved it, and nobody else has to: access began.
     Approved,
     /// An approver denied it.
     Denied,
@@ -87,8 +87,8 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
-    /// A person.
-    Person(Person),
+    /// A user.
+    User(User),
     /// An approval rule, by its name: an automatic approval.
     Rule(Arc<str>),
     /// Time: a deadline passed.
@@ -100,7 +100,7 @@ pub enum Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Actor::Person(person) => write!(f, "{person}"),
+            Actor::User(user) => write!(f, "{user}"),
             Actor::Rule(rule) => write!(f, "rule `{rule}`"),
             Actor::Time => f.write_str("time"),
             Actor::Clock => f.write_str("the clock"),

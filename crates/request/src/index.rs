@@ -4,8 +4,8 @@
 
 use countersign_core::engine::{Rank, Record};
 use countersign_core::grant::PolicyDigest;
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::version::Version;
 
 use crate::record::Request;
@@ -27,24 +27,24 @@ use crate::vocabulary::RequestId;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// Newest first.
-    Requester(Person),
+    Requester(User),
     /// Newest first.
     Profile(Profile),
     /// Newest first.
     Status(Status),
     /// Approved requests, by the policy with which their access ends; those whose access lasts
     /// longest first.
-    Access(Person, Profile, Option<PolicyDigest>),
+    Access(User, Profile, Option<PolicyDigest>),
     /// Pending requests; those to be decided soonest first.
     Deadline,
     /// Pending requests, for one profile or for all; oldest first.
     Waiting(Option<Profile>),
     /// Pending and approved requests of one requester; those whose time ends last first.
-    Open(Person),
+    Open(User),
     /// Requests that have ended or will; earliest first.
     Ended,
     /// The request in whose history the operation is.
-    Operation(OperationId),
+    IdempotencyKey(IdempotencyKey),
 }
 
 impl Record for Request {
@@ -71,8 +71,8 @@ impl Record for Request {
                 let policy = self.policy.filter(|_| self.ends_with_policy);
                 // What is pinned to nothing holds under nothing.
                 if policy.is_some() == self.ends_with_policy {
-                    let (person, profile) = (self.requester.clone(), self.profile.clone());
-                    entry(Key::Access(person, profile, policy), until);
+                    let (user, profile) = (self.requester.clone(), self.profile.clone());
+                    entry(Key::Access(user, profile, policy), until);
                 }
             }
             (Status::Pending, _) => {
@@ -88,8 +88,12 @@ impl Record for Request {
         if let Some(ended_at) = self.ended_at() {
             entry(Key::Ended, Rank::earliest_first(ended_at));
         }
-        for operation in self.history.iter().filter_map(|entry| entry.operation) {
-            entry(Key::Operation(operation), created);
+        for idempotency_key in self
+            .history
+            .iter()
+            .filter_map(|entry| entry.idempotency_key)
+        {
+            entry(Key::IdempotencyKey(idempotency_key), created);
         }
     }
 

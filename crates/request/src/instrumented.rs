@@ -9,17 +9,17 @@
 //! use std::sync::Arc;
 //! use countersign_core::clock::ManualTicks;
 //! use countersign_request::instrumented::{Fault, Instrumented, Method};
-//! use countersign_request::*;
+//! use countersign_request as request;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let yours = InMemory::default(); // or any other store
+//! let yours = request::InMemory::default(); // or any other store
 //! let store = Instrumented::new(yours, Arc::new(ManualTicks::new()));
-//! let id = RequestId::from_bits(1);
+//! let id = request::RequestId::from_bits(1);
 //!
 //! store.fail_next(Method::Get, 1, Fault::before());
-//! assert!(matches!(store.get(id).await, Err(Error::Backend { retryable: true, .. })));
-//! assert!(matches!(store.get(id).await, Err(Error::NotFound { .. })));
+//! assert!(matches!(store.get(id).await, Err(request::Error::Backend { retryable: true, .. })));
+//! assert!(matches!(store.get(id).await, Err(request::Error::NotFound { .. })));
 //!
 //! let counts = store.counts(Method::Get);
 //! assert_eq!((counts.started, counts.failed, counts.injected), (2, 1, 1));
@@ -37,7 +37,7 @@ use countersign_core::clock::Ticks;
 use countersign_core::engine::Outcome;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::time::Now;
 use countersign_core::version::Version;
 
@@ -370,25 +370,25 @@ impl<S: Store> Store for Instrumented<S> {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
         Box::pin(async move {
-            let call = self.store.find_grant(person, profile, policy);
+            let call = self.store.find_grant(user, profile, policy);
             self.measure(Method::FindGrant, call).await
         })
     }
 
     fn access_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
         Box::pin(async move {
-            let call = self.store.access_at(person, profile, policy, at);
+            let call = self.store.access_at(user, profile, policy, at);
             self.measure(Method::AccessAt, call).await
         })
     }
@@ -417,11 +417,11 @@ impl<S: Store> Store for Instrumented<S> {
 
     fn list_open<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
         Box::pin(async move {
-            self.measure(Method::ListOpen, self.store.list_open(person, page))
+            self.measure(Method::ListOpen, self.store.list_open(user, page))
                 .await
         })
     }

@@ -5,10 +5,10 @@
 //! - Nobody approves their own request, under any spelling of their name; only approvers that the
 //!   [`ApprovalPolicy`] names for the profile decide; a decision at or after the deadline is
 //!   refused.
-//! - Where a rule has groups, all must approve; a person counts once, and the order in which
+//! - Where a rule has groups, all must approve; a user counts once, and the order in which
 //!   people approve makes no difference.
 //! - A request is decided once. Of several people who decide at the same time one wins, and all
-//!   others are told so. A call that is repeated with its operation id changes nothing.
+//!   others are told so. A call that is repeated with its idempotency key changes nothing.
 //! - Access begins when the approval is complete, lasts for what was asked, and ends at once when
 //!   it is revoked or released.
 //! - Who asked for what, for how long and why never changes; every change is part of the record's
@@ -26,14 +26,14 @@
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
-//! use countersign_request::*;
+//! use countersign_request::{self as request, Profile, User};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
+//! let policy: request::ApprovalPolicy = r#"{"version": "1", "rules": [
 //!     {"name": "production", "profiles": ["prod"], "approvers": ["bob"]}]}"#.parse()?;
-//! let workflow = Workflow::new(Arc::new(InMemory::default()), Arc::new(policy));
-//! let (alice, bob, prod) = (Person::new("alice")?, Person::new("bob")?, Profile::new("prod")?);
+//! let workflow = request::Workflow::new(Arc::new(request::InMemory::default()), Arc::new(policy));
+//! let (alice, bob, prod) = (User::new("alice")?, User::new("bob")?, Profile::new("prod")?);
 //!
 //! let draft = workflow.draft(&alice, &prod, Duration::from_secs(3600), "migrate the orders table")?;
 //! let id = workflow.submit(&draft).await?.request.id;
@@ -60,10 +60,10 @@ pub mod instrumented;
 mod limits;
 mod lint;
 mod memory;
-mod operations;
 mod quorum;
 mod record;
 mod refusal;
+mod repeats;
 mod retention;
 mod rule;
 mod steps;
@@ -101,9 +101,9 @@ pub use countersign_core::engine::{ErrorKind, Outcome};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy, ParseDigestError, PolicyDigest};
 pub use countersign_core::id::{
-    OperationId, OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom,
+    IdempotencyKey, OsRandom, ParseIdError, RandomError, RandomSource, SequenceRandom,
 };
-pub use countersign_core::names::{NameError, Person, Profile, TextError};
+pub use countersign_core::names::{NameError, Profile, TextError, User};
 pub use countersign_core::retry::{NoSleep, Retry, Sleep, TokioSleep};
 pub use countersign_core::time::{
     CLOCK_TOLERANCE, ClockError, Correction, Health, Now, Stamp, Timeline, Writer,

@@ -6,12 +6,12 @@
 //! - The rules do not know for which profiles a policy demands approval.
 //!   [`ApprovalPolicy::lint_for`] is told; [`ApprovalPolicy::lint`] says what is wrong whatever is
 //!   demanded.
-//! - An approver is a name. Whether such a person still exists is not known here.
+//! - An approver is a name. Whether such a user still exists is not known here.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -118,7 +118,7 @@ impl ApprovalPolicy {
     /// unless the rule approves that without anybody at all times.
     fn only_own(&self, index: usize) -> Option<Finding> {
         let rule = self.rules().get(index)?;
-        // One person may be named in several spellings, of which some need nobody.
+        // One user may be named in several spellings, of which some need nobody.
         let requester = rule.approvers().iter().find(|approver| {
             let auto = rule.auto_approval();
             let without = rule.is_met_by(approver, rule.approvers());
@@ -194,7 +194,7 @@ pub enum FindingKind {
         /// The rule.
         rule: RulePlace,
         /// The approver who could only approve their own request.
-        requester: Person,
+        requester: User,
     },
     /// Earlier rules apply to every profile that the rule is for. Remove it, or put it before them.
     UnreachableRule {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Clock;
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::table::Table;
 use countersign_core::time::{Health, Now};
 use countersign_core::version::Version;
@@ -32,7 +32,7 @@ use crate::{Listing, Page};
 /// ```
 /// use std::time::Duration;
 /// use countersign_request::{
-///     ApprovalPolicy, Draft, InMemory, Person, Profile, RequestId, Status, Terms,
+///     ApprovalPolicy, Draft, InMemory, User, Profile, RequestId, Status, Terms,
 /// };
 ///
 /// let policy: ApprovalPolicy =
@@ -42,13 +42,13 @@ use crate::{Listing, Page};
 /// let store = InMemory::default();
 /// let request = store.sync().create(&Draft {
 ///     id: RequestId::from_bits(1),
-///     requester: Person::new("alice")?,
+///     requester: User::new("alice")?,
 ///     profile: prod,
 ///     duration: Duration::from_secs(600),
 ///     justification: "look at the slow query".into(),
 ///     ticket: None,
 ///     policy: None,
-///     operation: None,
+///     idempotency_key: None,
 /// }, &terms)?;
 /// assert_eq!(request.status, Status::Pending);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -166,12 +166,12 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn find_grant(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         policy: Option<PolicyDigest>,
     ) -> Result<Option<Grant>, Error> {
         self.table
-            .read_now(|view, now| steps::find_grant(view, person, profile, policy, now))
+            .read_now(|view, now| steps::find_grant(view, user, profile, policy, now))
     }
 
     /// See [`Store::access_at`](crate::Store::access_at).
@@ -180,14 +180,14 @@ impl InMemorySync<'_> {
     /// As there.
     pub fn access_at(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> Result<Option<Arc<Request>>, Error> {
         let now = Now::at_given(at);
         self.table
-            .read(|view| steps::longest(view, person, profile, policy, &now))
+            .read(|view| steps::longest(view, user, profile, policy, &now))
     }
 
     /// See [`Store::list_expirable`](crate::Store::list_expirable).
@@ -216,9 +216,9 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn list_open(&self, person: &Person, page: Page) -> Result<Listing, Error> {
+    pub fn list_open(&self, user: &User, page: Page) -> Result<Listing, Error> {
         self.table
-            .read_now(|view, now| steps::list_open(view, person, &page, now))
+            .read_now(|view, now| steps::list_open(view, user, &page, now))
     }
 
     /// See [`Store::list_ended`](crate::Store::list_ended).

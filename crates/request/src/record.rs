@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, GrantKind, GrantedBy, PolicyDigest};
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::time::{Now, later};
 use countersign_core::version::Version;
 use countersign_core::window::duration;
@@ -21,7 +21,7 @@ use crate::history::{Action, Actor, HistoryEntry};
 use crate::transition::Status;
 use crate::vocabulary::RequestId;
 
-/// One person's request for one profile.
+/// One user's request for one profile.
 ///
 /// Invariants that every store keeps: `id`, `requester`, `profile`, `duration`, `justification`,
 /// `ticket`, `policy`, `ends_with_policy`, `created`, `created_at` and `decide_by` never change;
@@ -33,7 +33,7 @@ pub struct Request {
     /// What identifies it.
     pub id: RequestId,
     /// Who asks.
-    pub requester: Person,
+    pub requester: User,
     /// What for.
     pub profile: Profile,
     /// How long access lasts, from the approval.
@@ -58,7 +58,7 @@ pub struct Request {
     pub decide_by: DateTime<Utc>,
     /// Where it stands.
     pub status: Status,
-    /// Every approval so far, oldest first: of each person once, and of the rule if it approved.
+    /// Every approval so far, oldest first: of each user once, and of the rule if it approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,
     /// The approval that completed it, if it was approved: the last of `approvals`.
@@ -84,8 +84,8 @@ impl Request {
     /// time of somebody else's this is for audit: nothing may be granted by it.
     ///
     /// ```
-    /// # use countersign_request::*;
-    /// # fn example(request: &Request, now: chrono::DateTime<chrono::Utc>) {
+    /// # use countersign_request as request;
+    /// # fn example(request: &request::Request, now: chrono::DateTime<chrono::Utc>) {
     /// if let Some(grant) = request.grant(now) {
     ///     println!("until {}", grant.until);
     /// }
@@ -96,7 +96,7 @@ impl Request {
         let approval = self.approval.as_ref()?;
         self.gives_access(&now.into()).then(|| Grant {
             kind: GrantKind::Approval,
-            person: self.requester.clone(),
+            user: self.requester.clone(),
             profile: self.profile.clone(),
             granted_by: approval.by.clone(),
             until,
@@ -105,18 +105,18 @@ impl Request {
         })
     }
 
-    /// Whether this person has approved it, under this spelling of their name or another.
-    pub fn approved_by(&self, person: &Person) -> bool {
+    /// Whether this user has approved it, under this spelling of their name or another.
+    pub fn approved_by(&self, user: &User) -> bool {
         self.approving_people()
-            .any(|approver| approver.same_person(person))
+            .any(|approver| approver.same_user(user))
     }
 
     /// The people who have approved it so far, oldest approval first.
-    pub fn approving_people(&self) -> impl Iterator<Item = &Person> {
+    pub fn approving_people(&self) -> impl Iterator<Item = &User> {
         self.approvals
             .iter()
             .filter_map(|approval| match &approval.by {
-                GrantedBy::Person(person) => Some(person),
+                GrantedBy::User(user) => Some(user),
                 GrantedBy::Rule(_) => None,
             })
     }
@@ -191,9 +191,9 @@ impl Request {
     /// pending. An expired request ended at its deadline, whenever it was marked.
     ///
     /// ```
-    /// # use countersign_request::*;
-    /// # fn example(request: &Request) {
-    /// if request.status == Status::Approved {
+    /// # use countersign_request as request;
+    /// # fn example(request: &request::Request) {
+    /// if request.status == request::Status::Approved {
     ///     assert_eq!(request.ended_at(), request.access_until);
     /// }
     /// # }
@@ -231,10 +231,10 @@ impl Request {
     /// Equal to what the call that made the version returned.
     ///
     /// ```
-    /// # use countersign_request::*;
-    /// # fn example(request: &Request) -> Option<()> {
+    /// # use countersign_request as request;
+    /// # fn example(request: &request::Request) -> Option<()> {
     /// let created = request.as_of(request.history.first()?.to)?;
-    /// assert_eq!((created.status, created.history.len()), (Status::Pending, 1));
+    /// assert_eq!((created.status, created.history.len()), (request::Status::Pending, 1));
     /// # Some(())
     /// # }
     /// ```
@@ -306,18 +306,21 @@ impl Request {
         self.history.push(entry);
     }
 
-    pub(crate) fn entry_of(&self, operation: Option<OperationId>) -> Option<&Arc<HistoryEntry>> {
-        let operation = Some(operation?);
+    pub(crate) fn entry_of(
+        &self,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Option<&Arc<HistoryEntry>> {
+        let idempotency_key = Some(idempotency_key?);
         self.history
             .iter()
-            .find(|entry| entry.operation == operation)
+            .find(|entry| entry.idempotency_key == idempotency_key)
     }
 }
 
 /// Who or what an approval came from. Neither time nor the clock approves anything.
 fn granted_by(actor: &Actor) -> Option<GrantedBy> {
     match actor {
-        Actor::Person(person) => Some(GrantedBy::Person(person.clone())),
+        Actor::User(user) => Some(GrantedBy::User(user.clone())),
         Actor::Rule(rule) => Some(GrantedBy::Rule(Arc::clone(rule))),
         Actor::Time | Actor::Clock => None,
     }
@@ -326,7 +329,7 @@ fn granted_by(actor: &Actor) -> Option<GrantedBy> {
 /// Who or what approved a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Approval {
-    /// A person, or a rule that approves automatically; never one for the other.
+    /// A user, or a rule that approves automatically; never one for the other.
     pub by: GrantedBy,
     /// When. Access begins at the approval that completes the request.
     pub at: DateTime<Utc>,

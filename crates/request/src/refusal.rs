@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{Person, Profile, TextError};
+use countersign_core::names::{Profile, TextError, User};
 use countersign_core::time::ClockError;
 use countersign_core::window::duration;
 use thiserror::Error;
@@ -35,30 +35,30 @@ pub enum Rejection {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// Nobody approves their own request, under whatever spelling.
-    #[error("`{person}` asked for this: somebody else has to approve it")]
+    #[error("`{user}` asked for this: somebody else has to approve it")]
     OwnRequest {
         /// Who tried.
-        person: Person,
+        user: User,
     },
-    /// The rule does not name this person.
-    #[error("rule `{rule}` does not name `{person}` as an approver: ask one whom it names")]
+    /// The rule does not name this user.
+    #[error("rule `{rule}` does not name `{user}` as an approver: ask one whom it names")]
     NotAnApprover {
         /// Who tried.
-        person: Person,
+        user: User,
         /// The rule that applies.
         rule: Arc<str>,
     },
-    /// This person has approved it before, under this spelling or another. Others have to.
-    #[error("`{person}` has approved this already: somebody else has to approve it as well")]
+    /// This user has approved it before, under this spelling or another. Others have to.
+    #[error("`{user}` has approved this already: somebody else has to approve it as well")]
     AlreadyApproved {
         /// Who tried.
-        person: Person,
+        user: User,
     },
-    /// The rule does not let this person take access back.
-    #[error("rule `{rule}` does not let `{person}` revoke: ask one whom it names")]
+    /// The rule does not let this user take access back.
+    #[error("rule `{rule}` does not let `{user}` revoke: ask one whom it names")]
     NotARevoker {
         /// Who tried.
-        person: Person,
+        user: User,
         /// The rule that applies.
         rule: Arc<str>,
     },
@@ -132,12 +132,12 @@ pub enum Refusal {
         rule: Arc<str>,
     },
     /// Only the requester withdraws a request or gives its access back.
-    #[error("`{person}` did not ask for this: only `{requester}` can cancel or release it")]
+    #[error("`{user}` did not ask for this: only `{requester}` can cancel or release it")]
     NotTheRequester {
         /// Who tried.
-        person: Person,
+        user: User,
         /// Who asked.
-        requester: Person,
+        requester: User,
     },
     /// There is nothing left to revoke or release.
     #[error("the access ended at `{until}`: there is nothing to revoke or release")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{NameError, Person, Profile, check_length};
+use countersign_core::names::{NameError, Profile, User, check_length};
 use countersign_core::window::Window;
 use countersign_core::window::duration::DurationText;
 
@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 /// One checked approval rule.
 ///
 /// ```
-/// use countersign_request::{ApprovalPolicy, Person};
+/// use countersign_request::{ApprovalPolicy, User};
 ///
 /// let policy: ApprovalPolicy = r#"{"version": "1", "rules": [{"name": "production", "groups": [
 ///     {"name": "security", "approvers": ["bob", "carol"], "threshold": 1},
@@ -32,12 +32,12 @@ use crate::refusal::Refusal;
 pub struct ApprovalRule {
     name: Arc<str>,
     profiles: Option<Vec<Profile>>,
-    approvers: Vec<Person>,
+    approvers: Vec<User>,
     groups: Vec<ApprovalGroup>,
     /// None in the simple form: any one approver.
     quorum: Option<Quorum>,
     count_in_every_group: bool,
-    revokers: Option<Vec<Person>>,
+    revokers: Option<Vec<User>>,
     max_duration: Option<Duration>,
     decide_within: Option<Duration>,
     min_justification_characters: Option<u32>,
@@ -70,7 +70,7 @@ impl ApprovalRule {
 
     /// Who may decide: those of the simple form, of whom any one is enough, or the members of all
     /// groups, each once. Nobody approves their own request.
-    pub fn approvers(&self) -> &[Person] {
+    pub fn approvers(&self) -> &[User] {
         &self.approvers
     }
 
@@ -79,57 +79,55 @@ impl ApprovalRule {
         &self.groups
     }
 
-    /// Whether a person who is in several groups counts in each of them, not only in one.
+    /// Whether a user who is in several groups counts in each of them, not only in one.
     pub fn counts_in_every_group(&self) -> bool {
         self.count_in_every_group
     }
 
-    /// Whether the rule names this person, exactly so spelt, as an approver.
-    pub fn names_approver(&self, person: &Person) -> bool {
+    /// Whether the rule names this user, exactly so spelt, as an approver.
+    pub fn names_approver(&self, user: &User) -> bool {
         match &self.quorum {
-            None => self.approvers.contains(person),
-            Some(quorum) => quorum.names(person),
+            None => self.approvers.contains(user),
+            Some(quorum) => quorum.names(user),
         }
     }
 
     /// The approvers who could approve a request of `requester`: all but themselves.
-    pub fn approvers_for(&self, requester: &Person) -> impl Iterator<Item = &Person> {
+    pub fn approvers_for(&self, requester: &User) -> impl Iterator<Item = &User> {
         self.approvers
             .iter()
-            .filter(|approver| !approver.same_person(requester))
+            .filter(|approver| !approver.same_user(requester))
     }
 
     /// Whether the approval of exactly these people is enough for a request of `requester`: in
     /// which order they approved makes no difference, and whom the rule does not name does not
     /// count.
     ///
-    /// - A person counts once, under whatever spellings they are given, and the requester never.
-    /// - A person in several groups counts for one of them, whichever helps most; for each if
+    /// - A user counts once, under whatever spellings they are given, and the requester never.
+    /// - A user in several groups counts for one of them, whichever helps most; for each if
     ///   [`ApprovalRule::counts_in_every_group`].
     pub fn is_met_by<'a>(
         &self,
-        requester: &Person,
-        people: impl IntoIterator<Item = &'a Person>,
+        requester: &User,
+        people: impl IntoIterator<Item = &'a User>,
     ) -> bool {
-        let mut others = people
-            .into_iter()
-            .filter(|person| !person.same_person(requester));
+        let mut others = people.into_iter().filter(|user| !user.same_user(requester));
         match &self.quorum {
-            None => others.any(|person| self.names_approver(person)),
+            None => others.any(|user| self.names_approver(user)),
             Some(quorum) => quorum.is_met(others),
         }
     }
 
     /// Who may take access back.
-    pub fn revokers(&self) -> &[Person] {
+    pub fn revokers(&self) -> &[User] {
         self.revokers.as_deref().unwrap_or(&self.approvers)
     }
 
-    /// Whether the rule lets this person, exactly so spelt, take access back.
-    pub fn names_revoker(&self, person: &Person) -> bool {
+    /// Whether the rule lets this user, exactly so spelt, take access back.
+    pub fn names_revoker(&self, user: &User) -> bool {
         match &self.revokers {
-            None => self.names_approver(person),
-            Some(revokers) => revokers.contains(person),
+            None => self.names_approver(user),
+            Some(revokers) => revokers.contains(user),
         }
     }
 
@@ -160,7 +158,7 @@ impl ApprovalRule {
         self.ends_with_policy
     }
 
-    /// When no person is needed.
+    /// When nobody has to decide.
     pub fn auto_approval(&self) -> Option<&AutoApproval> {
         self.auto_approval.as_ref()
     }
@@ -218,7 +216,7 @@ impl ApprovalRule {
             Some(names) => Some(list(
                 names,
                 "revokers",
-                |name| Person::new(name),
+                |name| User::new(name),
                 "leave it out for the approvers",
             )?),
         };
@@ -248,7 +246,7 @@ impl ApprovalRule {
     }
 }
 
-type Approvers = (Vec<Person>, Vec<ApprovalGroup>, Option<Quorum>);
+type Approvers = (Vec<User>, Vec<ApprovalGroup>, Option<Quorum>);
 
 /// Who approves, in the one form or the other.
 fn compile_approvers(rule: &ApprovalRuleDocument) -> Result<Approvers, (String, Problem)> {
@@ -260,7 +258,7 @@ fn compile_approvers(rule: &ApprovalRuleDocument) -> Result<Approvers, (String, 
         let approvers = rule.approvers.as_ref();
         let approvers =
             approvers.ok_or_else(|| ("approvers".to_owned(), Problem::Missing { fix }))?;
-        let approvers = list(approvers, "approvers", |name| Person::new(name), fix)?;
+        let approvers = list(approvers, "approvers", |name| User::new(name), fix)?;
         return Ok((approvers, Vec::new(), None));
     };
     let problem = |problem| Err(("groups".to_owned(), problem));
@@ -315,7 +313,7 @@ fn compile_approvers(rule: &ApprovalRuleDocument) -> Result<Approvers, (String, 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalGroup {
     name: Arc<str>,
-    approvers: Vec<Person>,
+    approvers: Vec<User>,
     threshold: u32,
 }
 
@@ -326,7 +324,7 @@ impl ApprovalGroup {
     }
 
     /// Who is in it, each once.
-    pub fn approvers(&self) -> &[Person] {
+    pub fn approvers(&self) -> &[User] {
         &self.approvers
     }
 
@@ -341,7 +339,7 @@ impl ApprovalGroup {
         let mut approvers = list(
             &document.approvers,
             &field("approvers"),
-            |name| Person::new(name),
+            |name| User::new(name),
             "name who is in the group",
         )?;
         let mut seen = std::collections::HashSet::new();
@@ -349,7 +347,7 @@ impl ApprovalGroup {
         let threshold = document.threshold.unwrap_or(1);
         let people = seen
             .iter()
-            .map(Person::case_folded)
+            .map(User::case_folded)
             .collect::<std::collections::HashSet<_>>();
         let members = people.len();
         if threshold == 0 || usize::try_from(threshold).is_ok_and(|threshold| threshold > members) {
@@ -366,17 +364,17 @@ impl ApprovalGroup {
     }
 }
 
-/// When a rule approves without a person: all that is given must hold.
+/// When a rule approves by itself: all that is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AutoApproval {
-    users: Option<Vec<Person>>,
+    users: Option<Vec<User>>,
     time: Option<Window>,
     max_duration: Option<Duration>,
 }
 
 impl AutoApproval {
     /// Whether a request of `requester` for `duration` is approved at `at`.
-    pub fn holds(&self, requester: &Person, duration: Duration, at: DateTime<Utc>) -> bool {
+    pub fn holds(&self, requester: &User, duration: Duration, at: DateTime<Utc>) -> bool {
         self.users
             .as_ref()
             .is_none_or(|users| users.contains(requester))
@@ -385,7 +383,7 @@ impl AutoApproval {
     }
 
     /// Whether it holds for every request of `requester`, at any time and however long.
-    pub(crate) fn always_holds(&self, requester: &Person) -> bool {
+    pub(crate) fn always_holds(&self, requester: &User) -> bool {
         let users = self.users.as_ref();
         users.is_some_and(|users| users.contains(requester))
             && self.time.is_none()
@@ -407,7 +405,7 @@ impl AutoApproval {
             Some(names) => Some(list(
                 names,
                 "auto_approve.users",
-                |name| Person::new(name),
+                |name| User::new(name),
                 "leave it out for anyone",
             )?),
         };

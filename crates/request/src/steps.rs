@@ -13,8 +13,8 @@ use countersign_core::engine::{
     Listing as Pages, LockError, Pick, Range, Rank, Reads, Snapshot, Transaction,
 };
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::time::Now;
 use countersign_core::version::Version;
 
@@ -38,7 +38,7 @@ pub(crate) fn create<T: Transaction<Request>>(
 where
     Error: From<T::Error>,
 {
-    if let Some(found) = done_before(step, draft.operation)? {
+    if let Some(found) = done_before(step, draft.idempotency_key)? {
         return Ok(Arc::new(draft.first_result(&found)?));
     }
     if step.get(&draft.id)?.is_some() {
@@ -64,7 +64,7 @@ pub(crate) fn update<T: Transaction<Request>>(
 where
     Error: From<T::Error>,
 {
-    if let Some(found) = done_before(step, change.operation())? {
+    if let Some(found) = done_before(step, change.idempotency_key())? {
         return Ok(Arc::new(change.first_result(id, &found)?));
     }
     let current = step.current(&id, expected).map_err(|error| match error {
@@ -101,7 +101,7 @@ where
     Error: From<V::Error>,
 {
     let key = match filter {
-        Filter::Requester(person) => Key::Requester(person.clone()),
+        Filter::Requester(user) => Key::Requester(user.clone()),
         Filter::Profile(profile) => Key::Profile(profile.clone()),
         Filter::Status(status) => Key::Status(*status),
     };
@@ -111,7 +111,7 @@ where
 
 pub(crate) fn find_grant<V: Reads<Request>>(
     view: &V,
-    person: &Person,
+    user: &User,
     profile: &Profile,
     policy: Option<PolicyDigest>,
     now: &Now,
@@ -120,14 +120,14 @@ where
     Error: From<V::Error>,
 {
     now.granting()?;
-    let found = longest(view, person, profile, policy, now)?;
+    let found = longest(view, user, profile, policy, now)?;
     Ok(found.and_then(|request| request.grant(*now)))
 }
 
 /// The request whose access is in force and lasts longest, of those that hold under the policy.
 pub(crate) fn longest<V: Reads<Request>>(
     view: &V,
-    person: &Person,
+    user: &User,
     profile: &Profile,
     policy: Option<PolicyDigest>,
     now: &Now,
@@ -137,7 +137,7 @@ where
 {
     let to_come = Range::all().above(Rank::latest_first(now.at()));
     let longest = |policy| {
-        let key = Key::Access(person.clone(), profile.clone(), policy);
+        let key = Key::Access(user.clone(), profile.clone(), policy);
         view.find(&key, to_come, |request| request.gives_access(now))
     };
     let free = longest(None)?;
@@ -203,7 +203,7 @@ where
 
 pub(crate) fn list_open<V: Reads<Request>>(
     view: &V,
-    person: &Person,
+    user: &User,
     page: &Page,
     now: &Now,
 ) -> Result<Listing, Error>
@@ -214,7 +214,7 @@ where
     let to_come = range.above(Rank::latest_first(now.at()));
     let is_open = |request: &Request| Pick::if_so(request.is_open(now));
     let place = |request: &Request| Cursor::at_time(ends_at(request), request.id);
-    Ok(view.page(&Key::Open(person.clone()), to_come, page, is_open, place)?)
+    Ok(view.page(&Key::Open(user.clone()), to_come, page, is_open, place)?)
 }
 
 pub(crate) fn list_ended<V: Reads<Request>>(
@@ -261,10 +261,14 @@ where
 /// The request in whose history the operation is, if there is one.
 pub(crate) fn done_before<V: Reads<Request>>(
     view: &V,
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
 ) -> Result<Option<Arc<Request>>, V::Error> {
-    match operation {
-        Some(operation) => view.find(&Key::Operation(operation), Range::all(), |_| true),
+    match idempotency_key {
+        Some(idempotency_key) => {
+            view.find(&Key::IdempotencyKey(idempotency_key), Range::all(), |_| {
+                true
+            })
+        }
         None => Ok(None),
     }
 }

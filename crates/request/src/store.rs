@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::retry::Retry;
 use countersign_core::time::Now;
 use countersign_core::version::Version;
@@ -40,7 +40,7 @@ use crate::{Listing, Page};
 ///   run backwards within the clock's tolerance, and is a correction beyond it. The entry of the
 ///   history keeps it beside the version.
 /// - Records that are returned are snapshots: nothing changes them.
-/// - An [`OperationId`](crate::OperationId) that comes with a draft or a change is looked for in
+/// - An [`IdempotencyKey`](crate::IdempotencyKey) that comes with a draft or a change is looked for in
 ///   the histories of all requests, in the step and before anything else: if it is there, the
 ///   answer is what [`Draft::first_result`] or [`Change::first_result`] gives, and nothing is
 ///   changed. So two calls of one operation make one change and get one result, at the same time
@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
     /// Creates a pending request, by [`Request::create`].
     ///
     /// - Assigns `created_at`, the step's time, and the first version, and derives `decide_by`.
-    /// - The errors, in this order: [`Error::OperationReused`]; [`Error::AlreadyExists`] if the id
+    /// - The errors, in this order: [`Error::IdempotencyKeyReused`]; [`Error::AlreadyExists`] if the id
     ///   is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the draft
     ///   is outside the store's limits; [`Error::Clock`]; [`Error::Refused`] if the terms do not
     ///   let it.
@@ -73,7 +73,7 @@ pub trait Store: Send + Sync {
     ///
     /// - Of several calls with the same `expected` the first wins; the others get
     ///   [`Error::Conflict`] with the version that it made.
-    /// - The errors, in this order: [`Error::OperationReused`]; [`Error::NotFound`];
+    /// - The errors, in this order: [`Error::IdempotencyKeyReused`]; [`Error::NotFound`];
     ///   [`Error::Conflict`]; [`Error::InvalidTransition`]; [`Error::Clock`], of an approval;
     ///   [`Error::Refused`].
     fn update<'a>(
@@ -105,7 +105,7 @@ pub trait Store: Send + Sync {
     /// ([`Now`]).
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>>;
 
-    /// The access that exactly this person has to exactly this profile now, by the store's time,
+    /// The access that exactly this user has to exactly this profile now, by the store's time,
     /// under the access policy `policy`, if there is any; of several, the one that lasts longest,
     /// and among equals that of the request with the smallest id.
     ///
@@ -118,7 +118,7 @@ pub trait Store: Send + Sync {
     /// - [`Error::Clock`] if nothing can be granted by the clock.
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>>;
@@ -127,7 +127,7 @@ pub trait Store: Send + Sync {
     /// names, as records stand now. For audit: nothing may be granted by it.
     fn access_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
@@ -151,17 +151,14 @@ pub trait Store: Send + Sync {
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>>;
 
-    /// Requests of exactly this person that are open by the store's time: those that can still be
+    /// Requests of exactly this user that are open by the store's time: those that can still be
     /// decided and those that give access ([`Request::is_open`]). Those whose time ends last first,
     /// then smallest id first.
     ///
     /// - Limits are those of [`Store::list`]. The place of a cursor is that `decide_by` or
     ///   `access_until`; a request that is approved between two pages changes its place.
-    fn list_open<'a>(
-        &'a self,
-        person: &'a Person,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>>;
+    fn list_open<'a>(&'a self, user: &'a User, page: Page)
+    -> BoxFuture<'a, Result<Listing, Error>>;
 
     /// Requests that ended before `time` by the store's time ([`Request::ended_before`]), those
     /// with the earliest [`Request::ended_at`] first, then smallest id first; at most `limit`, as
@@ -215,7 +212,7 @@ pub struct Changed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
     /// Those of one requester.
-    Requester(Person),
+    Requester(User),
     /// Those for one profile.
     Profile(Profile),
     /// Those with one status.
@@ -228,9 +225,9 @@ impl From<Status> for Filter {
     }
 }
 
-impl From<Person> for Filter {
-    fn from(person: Person) -> Self {
-        Filter::Requester(person)
+impl From<User> for Filter {
+    fn from(user: User) -> Self {
+        Filter::Requester(user)
     }
 }
 
@@ -250,10 +247,10 @@ pub trait StoreExt: Store {
     ///   included.
     ///
     /// ```
-    /// # use countersign_request::*;
-    /// # async fn example(store: &dyn Store, id: RequestId, bob: Person) -> Result<(), Error> {
+    /// # use countersign_request::{self as request, Retry, StoreExt, User};
+    /// # async fn example(store: &dyn request::Store, id: request::RequestId, bob: User) -> Result<(), request::Error> {
     /// let retry = Retry::default();
-    /// store.update_with(id, &retry, |_| Ok(Change::note(&bob, "called the database team"))).await?;
+    /// store.update_with(id, &retry, |_| Ok(request::Change::note(&bob, "called the database team"))).await?;
     /// # Ok(())
     /// # }
     /// ```

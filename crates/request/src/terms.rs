@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 
 use crate::approval_policy::ApprovalPolicy;
 use crate::draft::Draft;
@@ -19,25 +19,25 @@ use crate::rule::ApprovalRule;
 ///
 /// ```
 /// use std::time::Duration;
-/// use countersign_request::*;
+/// use countersign_request::{self as request, Profile, User};
 ///
-/// let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
+/// let policy: request::ApprovalPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "production", "approvers": ["bob"], "ticket_required": true}]}"#.parse()?;
 /// let prod = Profile::new("prod")?;
-/// let mut draft = Draft {
-///     id: RequestId::from_bits(1),
-///     requester: Person::new("alice")?,
+/// let mut draft = request::Draft {
+///     id: request::RequestId::from_bits(1),
+///     requester: User::new("alice")?,
 ///     profile: prod.clone(),
 ///     duration: Duration::from_secs(600),
 ///     justification: "look at the slow query".into(),
 ///     ticket: None,
 ///     policy: None,
-///     operation: None,
+///     idempotency_key: None,
 /// };
 ///
-/// let terms = Terms::of(&policy, &prod);
+/// let terms = request::Terms::of(&policy, &prod);
 /// let now = "2026-03-02T09:00:00Z".parse()?;
-/// assert!(matches!(terms.check(&draft, now), Err(Refusal::TicketRequired { .. })));
+/// assert!(matches!(terms.check(&draft, now), Err(request::Refusal::TicketRequired { .. })));
 /// draft.ticket = Some("OPS-4711".into());
 /// assert!(terms.check(&draft, now).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -101,16 +101,16 @@ impl Terms {
         })
     }
 
-    /// The rule, if it names `person` as an approver.
+    /// The rule, if it names `user` as an approver.
     pub(crate) fn rule_naming(
         &self,
         request: &Request,
-        person: &Person,
+        user: &User,
     ) -> Result<&Arc<ApprovalRule>, Refusal> {
         let rule = self.rule_for(&request.profile)?;
-        if !rule.names_approver(person) {
+        if !rule.names_approver(user) {
             return Err(Refusal::NotAnApprover {
-                person: person.clone(),
+                user: user.clone(),
                 rule: rule.shared_name(),
             });
         }

@@ -1,5 +1,5 @@
 //! What a host calls: submit, approve, deny, cancel, revoke, release, note; expire what is due,
-//! delete what is old; find a grant, what a person may decide, what a person has open.
+//! delete what is old; find a grant, what a user may decide, what a user has open.
 //!
 //! A [`Workflow`] holds a store and the approval rules in force, and adds no rule of its own: what it
 //! refuses early, the store's step would refuse too. What time it is, the store says.
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::id::{OperationId, OsRandom, RandomSource};
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::{IdempotencyKey, OsRandom, RandomSource};
+use countersign_core::names::{Profile, User};
 use countersign_core::retry::Retry;
 
 use crate::approval_policy::ApprovalPolicy;
@@ -40,7 +40,7 @@ pub struct Workflow {
     policy: Arc<ApprovalPolicy>,
     random: Arc<dyn RandomSource>,
     retry: Retry,
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
     access_policy: Option<PolicyDigest>,
 }
 
@@ -52,7 +52,7 @@ impl Workflow {
             policy,
             random: Arc::new(OsRandom),
             retry: Retry::default(),
-            operation: None,
+            idempotency_key: None,
             access_policy: None,
         }
     }
@@ -84,20 +84,20 @@ impl Workflow {
         }
     }
 
-    /// The same workflow for one operation: the draft that it makes and the change that it makes
+    /// The same workflow for one idempotency_key: the draft that it makes and the change that it makes
     /// next carry its id, so that the call can be made again when its answer was lost. A repeat
     /// changes nothing and gets the first result, the record as it was then; the same id for
-    /// anything else is refused with [`Error::OperationReused`].
+    /// anything else is refused with [`Error::IdempotencyKeyReused`].
     ///
     /// An operation is remembered as long as its request, and by nothing else.
     ///
-    /// Marking what is due and deleting carry no operation: repeating them does no harm.
+    /// Marking what is due and deleting carry no idempotency_key: repeating them does no harm.
     ///
     /// ```
-    /// # use countersign_request::*;
-    /// # async fn example(workflow: &Workflow, id: RequestId, bob: &Person) -> Result<(), Error> {
-    /// let operation = OperationId::random(&OsRandom)?;
-    /// let approve = workflow.with_operation(operation);
+    /// # use countersign_request::{self as request, IdempotencyKey, OsRandom, User};
+    /// # async fn example(workflow: &request::Workflow, id: request::RequestId, bob: &User) -> Result<(), request::Error> {
+    /// let idempotency_key = IdempotencyKey::random(&OsRandom)?;
+    /// let approve = workflow.with_idempotency_key(idempotency_key);
     /// let first = approve.approve(id, bob, None).await?;
     /// let again = approve.approve(id, bob, None).await?;
     /// assert_eq!(first, again);
@@ -105,9 +105,9 @@ impl Workflow {
     /// # }
     /// ```
     #[must_use]
-    pub fn with_operation(&self, operation: OperationId) -> Self {
+    pub fn with_idempotency_key(&self, idempotency_key: IdempotencyKey) -> Self {
         Self {
-            operation: Some(operation),
+            idempotency_key: Some(idempotency_key),
             ..self.clone()
         }
     }
@@ -139,7 +139,7 @@ impl Workflow {
     /// [`Error::Random`] if no id can be minted.
     pub fn draft(
         &self,
-        requester: &Person,
+        requester: &User,
         profile: &Profile,
         duration: Duration,
         justification: &str,
@@ -152,7 +152,7 @@ impl Workflow {
             justification: justification.to_owned(),
             ticket: None,
             policy: self.access_policy,
-            operation: self.operation,
+            idempotency_key: self.idempotency_key,
         })
     }
 
@@ -173,9 +173,9 @@ impl Workflow {
     /// automatic approval cannot be written: the request is pending then.
     pub async fn submit(&self, draft: &Draft) -> Result<Submitted, Error> {
         let terms = Terms::of(&self.policy, &draft.profile);
-        let draft = match (draft.operation, self.operation) {
+        let draft = match (draft.idempotency_key, self.idempotency_key) {
             (None, Some(_)) => Cow::Owned(Draft {
-                operation: self.operation,
+                idempotency_key: self.idempotency_key,
                 ..draft.clone()
             }),
             _ => Cow::Borrowed(draft),
@@ -191,7 +191,7 @@ impl Workflow {
         };
         let request = match approved {
             Some(approved) => approved,
-            None if draft.operation.is_some() => self.as_submitted(created).await?,
+            None if draft.idempotency_key.is_some() => self.as_submitted(created).await?,
             None if automatic => self.store.get(created.id).await?,
             None => created,
         };
@@ -242,7 +242,7 @@ impl Workflow {
     pub async fn approve(
         &self,
         id: RequestId,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Result<Arc<Request>, Error> {
         self.change(id, |request| {
@@ -258,7 +258,7 @@ impl Workflow {
     pub async fn deny(
         &self,
         id: RequestId,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Result<Arc<Request>, Error> {
         self.change(id, |request| {
@@ -274,21 +274,21 @@ impl Workflow {
     pub async fn cancel(
         &self,
         id: RequestId,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Result<Arc<Request>, Error> {
         self.change(id, |_| Change::cancel(by, reason)).await
     }
 
     /// Takes an approved request's access back, at once; those whom its rule lets revoke can.
-    /// Other requests of the same person stay as they are.
+    /// Other requests of the same user stay as they are.
     ///
     /// # Errors
     /// As [`Workflow::approve`].
     pub async fn revoke(
         &self,
         id: RequestId,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Result<Arc<Request>, Error> {
         self.change(id, |request| {
@@ -304,7 +304,7 @@ impl Workflow {
     pub async fn release(
         &self,
         id: RequestId,
-        by: &Person,
+        by: &User,
         reason: Option<&str>,
     ) -> Result<Arc<Request>, Error> {
         self.change(id, |_| Change::release(by, reason)).await
@@ -314,12 +314,7 @@ impl Workflow {
     ///
     /// # Errors
     /// As [`Workflow::approve`].
-    pub async fn note(
-        &self,
-        id: RequestId,
-        by: &Person,
-        text: &str,
-    ) -> Result<Arc<Request>, Error> {
+    pub async fn note(&self, id: RequestId, by: &User, text: &str) -> Result<Arc<Request>, Error> {
         self.change(id, |_| Change::note(by, text)).await
     }
 
@@ -384,34 +379,30 @@ impl Workflow {
         Ok(deleted)
     }
 
-    /// The access that this person has to this profile now by an approval, if any; of several,
+    /// The access that this user has to this profile now by an approval, if any; of several,
     /// the one that lasts longest. One that ends with an access policy only under that policy
     /// ([`Workflow::with_access_policy`]).
     ///
     /// # Errors
     /// Those of [`Store::find_grant`].
-    pub async fn find_grant(
-        &self,
-        person: &Person,
-        profile: &Profile,
-    ) -> Result<Option<Grant>, Error> {
+    pub async fn find_grant(&self, user: &User, profile: &Profile) -> Result<Option<Grant>, Error> {
         self.store
-            .find_grant(person, profile, self.access_policy)
+            .find_grant(user, profile, self.access_policy)
             .await
     }
 
-    /// Pending requests that this person may decide now, oldest first: named by the rule, not
+    /// Pending requests that this user may decide now, oldest first: named by the rule, not
     /// their own, not approved by them, not past the deadline.
     ///
     /// A page looks at 1,000 pending requests at most, among those for the profiles that the rules
-    /// let the person decide; so it may hold fewer than asked for, even none, and still have a
+    /// let the user decide; so it may hold fewer than asked for, even none, and still have a
     /// next.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn inbox(&self, person: &Person, page: Page) -> Result<Listing, Error> {
+    pub async fn inbox(&self, user: &User, page: Page) -> Result<Listing, Error> {
         let now = self.store.now().await?;
-        let profiles = self.policy.profiles_decided_by(person);
+        let profiles = self.policy.profiles_decided_by(user);
         let wanted = page.effective_limit();
         let mut found = Listing {
             items: Vec::new(),
@@ -430,7 +421,7 @@ impl Workflow {
                     return Ok(found);
                 }
                 found.next = Some(Cursor::at_version(request.created, request.id));
-                if !request.is_due(&now) && self.may_decide(person, &request) {
+                if !request.is_due(&now) && self.may_decide(user, &request) {
                     found.items.push(request);
                 }
             }
@@ -445,20 +436,20 @@ impl Workflow {
         Ok(found)
     }
 
-    fn may_decide(&self, person: &Person, request: &Request) -> bool {
+    fn may_decide(&self, user: &User, request: &Request) -> bool {
         let rule = self.policy.rule_for(&request.profile);
-        rule.is_some_and(|rule| rule.names_approver(person))
-            && !person.same_person(&request.requester)
-            && !request.approved_by(person)
+        rule.is_some_and(|rule| rule.names_approver(user))
+            && !user.same_user(&request.requester)
+            && !request.approved_by(user)
     }
 
-    /// What this person has open now: requests that wait for a decision, and access that is not
+    /// What this user has open now: requests that wait for a decision, and access that is not
     /// over; what ends last first.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn open_for(&self, person: &Person, page: Page) -> Result<Listing, Error> {
-        self.store.list_open(person, page).await
+    pub async fn open_for(&self, user: &User, page: Page) -> Result<Listing, Error> {
+        self.store.list_open(user, page).await
     }
 
     async fn change(
@@ -469,8 +460,8 @@ impl Workflow {
         self.store
             .update_with(id, &self.retry, |request| {
                 let change = change(request);
-                Ok(match self.operation {
-                    Some(operation) => change.with_operation(operation),
+                Ok(match self.idempotency_key {
+                    Some(idempotency_key) => change.with_idempotency_key(idempotency_key),
                     None => change,
                 })
             })
@@ -493,5 +484,5 @@ pub struct Submitted {
     pub request: Arc<Request>,
     /// Who could approve it, the requester left out: any one of them, or as many as the groups of
     /// the rule say. Empty if only the rule could.
-    pub approvers: Vec<Person>,
+    pub approvers: Vec<User>,
 }

@@ -11,10 +11,10 @@ mod support;
 use std::sync::Arc;
 
 use countersign_request::{
-    Change, Draft, Error, OperationId, PolicyDigest, Refusal, Request, Status, TextError,
+    Change, Draft, Error, IdempotencyKey, PolicyDigest, Refusal, Request, Status, TextError,
     ValidationError,
 };
-use support::{HOUR, NANOSECOND, World, draft, id, person, profile, rules, terms};
+use support::{HOUR, NANOSECOND, World, draft, id, profile, rules, terms, user};
 
 fn with(policy: &str) -> World {
     World {
@@ -42,24 +42,22 @@ fn self_approval_by_case() {
 }
 
 #[test]
-fn one_person_approving_twice() {
+fn one_user_approving_twice() {
     let world = with(
         r#"{"version": "1", "rules": [
             {"name": "two", "groups": [{"name": "all", "approvers": ["bob", "carol"], "threshold": 2}]}]}"#,
     );
     world.create(&draft(1));
     world.change(1, &world.approve("bob")).unwrap();
-    let twice = Refusal::AlreadyApproved {
-        person: person("bob"),
-    };
+    let twice = Refusal::AlreadyApproved { user: user("bob") };
     assert_eq!(world.refusal(1, &world.approve("bob")), twice);
     assert!(twice.to_string().contains("somebody else"), "{twice}");
-    // The same person under a spelling that a later policy names.
+    // The same user under a spelling that a later policy names.
     let respelt = rules(
         r#"{"version": "1", "rules": [
             {"name": "two", "groups": [{"name": "all", "approvers": ["BOB", "carol"], "threshold": 2}]}]}"#,
     );
-    let again = Change::approve(&respelt, &profile("prod"), &person("BOB"), None);
+    let again = Change::approve(&respelt, &profile("prod"), &user("BOB"), None);
     assert!(matches!(
         world.refusal(1, &again),
         Refusal::AlreadyApproved { .. }
@@ -70,7 +68,7 @@ fn one_person_approving_twice() {
 }
 
 #[test]
-fn one_person_approving_for_two_groups() {
+fn one_user_approving_for_two_groups() {
     let world = with(PAIR);
     world.create(&draft(1));
     let half = world.change(1, &world.approve("bob")).unwrap();
@@ -123,9 +121,9 @@ async fn an_approval_and_a_revocation_at_once() {
             tokio::spawn(async move {
                 barrier.wait().await;
                 if approves {
-                    workflow.approve(id(1), &person("bob"), None).await
+                    workflow.approve(id(1), &user("bob"), None).await
                 } else {
-                    workflow.revoke(id(1), &person("carol"), None).await
+                    workflow.revoke(id(1), &user("carol"), None).await
                 }
             })
         });
@@ -165,13 +163,13 @@ fn a_decision_on_a_stale_copy() {
 
 #[test]
 fn an_identity_changed_between_read_and_write() {
-    // The request that was read is gone, and another person's stands under its id.
+    // The request that was read is gone, and another user's stands under its id.
     let (world, read) = World::pending();
     world.change(1, &world.deny("bob")).unwrap();
     world.delete(1).unwrap();
     world.clock.step_back(HOUR);
     let mallory = Draft {
-        requester: person("mallory"),
+        requester: user("mallory"),
         duration: HOUR * 8,
         ..draft(1)
     };
@@ -182,10 +180,10 @@ fn an_identity_changed_between_read_and_write() {
     assert!(matches!(error, Error::Conflict(_)), "{error}");
     assert_eq!(world.get(1), other);
     // And no change can alter what the request says of itself.
-    let release = Change::release(&person("mallory"), None);
+    let release = Change::release(&user("mallory"), None);
     for change in [
         world.approve("bob"),
-        Change::note(&person("eve"), "alice"),
+        Change::note(&user("eve"), "alice"),
         release,
     ] {
         let after = world.change(1, &change).unwrap();
@@ -229,11 +227,11 @@ fn a_request_created_already_approved() {
     let approved = world
         .update(1, approved.updated_at, &world.approve("bob"))
         .unwrap();
-    let operation = approved.history[1].operation;
+    let operation = approved.history[1].idempotency_key;
     assert_eq!(operation, None);
     let request = world.create(&Draft {
         policy: Some(PolicyDigest::from_bytes([1; 32])),
-        operation: Some(OperationId::from_bits(1)),
+        idempotency_key: Some(IdempotencyKey::from_bits(1)),
         ..draft(2)
     });
     assert_eq!(
@@ -246,7 +244,7 @@ fn a_request_created_already_approved() {
 
 #[test]
 fn leaving_a_terminal_state() {
-    let alice = person("alice");
+    let alice = user("alice");
     for status in Status::ALL {
         if matches!(status, Status::Pending | Status::Approved) {
             continue;
@@ -311,13 +309,13 @@ fn a_justification_that_says_nothing() {
 fn a_replayed_operation() {
     // Mallory has seen the id of bob's approval, and replays it for herself and elsewhere.
     let world = World::new();
-    let operation = OperationId::from_bits(7);
+    let operation = IdempotencyKey::from_bits(7);
     world.create(&draft(1));
     world.create(&Draft {
-        requester: person("mallory"),
+        requester: user("mallory"),
         ..draft(2)
     });
-    let approve = world.approve("bob").with_operation(operation);
+    let approve = world.approve("bob").with_idempotency_key(operation);
     world.change(1, &approve).unwrap();
     for (bits, change) in [
         (2, world.approve("bob")),
@@ -325,9 +323,12 @@ fn a_replayed_operation() {
         (1, world.deny("carol")),
     ] {
         let error = world
-            .change(bits, &change.with_operation(operation))
+            .change(bits, &change.with_idempotency_key(operation))
             .unwrap_err();
-        assert!(matches!(error, Error::OperationReused { .. }), "{error}");
+        assert!(
+            matches!(error, Error::IdempotencyKeyReused { .. }),
+            "{error}"
+        );
     }
     assert_eq!(world.get(2).status, Status::Pending);
     // Replayed after the revocation, the approval is told again and not made again.
@@ -340,7 +341,7 @@ fn a_replayed_operation() {
 }
 
 #[test]
-fn a_grant_of_another_person_another_profile_or_spent() {
+fn a_grant_of_another_user_another_profile_or_spent() {
     let (world, request) = World::approved();
     let until = request.access_until.unwrap();
     let find = |who: &str, what: &str, at| world.access(who, what, at);
@@ -356,8 +357,8 @@ fn a_grant_of_another_person_another_profile_or_spent() {
         assert_eq!(find(who, what, at), None, "{who} {what} {at}");
     }
     let grant = request.grant(before).unwrap();
-    assert!(!grant.covers(&person("mallory"), &profile("prod"), before));
-    assert!(!grant.covers(&person("alice"), &profile("prod"), until));
+    assert!(!grant.covers(&user("mallory"), &profile("prod"), before));
+    assert!(!grant.covers(&user("alice"), &profile("prod"), until));
     world.change(1, &world.revoke("carol")).unwrap();
     assert_eq!(find("alice", "prod", before), None, "taken back");
 }
@@ -366,10 +367,10 @@ fn a_grant_of_another_person_another_profile_or_spent() {
 fn ending_one_of_several_overlapping_grants() {
     // Alice has three that overlap, and one more that she only asked for. Whatever ends one of
     // them, whoever does it and in whatever order, ends that one and gives back no other.
-    let alice = person("alice");
+    let alice = user("alice");
     let ends: [fn(&World) -> Change; 2] = [
         |world| world.revoke("carol"),
-        |_| Change::release(&person("alice"), None),
+        |_| Change::release(&user("alice"), None),
     ];
     for (order, end) in [[1, 2, 3], [3, 2, 1], [2, 3, 1]]
         .into_iter()
@@ -417,8 +418,8 @@ async fn a_pinned_grant_after_the_policy_changed() {
         ..draft(1)
     };
     workflow.submit(&draft).await.unwrap();
-    workflow.approve(id(1), &person("bob"), None).await.unwrap();
-    let (alice, prod) = (person("alice"), profile("prod"));
+    workflow.approve(id(1), &user("bob"), None).await.unwrap();
+    let (alice, prod) = (user("alice"), profile("prod"));
     assert!(workflow.find_grant(&alice, &prod).await.unwrap().is_some());
     let changed = workflow.with_access_policy(after);
     assert_eq!(changed.find_grant(&alice, &prod).await.unwrap(), None);

@@ -17,7 +17,7 @@ use countersign_request::{
     Action, Actor, Change, Conflict, Draft, Error, GrantedBy, InMemory, Limits, ManualClock,
     Refusal, RequestId, Status, TextError, ValidationError, Version,
 };
-use support::{HOUR, NANOSECOND, WHY, World, draft, id, person, profile, rules, start, terms};
+use support::{HOUR, NANOSECOND, WHY, World, draft, id, profile, rules, start, terms, user};
 
 // Creation
 
@@ -69,7 +69,7 @@ fn create_starts_pending_and_derives_every_time() {
     assert_eq!(request.history.len(), 1);
     let created = &request.history[0];
     assert_eq!(created.action, Action::Created);
-    assert_eq!(created.actor, Actor::Person(person("alice")));
+    assert_eq!(created.actor, Actor::User(user("alice")));
     assert_eq!((created.from, created.to), (None, request.updated_at));
     world.sound();
 }
@@ -168,7 +168,7 @@ fn create_asks_for_a_free_id_first_and_leaves_the_other_request_alone() {
     let (world, first) = World::pending();
     let spoilt = Draft {
         duration: Duration::ZERO,
-        requester: person("dave"),
+        requester: user("dave"),
         ..draft(1)
     };
     for again in [draft(1), spoilt] {
@@ -218,7 +218,7 @@ fn a_clock_outside_what_a_version_holds_is_an_error_that_changes_nothing() {
         assert!(matches!(world.delete(3), Err(Error::Clock(_))));
         assert_eq!((world.get(1), world.get(3)), (request, denied.clone()));
         // A version is always left for what grants nothing.
-        let note = Change::note(&person("bob"), "the clock has run to its end");
+        let note = Change::note(&user("bob"), "the clock has run to its end");
         let noted = world.change(1, &note).unwrap();
         let next = denied.updated_at.as_nanos() + 1;
         assert_eq!(noted.updated_at.as_nanos(), next);
@@ -263,7 +263,7 @@ fn update_reports_not_found_then_conflict_then_transition_then_refusal() {
     // By the requester, with a reason that is too long: everything is wrong with it.
     let policy = &world.policy;
     let long = "x".repeat(1_001);
-    let change = Change::approve(policy, &profile("prod"), &person("alice"), Some(&long));
+    let change = Change::approve(policy, &profile("prod"), &user("alice"), Some(&long));
 
     let error = world.update(2, stale, &change).unwrap_err();
     assert!(matches!(error, Error::NotFound { id } if id == RequestId::from_bits(2)));
@@ -303,7 +303,7 @@ fn conflict_carries_the_version_of_the_winner() {
     assert!(matches!(&error, Error::Conflict(conflict) if *conflict == expected));
     assert!(error.to_string().contains("read it again"), "{error}");
     let ahead = Version::from_nanos(winner.updated_at.as_nanos() + 1);
-    let note = Change::note(&person("bob"), "not yet issued");
+    let note = Change::note(&user("bob"), "not yet issued");
     assert!(matches!(
         world.update(1, ahead, &note),
         Err(Error::Conflict(_))
@@ -321,7 +321,7 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
             }
             if (from, to) == (Status::Approved, Status::Ended) {
                 // It was approved an hour ahead and a little, and that has been corrected.
-                let note = Change::note(&person("bob"), "the clock was ahead");
+                let note = Change::note(&user("bob"), "the clock was ahead");
                 world
                     .clock
                     .step_back(HOUR + 2 * support::NANOSECOND.to_std().unwrap());
@@ -333,9 +333,9 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
                 Status::Approved => world.approve("carol"),
                 Status::Denied => world.deny("carol"),
                 Status::Expired => Change::expire(),
-                Status::Cancelled => Change::cancel(&person("alice"), None),
+                Status::Cancelled => Change::cancel(&user("alice"), None),
                 Status::Revoked => world.revoke("carol"),
-                Status::Released => Change::release(&person("alice"), None),
+                Status::Released => Change::release(&user("alice"), None),
                 Status::Ended => Change::end_void(),
             };
             assert_eq!(change.target(), Some(to));
@@ -362,7 +362,7 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
             (Status::Approved, Status::Ended)
         ]
     );
-    let note = Change::note(&person("dave"), "seen");
+    let note = Change::note(&user("dave"), "seen");
     for status in Status::ALL {
         let (world, request) = World::with_status(status);
         let noted = world.change(1, &note).unwrap();
@@ -536,15 +536,15 @@ fn due_begins_at_the_deadline_earliest_first_and_counts_only_the_pending() {
 fn cancel_is_for_the_requester_alone_and_has_no_deadline() {
     for somebody in ["bob", "carol", "Alice", "dave"] {
         let (world, _) = World::pending();
-        let refusal = world.refusal(1, &Change::cancel(&person(somebody), None));
-        let (person, requester) = (person(somebody), person("alice"));
-        assert_eq!(refusal, Refusal::NotTheRequester { person, requester });
+        let refusal = world.refusal(1, &Change::cancel(&user(somebody), None));
+        let (user, requester) = (user(somebody), user("alice"));
+        assert_eq!(refusal, Refusal::NotTheRequester { user, requester });
         assert!(refusal.to_string().contains("only `alice`"), "{refusal}");
     }
     for late in [-1, 0, 1] {
         let (world, request) = World::pending();
         world.clock.set(request.decide_by + NANOSECOND * late);
-        let change = Change::cancel(&person("alice"), Some("not needed any more"));
+        let change = Change::cancel(&user("alice"), Some("not needed any more"));
         let cancelled = world.change(1, &change).unwrap();
         assert_eq!(cancelled.status, Status::Cancelled);
         let entry = cancelled.history.last().unwrap();

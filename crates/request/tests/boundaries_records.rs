@@ -15,14 +15,14 @@ use countersign_request::{
     Action, Actor, Change, Cursor, Draft, Error, Filter, GrantKind, GrantedBy, Page, Refusal,
     Status, TextError,
 };
-use support::{HOUR, NANOSECOND, World, draft, id, person, profile, start};
+use support::{HOUR, NANOSECOND, World, draft, id, profile, start, user};
 
 // Grants
 
 #[test]
 fn a_grant_holds_from_the_approval_until_the_last_nanosecond() {
     let (world, request) = World::approved();
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     let until = request.access_until.unwrap();
     assert_eq!(until, request.changed_at() + HOUR);
     let find = |at| world.access("alice", "prod", at);
@@ -30,8 +30,8 @@ fn a_grant_holds_from_the_approval_until_the_last_nanosecond() {
         assert_eq!(find(at), Some(request.clone()));
         let grant = request.grant(at).unwrap();
         assert_eq!(grant.kind, GrantKind::Approval);
-        assert_eq!(grant.granted_by, GrantedBy::Person(person("bob")));
-        assert_eq!((&grant.person, &grant.profile), (&alice, &prod));
+        assert_eq!(grant.granted_by, GrantedBy::User(user("bob")));
+        assert_eq!((&grant.user, &grant.profile), (&alice, &prod));
         assert_eq!(grant.until, until);
     }
     for at in [until, until + NANOSECOND] {
@@ -79,7 +79,7 @@ fn nothing_but_an_approved_request_is_a_grant() {
 
 #[test]
 fn reasons_and_notes_have_1_to_1000_characters() {
-    let (alice, bob, prod) = (person("alice"), person("bob"), profile("prod"));
+    let (alice, bob, prod) = (user("alice"), user("bob"), profile("prod"));
     type Make<'a> = Box<dyn Fn(&World, &str) -> Change + 'a>;
     let makes: [(Status, Make<'_>); 5] = [
         (
@@ -142,12 +142,12 @@ fn notes_fill_a_history_up_to_1000_entries_and_changes_of_status_go_on() {
     let sync = world.store.sync();
     let mut request = world.get(1);
     for number in 1..1_000 {
-        let note = Change::note(&person("bob"), &format!("note {number}"));
+        let note = Change::note(&user("bob"), &format!("note {number}"));
         request = sync.update(id(1), request.updated_at, &note).unwrap();
     }
     assert_eq!(request.history.len(), 1_000);
     assert_eq!(request.note.as_deref(), Some("note 999"));
-    let note = Change::note(&person("bob"), "one too many");
+    let note = Change::note(&user("bob"), "one too many");
     let refusal = world.refusal(1, &note);
     assert_eq!(refusal, Refusal::HistoryFull { entries: 1_000 });
     assert!(refusal.to_string().contains("write it in the ticket"));
@@ -165,12 +165,12 @@ fn notes_fill_a_history_up_to_1000_entries_and_changes_of_status_go_on() {
 fn history_says_who_when_why_and_between_which_versions() {
     let (world, created) = World::pending();
     world.clock.advance(HOUR);
-    let (bob, prod) = (person("bob"), profile("prod"));
+    let (bob, prod) = (user("bob"), profile("prod"));
     let change = Change::approve(&world.policy, &prod, &bob, Some("go ahead"));
     let approved = world.change(1, &change).unwrap();
     let entry = approved.history.last().unwrap();
     assert_eq!(entry.action, Action::Approved);
-    assert_eq!(entry.actor, Actor::Person(bob));
+    assert_eq!(entry.actor, Actor::User(bob));
     assert_eq!(entry.reason.as_deref(), Some("go ahead"));
     assert_eq!(entry.from, Some(created.updated_at));
     assert_eq!(entry.to, approved.updated_at);
@@ -253,20 +253,20 @@ fn listed(world: &World, filter: &Filter, page: Page) -> (Vec<u64>, Option<Curso
 fn lists_are_newest_first_under_every_filter() {
     let world = crowd(3);
     world.create(&Draft {
-        requester: person("Alice"),
+        requester: user("Alice"),
         profile: profile("PROD"),
         ..draft(4)
     });
     world.change(2, &world.approve("bob")).unwrap();
     let all = |filter: Filter| listed(&world, &filter, Page::default()).0;
-    assert_eq!(all(person("alice").into()), [3, 2, 1]);
-    assert_eq!(all(person("Alice").into()), [4], "names match exactly");
+    assert_eq!(all(user("alice").into()), [3, 2, 1]);
+    assert_eq!(all(user("Alice").into()), [4], "names match exactly");
     assert_eq!(all(profile("prod").into()), [3, 2, 1]);
     assert_eq!(all(profile("PROD").into()), [4]);
     assert_eq!(all(Status::Pending.into()), [4, 3, 1]);
     assert_eq!(all(Status::Approved.into()), [2]);
     assert_eq!(all(Status::Revoked.into()), [0; 0]);
-    assert_eq!(all(person("nobody").into()), [0; 0]);
+    assert_eq!(all(user("nobody").into()), [0; 0]);
 }
 
 #[test]

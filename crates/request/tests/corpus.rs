@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_request::{
-    ApprovalPolicy, Change, DocumentError, Draft, InMemory, Limits, ManualClock, Person, Problem,
-    Profile, Rejection, Request, RequestId, Stamp, Status, Terms, ValidationError, Version,
+    ApprovalPolicy, Change, DocumentError, Draft, InMemory, Limits, ManualClock, Problem, Profile,
+    Rejection, Request, RequestId, Stamp, Status, Terms, User, ValidationError, Version,
 };
 use serde_json::Value;
 
@@ -97,12 +97,7 @@ fn length(text: &str) -> Option<Duration> {
 }
 
 /// A request of `requester` for `duration`, pending since `at`.
-fn pending(
-    requester: &Person,
-    profile: &Profile,
-    duration: Duration,
-    at: DateTime<Utc>,
-) -> Request {
+fn pending(requester: &User, profile: &Profile, duration: Duration, at: DateTime<Utc>) -> Request {
     let draft = Draft {
         id: RequestId::from_bits(1),
         requester: requester.clone(),
@@ -111,7 +106,7 @@ fn pending(
         justification: "a case of the corpus".into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     };
     let limits = Limits {
         max_duration: Duration::from_secs(366 * 24 * 3600),
@@ -161,8 +156,8 @@ fn corpus_request_approval() {
 fn approval_case(tally: &mut Tally, policy: &ApprovalPolicy, case: &Value, place: &str) {
     let names = (
         Profile::new(text(case, "profile")),
-        Person::new(text(case, "requester")),
-        Person::new(text(case, "approver")),
+        User::new(text(case, "requester")),
+        User::new(text(case, "approver")),
     );
     let (Ok(profile), Ok(requester), Ok(approver)) = names else {
         tally.differs("a name is refused before there is a request");
@@ -190,11 +185,11 @@ fn approval_case(tally: &mut Tally, policy: &ApprovalPolicy, case: &Value, place
     let approved = request
         .apply(&Change::approve(policy, &profile, &approver, None), stamp)
         .is_ok();
-    if named && approver.same_person(&requester) {
+    if named && approver.same_user(&requester) {
         tally.differs("the approver is the requester");
         assert!(!approved, "{place}: approved by the requester");
     } else {
-        assert_eq!(approved, named, "{place}: approved by a person");
+        assert_eq!(approved, named, "{place}: approved by a user");
     }
 }
 
@@ -232,7 +227,7 @@ fn corpus_request_validate() {
 
 /// The record as a request; the field that does not parse otherwise.
 fn read(record: &Value) -> Result<Request, &'static str> {
-    let requester = Person::new(text(record, "requester")).map_err(|_| "requester")?;
+    let requester = User::new(text(record, "requester")).map_err(|_| "requester")?;
     let profile = Profile::new(text(record, "profile")).map_err(|_| "profile")?;
     let duration = length(text(record, "duration")).ok_or("duration")?;
     let updated_at: Version = text(record, "updated_at").parse().map_err(|_| "updated")?;
@@ -289,13 +284,13 @@ fn stored(from: Status, to: Status) -> (InMemory, Arc<Request>, ApprovalPolicy) 
     let store = InMemory::new(clock.clone());
     let draft = Draft {
         id: RequestId::from_bits(1),
-        requester: Person::new("alice").unwrap(),
+        requester: User::new("alice").unwrap(),
         profile: Profile::new("prod").unwrap(),
         duration: Duration::from_secs(8 * 3600),
         justification: "a case of the corpus".into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     };
     let mut request = store
         .sync()
@@ -326,7 +321,7 @@ fn stored(from: Status, to: Status) -> (InMemory, Arc<Request>, ApprovalPolicy) 
 
 /// A change to the status by somebody who may make it; none leads back to pending.
 fn change_to(status: Status, policy: &ApprovalPolicy) -> Option<Change> {
-    let (alice, bob) = (Person::new("alice").unwrap(), Person::new("bob").unwrap());
+    let (alice, bob) = (User::new("alice").unwrap(), User::new("bob").unwrap());
     let prod = Profile::new("prod").unwrap();
     Some(match status {
         Status::Pending => return None,

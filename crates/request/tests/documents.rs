@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_request::{
-    ApprovalDocument, ApprovalPolicy, DocumentError, Person, Problem, Profile, RuleError,
+    ApprovalDocument, ApprovalPolicy, DocumentError, Problem, Profile, RuleError, User,
 };
 use serde_json::{Value, json};
 
-fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 fn profile(name: &str) -> Profile {
@@ -85,18 +85,18 @@ fn a_good_document_means_what_it_says() {
     assert_eq!(policy.rules().len(), 2);
     let first = policy.rule_for(&profile("prod")).unwrap();
     assert_eq!(first.name(), "first");
-    assert_eq!(first.approvers(), [person("bob"), person("carol")]);
+    assert_eq!(first.approvers(), [user("bob"), user("carol")]);
     assert!(first.auto_approval().is_none());
-    assert!(first.names_approver(&person("bob")));
-    assert!(!first.names_approver(&person("Bob")), "exactly so spelt");
-    let others: Vec<_> = first.approvers_for(&person("BOB")).cloned().collect();
-    assert_eq!(others, [person("carol")]);
+    assert!(first.names_approver(&user("bob")));
+    assert!(!first.names_approver(&user("Bob")), "exactly so spelt");
+    let others: Vec<_> = first.approvers_for(&user("BOB")).cloned().collect();
+    assert_eq!(others, [user("carol")]);
     assert_eq!(policy.rule_for(&profile("PROD")).unwrap().name(), "first");
 
     let rest = policy.rule_for(&profile("Prod")).unwrap();
     assert_eq!(rest.name(), "rest");
     let auto = rest.auto_approval().unwrap();
-    let (alice, long) = (person("alice"), Duration::from_secs(5_400));
+    let (alice, long) = (user("alice"), Duration::from_secs(5_400));
     let night = at("2026-03-03T05:59:59Z"); // Monday's night, on Tuesday
     assert!(auto.holds(&alice, long, night));
     assert!(auto.holds(&alice, long, at("2026-03-02T22:00:00Z")));
@@ -107,7 +107,7 @@ fn a_good_document_means_what_it_says() {
         "Sunday's night"
     );
     assert!(!auto.holds(&alice, long + Duration::from_nanos(1), night));
-    assert!(!auto.holds(&person("Alice"), long, night));
+    assert!(!auto.holds(&user("Alice"), long, night));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn each_condition_of_automatic_approval_may_stand_alone() {
     let holds = |auto: Value, who: &str, hours: u64, when: &str| {
         let policy = read(&with_auto(auto)).unwrap();
         let auto = policy.rules()[1].auto_approval().unwrap().clone();
-        auto.holds(&person(who), Duration::from_secs(hours * 3600), at(when))
+        auto.holds(&user(who), Duration::from_secs(hours * 3600), at(when))
     };
     let (monday, tuesday) = ("2026-03-02T09:00:00Z", "2026-03-03T09:00:00Z");
     let users = json!({"users": ["alice"]});
@@ -375,7 +375,7 @@ fn names_of_people_and_profiles_are_well_formed_and_say_where() {
     let unusual = with_rule(json!({"name": "ключ 🔑", "profiles": ["prod db"],
         "approvers": ["Zoë Ångström", "佐藤@example.jp"]}));
     let policy = read(&unusual).unwrap();
-    assert!(policy.rules()[1].names_approver(&person("佐藤@example.jp")));
+    assert!(policy.rules()[1].names_approver(&user("佐藤@example.jp")));
 }
 
 #[test]

@@ -12,12 +12,12 @@ mod support;
 use std::sync::Arc;
 
 use countersign_request::{
-    Action, Actor, ApprovalPolicy, Change, DocumentError, Error, GrantedBy, Page, Person, Problem,
-    Refusal, Request, Status,
+    Action, Actor, ApprovalPolicy, Change, DocumentError, Error, GrantedBy, Page, Problem, Refusal,
+    Request, Status, User,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{HOUR, World, draft, id, person, profile};
+use support::{HOUR, World, draft, id, profile, user};
 
 /// Two of four from operations, one of two from security; carol is in both.
 const TWO_GROUPS: &str = r#"{"version": "1", "rules": [{"name": "production", "groups": [
@@ -55,7 +55,7 @@ fn refused(rule: Value, field: &str, parts: &[&str]) -> Problem {
 fn a_document_with_groups_means_what_it_says_and_goes_through_serde() {
     let policy: ApprovalPolicy = TWO_GROUPS.parse().unwrap();
     let rule = &policy.rules()[0];
-    let names: Vec<_> = rule.approvers().iter().map(Person::as_str).collect();
+    let names: Vec<_> = rule.approvers().iter().map(User::as_str).collect();
     assert_eq!(
         names,
         ["bob", "carol", "dave", "erin", "frank"],
@@ -158,7 +158,7 @@ fn groups_have_names_of_their_own_members_in_one_spelling_and_are_eight_at_most(
     let spelt = refused(
         json!({"groups": [group("a", json!(["bob"])), group("b", json!(["Bob", "carol"]))]}),
         "groups[1].approvers",
-        &["`Bob` and `bob` are the same person", "in one way only"],
+        &["`Bob` and `bob` are the same user", "in one way only"],
     );
     assert!(matches!(spelt, Problem::TwoSpellings { .. }));
     refused(
@@ -178,7 +178,7 @@ fn groups_have_names_of_their_own_members_in_one_spelling_and_are_eight_at_most(
     );
     let many = |count: usize| -> Value {
         (0..count)
-            .map(|n| group(&format!("g{n}"), json!([format!("person-{n}")])))
+            .map(|n| group(&format!("g{n}"), json!([format!("user-{n}")])))
             .collect()
     };
     assert!(with_groups(many(8)).is_ok());
@@ -273,19 +273,19 @@ fn approvals_in_part_are_part_of_the_record_until_the_last_group_is_met() {
     let world = world();
     let created = world.get(1);
     world.clock.advance(HOUR);
-    let why = Change::approve(&world.policy, &profile("prod"), &person("bob"), Some("ok"));
+    let why = Change::approve(&world.policy, &profile("prod"), &user("bob"), Some("ok"));
     let first = world.change(1, &why).unwrap();
     assert_eq!((first.status, &first.approval), (Status::Pending, &None));
     assert_eq!((first.access_until, first.approvals.len()), (None, 1));
     let approval = &first.approvals[0];
-    assert_eq!(approval.by, GrantedBy::Person(person("bob")));
+    assert_eq!(approval.by, GrantedBy::User(user("bob")));
     assert_eq!(approval.at, first.changed_at());
     assert_eq!(approval.version, first.updated_at);
     assert_eq!(approval.reason.as_deref(), Some("ok"));
     assert!(first.updated_at > created.updated_at, "another version");
     let entry = first.history.last().unwrap();
     assert_eq!(entry.action, Action::ApprovedInPart);
-    assert_eq!(entry.actor, Actor::Person(person("bob")));
+    assert_eq!(entry.actor, Actor::User(user("bob")));
     assert_eq!(first.grant(first.changed_at()), None);
 
     // Carol would be enough for security, but operations then lack one.
@@ -303,7 +303,7 @@ fn approvals_in_part_are_part_of_the_record_until_the_last_group_is_met() {
         "from the last approval"
     );
     let grant = third.grant(now).unwrap();
-    assert_eq!(grant.granted_by, GrantedBy::Person(person("erin")));
+    assert_eq!(grant.granted_by, GrantedBy::User(user("erin")));
     assert_eq!(third.history.last().unwrap().action, Action::Approved);
 }
 
@@ -340,16 +340,13 @@ async fn an_inbox_leaves_out_what_one_has_approved() {
     let world = world();
     let workflow = world.workflow();
     let inbox = async |name: &str| {
-        let listing = workflow
-            .inbox(&person(name), Page::default())
-            .await
-            .unwrap();
+        let listing = workflow.inbox(&user(name), Page::default()).await.unwrap();
         listing.items.len()
     };
     assert_eq!((inbox("bob").await, inbox("frank").await), (1, 1));
-    workflow.approve(id(1), &person("bob"), None).await.unwrap();
+    workflow.approve(id(1), &user("bob"), None).await.unwrap();
     assert_eq!((inbox("bob").await, inbox("frank").await), (0, 1));
-    workflow.deny(id(1), &person("frank"), None).await.unwrap();
+    workflow.deny(id(1), &user("frank"), None).await.unwrap();
     assert_eq!((inbox("bob").await, inbox("frank").await), (0, 0));
 }
 
@@ -369,7 +366,7 @@ async fn a_rule_may_approve_what_people_have_approved_in_part() {
         .map(|approval| &approval.by)
         .collect();
     let (bob, rule) = (
-        GrantedBy::Person(person("bob")),
+        GrantedBy::User(user("bob")),
         GrantedBy::Rule("quick".into()),
     );
     assert_eq!(by, [&bob, &rule]);
@@ -379,7 +376,7 @@ async fn a_rule_may_approve_what_people_have_approved_in_part() {
     );
     assert_eq!(
         approved.approving_people().collect::<Vec<_>>(),
-        [&person("bob")]
+        [&user("bob")]
     );
 }
 
@@ -398,9 +395,9 @@ async fn a_group_that_needs_the_requester_cannot_be_met() {
         Err(Error::Refused(Refusal::NobodyCanApprove { .. }))
     ));
     let mut other = draft(2);
-    other.requester = person("zoe");
+    other.requester = user("zoe");
     let submitted = world.workflow().submit(&other).await.unwrap();
-    assert_eq!(submitted.approvers, [person("alice"), person("bob")]);
+    assert_eq!(submitted.approvers, [user("alice"), user("bob")]);
 }
 
 // Who is enough, against brute force
@@ -432,17 +429,17 @@ fn policy(groups: &Groups, in_every_group: bool) -> Result<ApprovalPolicy, Docum
     json!({"version": "1", "rules": [rule]}).to_string().parse()
 }
 
-/// Tries every way to give each person one group, or none.
+/// Tries every way to give each user one group, or none.
 fn can_be_divided(groups: &Groups, people: &[usize]) -> bool {
     fn divide(groups: &Groups, people: &[usize], counts: &mut Vec<usize>) -> bool {
-        let Some((person, rest)) = people.split_first() else {
+        let Some((user, rest)) = people.split_first() else {
             let enough = groups.iter().zip(&*counts);
             return enough
                 .into_iter()
                 .all(|((_, threshold), count)| count >= threshold);
         };
         for group in 0..groups.len() {
-            if groups[group].0.contains(person) {
+            if groups[group].0.contains(user) {
                 counts[group] += 1;
                 let met = divide(groups, rest, counts);
                 counts[group] -= 1;
@@ -484,8 +481,8 @@ proptest! {
         prop_assert_eq!(policy.is_ok(), met(&everybody), "what can never be met is refused");
         let Ok(policy) = policy else { return Ok(()) };
         let rule = &policy.rules()[0];
-        let named: Vec<_> = PEOPLE.iter().map(|name| person(name)).collect();
-        let requester = person("alice");
+        let named: Vec<_> = PEOPLE.iter().map(|name| user(name)).collect();
+        let requester = user("alice");
         // Every subset, in two orders, with and without a requester among them.
         for set in 0_u32..1 << PEOPLE.len() {
             let people: Vec<_> = order.iter().copied().filter(|p| set >> p & 1 == 1).collect();
@@ -496,7 +493,7 @@ proptest! {
             let twice = names.iter().chain(&names).copied();
             prop_assert_eq!(rule.is_met_by(&requester, twice), expected, "nobody counts twice");
             let others: Vec<_> = people.iter().copied().filter(|p| *p != 0).collect();
-            prop_assert_eq!(rule.is_met_by(&person("P0"), names.iter().copied()), met(&others));
+            prop_assert_eq!(rule.is_met_by(&user("P0"), names.iter().copied()), met(&others));
         }
     }
 
@@ -508,8 +505,8 @@ proptest! {
         count in 1..=PEOPLE.len(),
     ) {
         let Ok(policy) = policy(&groups, in_every_group) else { return Ok(()) };
-        let people: Vec<_> = first[..count].iter().map(|p| person(PEOPLE[*p])).collect();
-        let approved_by = |people: &[Person]| -> Arc<Request> {
+        let people: Vec<_> = first[..count].iter().map(|p| user(PEOPLE[*p])).collect();
+        let approved_by = |people: &[User]| -> Arc<Request> {
             let world = World::new();
             world.create(&draft(1));
             for by in people {
@@ -526,7 +523,7 @@ proptest! {
         let backward: Vec<_> = people.iter().rev().cloned().collect();
         let backward = approved_by(&backward);
         prop_assert_eq!(forward.status, backward.status);
-        let met = policy.rules()[0].is_met_by(&person("alice"), &people);
+        let met = policy.rules()[0].is_met_by(&user("alice"), &people);
         prop_assert_eq!(forward.status == Status::Approved, met);
         prop_assert_eq!(forward.access_until.is_some(), met);
     }

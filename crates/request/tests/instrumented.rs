@@ -152,21 +152,21 @@ impl Store for Slow {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        self.0.find_grant(person, profile, policy)
+        self.0.find_grant(user, profile, policy)
     }
 
     fn access_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.0.access_at(person, profile, policy, at)
+        self.0.access_at(user, profile, policy, at)
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
@@ -187,10 +187,10 @@ impl Store for Slow {
 
     fn list_open<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.0.list_open(person, page)
+        self.0.list_open(user, page)
     }
 
     fn list_ended(

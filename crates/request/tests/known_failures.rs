@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use countersign_request::{
-    Change, Draft, Error, GrantedBy, Page, Person, RandomError, RandomSource, Refusal, Status,
+    Change, Draft, Error, GrantedBy, Page, RandomError, RandomSource, Refusal, Status, User,
 };
-use support::{HOUR, NANOSECOND, WHY, World, draft, id, person, profile, rules};
+use support::{HOUR, NANOSECOND, WHY, World, draft, id, profile, rules, user};
 
 #[test]
 fn a_record_created_already_approved() {
@@ -45,7 +45,7 @@ fn an_approved_record_rewritten() {
     for change in [
         world.approve("carol"),
         world.deny("carol"),
-        Change::cancel(&person("alice"), None),
+        Change::cancel(&user("alice"), None),
         Change::expire(),
         Change::approve_by_rule(&world.policy, &profile("prod")),
     ] {
@@ -55,12 +55,12 @@ fn an_approved_record_rewritten() {
     }
     // Creating it again rewrites nothing either; a note and a revocation leave the rest alone.
     let again = world.try_create(&Draft {
-        requester: person("mallory"),
+        requester: user("mallory"),
         duration: 8 * HOUR,
         ..draft(1)
     });
     assert!(matches!(again, Err(Error::AlreadyExists { .. })));
-    for change in [Change::note(&person("bob"), "seen"), world.revoke("bob")] {
+    for change in [Change::note(&user("bob"), "seen"), world.revoke("bob")] {
         let after = world.change(1, &change).unwrap();
         let mut same = (*after).clone();
         assert_eq!(same.history[..2], approved.history[..]);
@@ -95,15 +95,15 @@ async fn self_approval_also_under_another_spelling() {
     for requester in spellings {
         let world = World::new();
         let request = world.create(&Draft {
-            requester: person(requester),
+            requester: user(requester),
             ..draft(1)
         });
         let workflow = world.workflow().with_policy(Arc::new(policy.clone()));
         for approver in spellings {
-            let change = Change::approve(&policy, &profile("prod"), &person(approver), None);
+            let change = Change::approve(&policy, &profile("prod"), &user(approver), None);
             let refusal = world.refusal(1, &change);
-            let by = person(approver);
-            assert_eq!(refusal, Refusal::OwnRequest { person: by.clone() });
+            let by = user(approver);
+            assert_eq!(refusal, Refusal::OwnRequest { user: by.clone() });
             assert!(refusal.to_string().contains("somebody else"), "{refusal}");
             let error = workflow.approve(id(1), &by, None).await.unwrap_err();
             assert!(matches!(error, Error::Refused(Refusal::OwnRequest { .. })));
@@ -111,12 +111,7 @@ async fn self_approval_also_under_another_spelling() {
             assert!(decidable.items.is_empty());
         }
         assert_eq!(world.get(1), request);
-        assert!(
-            workflow
-                .approve(id(1), &person("carol"), None)
-                .await
-                .is_ok()
-        );
+        assert!(workflow.approve(id(1), &user("carol"), None).await.is_ok());
     }
 }
 
@@ -128,7 +123,7 @@ fn a_version_token_from_a_clock_that_stands_still_or_steps_back() {
         if step % 3 == 1 {
             world.clock.step_back(HOUR);
         }
-        let note = Change::note(&person("bob"), "the clock is wrong");
+        let note = Change::note(&user("bob"), "the clock is wrong");
         let before = world.get(1);
         let noted = world.change(1, &note).unwrap();
         assert!(noted.updated_at > before.updated_at, "step {step}");
@@ -163,7 +158,7 @@ fn a_version_reissued_after_delete_and_create() {
     let mut seen = HashSet::new();
     for _ in 0..20 {
         let pending = world.get(1);
-        let cancel = Change::cancel(&person("alice"), None);
+        let cancel = Change::cancel(&user("alice"), None);
         let cancelled = world.change(1, &cancel).unwrap();
         assert!(seen.insert(pending.updated_at) && seen.insert(cancelled.updated_at));
         world.delete(1).unwrap();
@@ -195,7 +190,7 @@ impl RandomSource for Dry {
 fn the_id_of_all_zeros_when_randomness_fails() {
     let world = World::new();
     let workflow = world.workflow().with_random(Arc::new(Dry));
-    let made = workflow.draft(&person("alice"), &profile("prod"), HOUR, WHY);
+    let made = workflow.draft(&user("alice"), &profile("prod"), HOUR, WHY);
     let error = made.unwrap_err();
     assert!(matches!(error, Error::Random(_)), "{error}");
     assert_eq!(error.to_string(), "no random bytes are to be had: dry");
@@ -203,7 +198,7 @@ fn the_id_of_all_zeros_when_randomness_fails() {
 }
 
 #[tokio::test]
-async fn a_grant_for_one_person_used_for_another() {
+async fn a_grant_for_one_user_used_for_another() {
     let (world, request) = World::approved();
     let workflow = world.workflow();
     let now = request.changed_at();
@@ -216,11 +211,11 @@ async fn a_grant_for_one_person_used_for_another() {
         ("alice", "dev"),
         ("alice", "PROD"),
     ] {
-        let (who, what) = (person(who), profile(what));
+        let (who, what) = (user(who), profile(what));
         assert_eq!(workflow.find_grant(&who, &what).await.unwrap(), None);
         assert!(!grant.covers(&who, &what, now), "{who} {what}");
     }
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     let found = workflow.find_grant(&alice, &prod).await.unwrap();
     assert_eq!(found.as_ref(), Some(&grant));
     assert!(grant.covers(&alice, &prod, now));
@@ -235,7 +230,7 @@ fn an_approval_made_for_another_profile() {
              "auto_approve": {"max_duration": "8h"}},
             {"name": "rest", "approvers": ["bob"]}]}"#,
     );
-    let (sandbox, dave) = (profile("sandbox"), person("dave"));
+    let (sandbox, dave) = (profile("sandbox"), user("dave"));
     for change in [
         Change::approve(&policy, &sandbox, &dave, None),
         Change::approve_by_rule(&policy, &sandbox),
@@ -269,7 +264,7 @@ async fn a_request_that_nobody_can_approve_waits_for_ever() {
     for (who, what) in drafts {
         let submitted = workflow
             .submit(&Draft {
-                requester: person(who),
+                requester: user(who),
                 profile: profile(what),
                 ..draft(1)
             })
@@ -283,7 +278,7 @@ async fn a_request_that_nobody_can_approve_waits_for_ever() {
         assert!(world.store.sync().get(id(1)).is_err(), "nothing is stored");
     }
     let other = Draft {
-        requester: person("bob"),
+        requester: user("bob"),
         profile: profile("solo"),
         ..draft(1)
     };
@@ -295,8 +290,8 @@ fn an_approval_by_somebody_who_is_not_an_approver() {
     for somebody in ["dave", "Bob", "BOB", "bob2", "production"] {
         let (world, _) = World::pending();
         let refusal = world.refusal(1, &world.approve(somebody));
-        let (person, rule) = (person(somebody), Arc::from("production"));
-        assert_eq!(refusal, Refusal::NotAnApprover { person, rule });
+        let (user, rule) = (user(somebody), Arc::from("production"));
+        assert_eq!(refusal, Refusal::NotAnApprover { user, rule });
         let denial = world.refusal(1, &world.deny(somebody));
         assert_eq!(denial, refusal);
     }
@@ -318,8 +313,8 @@ fn an_approval_that_comes_late() {
 }
 
 #[tokio::test]
-async fn an_approval_by_a_rule_that_looks_like_a_persons() {
-    // A rule called like a person stays a rule.
+async fn an_approval_by_a_rule_that_looks_like_a_users() {
+    // A rule called like a user stays a rule.
     let policy = rules(
         r#"{"version": "1", "rules": [{"name": "bob", "approvers": ["bob"],
             "auto_approve": {"max_duration": "8h"}}]}"#,
@@ -329,7 +324,7 @@ async fn an_approval_by_a_rule_that_looks_like_a_persons() {
     let submitted = workflow.submit(&draft(1)).await.unwrap();
     let approval = submitted.request.approval.clone().unwrap();
     assert_eq!(approval.by, GrantedBy::Rule("bob".into()));
-    assert_ne!(approval.by, GrantedBy::Person(Person::new("bob").unwrap()));
+    assert_ne!(approval.by, GrantedBy::User(User::new("bob").unwrap()));
     let written = serde_json::to_value(&*submitted.request).unwrap();
     assert_eq!(written["approval"]["by"]["rule"], "bob");
 }

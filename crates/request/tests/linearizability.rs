@@ -107,8 +107,7 @@ fn is_rejected(fault: Fault, tasks: u64, calls: usize, rounds: u64) -> (bool, bo
             },
         );
         whole |= explain(Naive::whole(), &history).is_err();
-        in_parts |=
-            (0..PEOPLE).any(|person| explain(Naive::part(), &part(&history, person)).is_err());
+        in_parts |= (0..PEOPLE).any(|user| explain(Naive::part(), &part(&history, user)).is_err());
         if whole && in_parts {
             break;
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use countersign_request::{ApprovalPolicy, Finding, FindingKind, Person, Profile};
+use countersign_request::{ApprovalPolicy, Finding, FindingKind, Profile, User};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn a_single_approver_cannot_approve_what_they_request() {
     assert_eq!(
         with(json!(["bob", "bob", "Bob"]), Value::Null),
         1,
-        "one person"
+        "one user"
     );
     assert_eq!(with(json!(["bob", "carol"]), Value::Null), 0);
     assert_eq!(with(json!(["bob"]), json!({"users": ["alice"]})), 1);
@@ -152,8 +152,8 @@ fn rules() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-/// Whether some request of this person for what the rule is for can be approved by nobody.
-fn is_stuck(policy: &ApprovalPolicy, profile: &Profile, requester: &Person) -> bool {
+/// Whether some request of this user for what the rule is for can be approved by nobody.
+fn is_stuck(policy: &ApprovalPolicy, profile: &Profile, requester: &User) -> bool {
     let rule = policy.rule_for(profile).unwrap();
     let monday: DateTime<Utc> = "2026-03-02T09:00:00Z".parse().unwrap();
     let approved = |days: i64, length: u64| {
@@ -164,7 +164,7 @@ fn is_stuck(policy: &ApprovalPolicy, profile: &Profile, requester: &Person) -> b
     let alone = rule
         .approvers()
         .iter()
-        .all(|approver| approver.same_person(requester));
+        .all(|approver| approver.same_user(requester));
     alone && !(approved(0, 60) && approved(1, 60) && approved(0, 28_800) && approved(1, 28_800))
 }
 

@@ -155,7 +155,7 @@ fn request_groups_2x2() {
     let model = Model {
         name: "request_groups_2x2",
         claim: "two threads with two calls each on a request that two groups must approve: each \
-                person is counted once, no approval is lost, and it is approved by the one that \
+                user is counted once, no approval is lost, and it is approved by the one that \
                 meets the last group, unless somebody denied or withdrew it before",
         at_least: 77_938,
         ..PENDING
@@ -235,7 +235,7 @@ fn request_changes_2x2() {
 fn request_inbox_2x2() {
     let model = Model {
         name: "request_inbox_2x2",
-        claim: "two threads with two calls each: what waits, what a person has open and what is \
+        claim: "two threads with two calls each: what waits, what a user has open and what is \
                 over are each of one moment, and what ended lately is not deleted",
         at_least: 72_994,
         ..PENDING
@@ -325,7 +325,7 @@ fn request_automatic_2x2() {
         Call::Change(AUTOMATIC, Wish::Approve),
         Call::Change(AUTOMATIC, Wish::Deny),
         Call::Change(AUTOMATIC, Wish::Cancel),
-        Call::FindGrant(AUTOMATIC_PERSON),
+        Call::FindGrant(AUTOMATIC_USER),
     ];
     let mut parts = parts(&[Call::Create(AUTOMATIC)]);
     parts.closing.push(Call::Get(AUTOMATIC));
@@ -336,7 +336,7 @@ fn request_automatic_2x2() {
 fn request_pinned_2x2() {
     let model = Model {
         name: "request_pinned_2x2",
-        claim: "two threads with two calls each, where a person has access that ends with a policy \
+        claim: "two threads with two calls each, where a user has access that ends with a policy \
                 and asks for access that ends with none: what is found under a policy is of one \
                 moment, and never what ends with another",
         at_least: 18_668,
@@ -345,9 +345,9 @@ fn request_pinned_2x2() {
     let alphabet = [
         Call::Change(FREE, Wish::Approve),
         Call::Change(PINNED, Wish::Revoke),
-        Call::FindGrantUnder(PINNED_PERSON, OWN),
-        Call::FindGrantUnder(PINNED_PERSON, OTHER),
-        Call::FindGrant(PINNED_PERSON),
+        Call::FindGrantUnder(PINNED_USER, OWN),
+        Call::FindGrantUnder(PINNED_USER, OTHER),
+        Call::FindGrant(PINNED_USER),
     ];
     let setup = [
         Call::Create(PINNED),
@@ -409,8 +409,8 @@ fn request_overdue_2x2() {
 }
 
 /// Whose the requests [`AUTOMATIC`] and [`PINNED`] are.
-const AUTOMATIC_PERSON: usize = 3;
-const PINNED_PERSON: usize = 2;
+const AUTOMATIC_USER: usize = 3;
+const PINNED_USER: usize = 2;
 
 const NEXT_CHANGE: Call = Call::NextChanges(1);
 

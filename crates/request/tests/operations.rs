@@ -12,18 +12,18 @@ mod support;
 use std::sync::Arc;
 
 use countersign_request::{
-    Action, Change, Changed, Draft, Error, OperationId, Page, Person, Refusal, Request, Status,
+    Action, Change, Changed, Draft, Error, IdempotencyKey, Page, Refusal, Request, Status, User,
     Version,
 };
-use support::{HOUR, NANOSECOND, World, draft, id, person, profile, rules, start, terms};
+use support::{HOUR, NANOSECOND, World, draft, id, profile, rules, start, terms, user};
 
-fn operation(bits: u64) -> OperationId {
-    OperationId::from_bits(bits)
+fn operation(bits: u64) -> IdempotencyKey {
+    IdempotencyKey::from_bits(bits)
 }
 
 fn named(bits: u64, name: u64) -> Draft {
     Draft {
-        operation: Some(operation(name)),
+        idempotency_key: Some(operation(name)),
         ..draft(bits)
     }
 }
@@ -31,7 +31,9 @@ fn named(bits: u64, name: u64) -> Draft {
 #[track_caller]
 fn reused<T: std::fmt::Debug>(result: Result<T, Error>) {
     match result {
-        Err(Error::OperationReused { operation: o, .. }) => assert_eq!(o, operation(1)),
+        Err(Error::IdempotencyKeyReused {
+            idempotency_key: o, ..
+        }) => assert_eq!(o, operation(1)),
         other => panic!("not told of the reuse: {other:?}"),
     }
 }
@@ -42,9 +44,9 @@ fn reused<T: std::fmt::Debug>(result: Result<T, Error>) {
 fn a_create_that_is_repeated_gives_the_first_result_whatever_came_since() {
     let world = World::new();
     let first = world.create(&named(1, 1));
-    assert_eq!(first.history[0].operation, Some(operation(1)));
+    assert_eq!(first.history[0].idempotency_key, Some(operation(1)));
     assert_eq!(world.create(&named(1, 1)), first);
-    let note = Change::note(&person("bob"), "seen");
+    let note = Change::note(&user("bob"), "seen");
     world.change(1, &note).unwrap();
     world.change(1, &world.deny("bob")).unwrap();
     let now = world.get(1);
@@ -63,7 +65,7 @@ fn a_create_with_the_operation_of_another_is_refused_for_every_field() {
     world.create(&named(1, 1));
     let others: [fn(&mut Draft); 7] = [
         |draft| draft.id = id(2),
-        |draft| draft.requester = person("dave"),
+        |draft| draft.requester = user("dave"),
         |draft| draft.profile = profile("dev"),
         |draft| draft.duration += std::time::Duration::from_nanos(1),
         |draft| draft.justification.push('.'),
@@ -75,14 +77,14 @@ fn a_create_with_the_operation_of_another_is_refused_for_every_field() {
         change(&mut other);
         reused(world.try_create(&other));
     }
-    let cancel = Change::cancel(&person("alice"), None).with_operation(operation(1));
+    let cancel = Change::cancel(&user("alice"), None).with_idempotency_key(operation(1));
     reused(world.change(1, &cancel));
     assert_eq!(world.get(1).history.len(), 1);
 }
 
 #[test]
 fn each_change_that_is_repeated_gives_its_first_result() {
-    let (alice, bob, prod) = (person("alice"), person("bob"), profile("prod"));
+    let (alice, bob, prod) = (user("alice"), user("bob"), profile("prod"));
     let why = Some("why");
     let policy = World::new().policy;
     let dev = profile("dev");
@@ -120,9 +122,12 @@ fn each_change_that_is_repeated_gives_its_first_result() {
             world.change(1, &world.approve("bob")).unwrap();
         }
         let read = world.get(1).updated_at;
-        let change = change.with_operation(operation(1));
+        let change = change.with_idempotency_key(operation(1));
         let first = world.update(1, read, &change).unwrap();
-        assert_eq!(first.history.last().unwrap().operation, Some(operation(1)));
+        assert_eq!(
+            first.history.last().unwrap().idempotency_key,
+            Some(operation(1))
+        );
         let after = world.change(1, &Change::note(&alice, "later")).unwrap();
         // With the version that was read first, with the present one, and with none.
         for expected in [read, after.updated_at, Version::from_nanos(0)] {
@@ -142,12 +147,13 @@ fn an_operation_is_of_one_change_of_one_request() {
     let world = World::new();
     world.create(&draft(1));
     world.create(&draft(2));
-    let note = |by: &str, text: &str| Change::note(&person(by), text).with_operation(operation(1));
+    let note =
+        |by: &str, text: &str| Change::note(&user(by), text).with_idempotency_key(operation(1));
     world.change(1, &note("bob", "seen")).unwrap();
     reused(world.change(2, &note("bob", "seen")));
     reused(world.change(1, &note("bob", "Seen")));
     reused(world.change(1, &note("Bob", "seen")));
-    reused(world.change(1, &world.deny("bob").with_operation(operation(1))));
+    reused(world.change(1, &world.deny("bob").with_idempotency_key(operation(1))));
     reused(world.try_create(&named(3, 1)));
     // Also where there is no such request: the operation is looked for first.
     reused(
@@ -158,7 +164,7 @@ fn an_operation_is_of_one_change_of_one_request() {
     );
     assert!(
         world
-            .change(2, &note("bob", "seen").with_operation(operation(2)))
+            .change(2, &note("bob", "seen").with_idempotency_key(operation(2)))
             .is_ok()
     );
 }
@@ -166,7 +172,7 @@ fn an_operation_is_of_one_change_of_one_request() {
 #[test]
 fn a_failed_call_leaves_no_trace_of_its_operation() {
     let (world, _) = World::pending();
-    let early = Change::expire().with_operation(operation(1));
+    let early = Change::expire().with_idempotency_key(operation(1));
     assert!(matches!(world.refusal(1, &early), Refusal::NotDue { .. }));
     world.clock.set(world.get(1).decide_by);
     assert!(world.change(1, &early).is_ok(), "judged anew");
@@ -186,13 +192,13 @@ fn a_deleted_request_takes_its_operations_with_it() {
 #[tokio::test]
 async fn a_workflow_for_an_operation_repeats_without_harm() {
     let world = World::new();
-    let workflow = world.workflow().with_operation(operation(1));
-    let made = workflow.draft(&person("alice"), &profile("prod"), HOUR, support::WHY);
+    let workflow = world.workflow().with_idempotency_key(operation(1));
+    let made = workflow.draft(&user("alice"), &profile("prod"), HOUR, support::WHY);
     let made = made.unwrap();
     let first = workflow.submit(&made).await.unwrap();
     let id = first.request.id;
-    let bob = person("bob");
-    let approve = world.workflow().with_operation(operation(2));
+    let bob = user("bob");
+    let approve = world.workflow().with_idempotency_key(operation(2));
     let approved = approve.approve(id, &bob, Some("go")).await.unwrap();
     world.workflow().note(id, &bob, "done").await.unwrap();
     assert_eq!(workflow.submit(&made).await.unwrap(), first);
@@ -200,13 +206,16 @@ async fn a_workflow_for_an_operation_repeats_without_harm() {
         approve.approve(id, &bob, Some("go")).await.unwrap(),
         approved
     );
-    let other = approve.approve(id, &person("carol"), Some("go")).await;
-    assert!(matches!(other, Err(Error::OperationReused { .. })));
+    let other = approve.approve(id, &user("carol"), Some("go")).await;
+    assert!(matches!(other, Err(Error::IdempotencyKeyReused { .. })));
     assert_eq!(world.store.sync().get(id).unwrap().history.len(), 3);
     // A draft without an operation gets the workflow's.
-    let third = world.workflow().with_operation(operation(3));
+    let third = world.workflow().with_idempotency_key(operation(3));
     let submitted = third.submit(&draft(9)).await.unwrap();
-    assert_eq!(submitted.request.history[0].operation, Some(operation(3)));
+    assert_eq!(
+        submitted.request.history[0].idempotency_key,
+        Some(operation(3))
+    );
 }
 
 #[tokio::test]
@@ -236,12 +245,17 @@ fn automatic() -> Draft {
 #[tokio::test]
 async fn an_automatic_approval_within_an_operation_is_not_told_that_it_was_used() {
     let world = World::new();
-    let workflow = world.workflow().with_operation(operation(1));
-    let made = workflow.draft(&person("alice"), &profile("dev"), HOUR, support::WHY);
+    let workflow = world.workflow().with_idempotency_key(operation(1));
+    let made = workflow.draft(&user("alice"), &profile("dev"), HOUR, support::WHY);
     let made = made.unwrap();
     let first = workflow.submit(&made).await.unwrap();
     assert_eq!(first.request.status, Status::Approved);
-    let named: Vec<_> = first.request.history.iter().map(|e| e.operation).collect();
+    let named: Vec<_> = first
+        .request
+        .history
+        .iter()
+        .map(|e| e.idempotency_key)
+        .collect();
     assert_eq!(named, [Some(operation(1)), None]);
     assert_eq!(workflow.submit(&made).await.unwrap(), first);
     let kept = world.store.sync().get(made.id).unwrap();
@@ -253,7 +267,7 @@ async fn an_automatic_approval_within_an_operation_is_not_told_that_it_was_used(
 #[tokio::test]
 async fn an_automatic_approval_of_a_draft_that_gets_its_operation_is_repeated() {
     let world = World::new();
-    let workflow = world.workflow().with_operation(operation(1));
+    let workflow = world.workflow().with_idempotency_key(operation(1));
     let first = workflow.submit(&automatic()).await.unwrap();
     assert_eq!(first.request.status, Status::Approved);
     assert_eq!(workflow.submit(&automatic()).await.unwrap(), first);
@@ -263,12 +277,12 @@ async fn an_automatic_approval_of_a_draft_that_gets_its_operation_is_repeated() 
 #[tokio::test]
 async fn a_repeated_submit_gives_the_automatic_approval_whatever_came_since() {
     let world = World::new();
-    let workflow = world.workflow().with_operation(operation(1));
+    let workflow = world.workflow().with_idempotency_key(operation(1));
     let first = workflow.submit(&automatic()).await.unwrap();
     let later = [
-        Change::note(&person("bob"), "seen"),
-        Change::release(&person("alice"), None),
-        Change::note(&person("bob"), "done"),
+        Change::note(&user("bob"), "seen"),
+        Change::release(&user("alice"), None),
+        Change::note(&user("bob"), "done"),
     ];
     for change in later {
         world.change(1, &change).unwrap();
@@ -283,7 +297,7 @@ async fn a_repeated_submit_gives_the_automatic_approval_after_its_window_has_clo
     let world = World::new();
     let window = r#"{"version": "1", "rules": [{"name": "own", "approvers": ["bob"],
         "auto_approve": {"time": {"hours": {"start": "09:00", "end": "10:00"}}}}]}"#;
-    let workflow = world.workflow().with_operation(operation(1));
+    let workflow = world.workflow().with_idempotency_key(operation(1));
     let workflow = workflow.with_policy(Arc::new(rules(window)));
     let first = workflow.submit(&draft(1)).await.unwrap();
     assert_eq!(first.request.status, Status::Approved);
@@ -296,18 +310,18 @@ async fn a_repeated_submit_gives_the_automatic_approval_after_its_window_has_clo
     assert_eq!(world.get(1).history.len(), 2);
 }
 
-/// What a person decided is no part of the first result, before and after the rule would.
+/// What a user decided is no part of the first result, before and after the rule would.
 #[tokio::test]
-async fn a_repeated_submit_gives_the_creation_where_a_person_decided() {
+async fn a_repeated_submit_gives_the_creation_where_a_user_decided() {
     let world = World::new();
     let window = r#"{"version": "1", "rules": [{"name": "own", "approvers": ["bob"],
         "auto_approve": {"time": {"hours": {"start": "12:00", "end": "13:00"}}}}]}"#;
     let policy = Arc::new(rules(window));
     let workflow = world.workflow().with_policy(policy);
-    let named = workflow.with_operation(operation(1));
+    let named = workflow.with_idempotency_key(operation(1));
     let first = named.submit(&draft(1)).await.unwrap();
     assert_eq!(first.request.status, Status::Pending);
-    let approved = workflow.approve(id(1), &person("bob"), None).await.unwrap();
+    let approved = workflow.approve(id(1), &user("bob"), None).await.unwrap();
     for _ in 0..3 {
         assert_eq!(named.submit(&draft(1)).await.unwrap(), first);
         world.clock.advance(HOUR + HOUR);
@@ -328,8 +342,8 @@ async fn calls_of_one_operation_at_once_make_one_change_and_get_one_result() {
             tokio::spawn(async move {
                 barrier.wait().await;
                 let created = world.store.sync().create(&named(1, 1), &terms("prod"));
-                let bob = person("bob");
-                let workflow = world.workflow().with_operation(operation(2));
+                let bob = user("bob");
+                let workflow = world.workflow().with_idempotency_key(operation(2));
                 let approved = workflow.approve(id(1), &bob, None).await;
                 (created.unwrap(), approved.unwrap())
             })
@@ -352,13 +366,13 @@ fn a_record_without_what_is_optional_is_read() {
         "duration":"1h","justification":"migrate the orders table",
         "created":"2026-03-02T09:00:00Z","created_at":"2026-03-02T09:00:00Z",
         "decide_by":"2026-03-03T09:00:00Z",
-        "status":"approved","approval":{"by":{"person":"bob"},"at":"2026-03-02T09:01:00Z",
+        "status":"approved","approval":{"by":{"user":"bob"},"at":"2026-03-02T09:01:00Z",
             "version":"2026-03-02T09:01:00Z"},
         "access_until":"2026-03-02T10:01:00Z","updated_at":"2026-03-02T09:01:00Z",
         "history":[
-            {"action":"created","actor":{"person":"alice"},"to":"2026-03-02T09:00:00Z",
+            {"action":"created","actor":{"user":"alice"},"to":"2026-03-02T09:00:00Z",
              "at":"2026-03-02T09:00:00Z"},
-            {"action":"approved","actor":{"person":"bob"},"from":"2026-03-02T09:00:00Z",
+            {"action":"approved","actor":{"user":"bob"},"from":"2026-03-02T09:00:00Z",
              "to":"2026-03-02T09:01:00Z","at":"2026-03-02T09:01:00Z"}]}"#;
     let request: Request = serde_json::from_str(stored).unwrap();
     assert_eq!((request.policy, request.ends_with_policy), (None, false));
@@ -380,7 +394,7 @@ fn a_record_without_what_is_optional_is_read() {
     for field in ["policy", "ends_with_policy", "approvals"] {
         assert!(written.get(field).is_none(), "{field}");
     }
-    assert!(written["history"][0].get("operation").is_none());
+    assert!(written["history"][0].get("idempotency_key").is_none());
 }
 
 #[test]
@@ -407,7 +421,7 @@ fn changes_come_in_order_each_once_and_go_on_from_any_version() {
         results.push(world.create(&draft(bits)));
     }
     world.clock.advance(2 * HOUR);
-    let noted = world.change(3, &Change::note(&person("bob"), "ahead"));
+    let noted = world.change(3, &Change::note(&user("bob"), "ahead"));
     results.push(noted.unwrap());
     world.clock.step_back(HOUR);
     for bits in [2, 1] {
@@ -475,7 +489,7 @@ fn requests_end_when_their_status_or_their_time_ends_them() {
         assert_eq!(request.ended_at(), ended, "{status}");
         world.clock.advance(HOUR);
         let noted = world
-            .change(1, &Change::note(&person("bob"), "seen"))
+            .change(1, &Change::note(&user("bob"), "seen"))
             .unwrap();
         assert_eq!(noted.ended_at(), ended, "a note ends nothing");
         let listed = |time| world.store.sync().list_ended(time, 0).unwrap().len();
@@ -503,7 +517,7 @@ async fn what_ended_before_a_time_is_deleted_earliest_first() {
         let listed = world
             .store
             .sync()
-            .list(&person("alice").into(), Page::default());
+            .list(&user("alice").into(), Page::default());
         let items = listed.unwrap().items;
         items.iter().map(|r| r.id.to_bits()).collect::<Vec<_>>()
     };
@@ -538,17 +552,17 @@ fn retention_is_decided_in_the_step() {
     assert!(matches!(early, Err(Error::NotTerminal { .. })));
 }
 
-// What a person has open
+// What a user has open
 
 #[tokio::test]
-async fn what_a_person_has_open_is_pending_in_time_or_access_that_is_not_over() {
+async fn what_a_user_has_open_is_pending_in_time_or_access_that_is_not_over() {
     let world = World::new();
     for bits in 1..=6 {
         world.create(&draft(bits));
         world.clock.advance(std::time::Duration::from_nanos(1));
     }
     let bob = Draft {
-        requester: person("bob"),
+        requester: user("bob"),
         ..draft(7)
     };
     world.create(&bob);
@@ -556,7 +570,7 @@ async fn what_a_person_has_open_is_pending_in_time_or_access_that_is_not_over() 
     world.change(2, &world.deny("bob")).unwrap();
     world.change(3, &world.approve("bob")).unwrap();
     world.change(3, &world.revoke("bob")).unwrap();
-    let open = async |who: &Person| -> Vec<u64> {
+    let open = async |who: &User| -> Vec<u64> {
         let listing = world
             .workflow()
             .open_for(who, Page::default())
@@ -564,10 +578,10 @@ async fn what_a_person_has_open_is_pending_in_time_or_access_that_is_not_over() 
             .unwrap();
         listing.items.iter().map(|r| r.id.to_bits()).collect()
     };
-    let alice = person("alice");
+    let alice = user("alice");
     assert_eq!(open(&alice).await, [6, 5, 4, 1], "what ends last first");
-    assert_eq!(open(&person("bob")).await, [7]);
-    assert_eq!(open(&person("Alice")).await, [0; 0]);
+    assert_eq!(open(&user("bob")).await, [7]);
+    assert_eq!(open(&user("Alice")).await, [0; 0]);
     let until = world.get(1).access_until.unwrap();
     world.clock.set(until - NANOSECOND);
     assert_eq!(open(&alice).await, [6, 5, 4, 1]);
@@ -605,7 +619,7 @@ fn what_waits_is_listed_oldest_first_for_all_or_for_some_profiles() {
         world.clock.step_back(HOUR);
     }
     world
-        .change(4, &Change::cancel(&person("alice"), None))
+        .change(4, &Change::cancel(&user("alice"), None))
         .unwrap();
     let waiting = |wanted: Option<&[&str]>, limit| {
         let wanted = wanted.map(|names| names.iter().map(|name| profile(name)).collect());
@@ -646,7 +660,7 @@ async fn a_page_of_an_inbox_looks_at_a_thousand_requests_at_most() {
     };
     for bits in 1..=2_050 {
         let own = Draft {
-            requester: person("bob"),
+            requester: user("bob"),
             ..draft(bits)
         };
         world.store.sync().create(&own, &terms("prod")).unwrap();
@@ -659,14 +673,14 @@ async fn a_page_of_an_inbox_looks_at_a_thousand_requests_at_most() {
     let workflow = world.workflow();
     let (mut page, mut sizes) = (Page::first(10), Vec::new());
     loop {
-        let listing = workflow.inbox(&person("bob"), page).await.unwrap();
+        let listing = workflow.inbox(&user("bob"), page).await.unwrap();
         sizes.push(listing.items.len());
         let Some(next) = listing.next else { break };
         page = Page::after(next, 10);
     }
     assert_eq!(sizes, [0, 0, 1]);
     let none = workflow
-        .inbox(&person("dave"), Page::default())
+        .inbox(&user("dave"), Page::default())
         .await
         .unwrap();
     assert_eq!((none.items.len(), none.next), (0, None));

@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_request::{
-    Change, Draft, Error, Filter, InMemory, ManualClock, OperationId, Page, Request, Status, Terms,
-    Version,
+    Change, Draft, Error, Filter, IdempotencyKey, InMemory, ManualClock, Page, Request, Status,
+    Terms, Version,
 };
 use proptest::prelude::*;
-use support::{World, draft, id, person, profile, start};
+use support::{World, draft, id, profile, start, user};
 use time::Time;
 
 const NAMES: [&str; 4] = ["alice", "ALICE", "bob", "carol"];
@@ -71,8 +71,8 @@ fn calls() -> impl Strategy<Value = Vec<Made>> {
     ];
     // One call in eight is made with a version that is no longer the record's; one in three is an
     // operation, of which some are the same and some are not.
-    let operation = prop::option::weighted(0.33, 0_u64..4);
-    let made = (call, prop::bool::weighted(0.875), operation);
+    let idempotency_key = prop::option::weighted(0.33, 0_u64..4);
+    let made = (call, prop::bool::weighted(0.875), idempotency_key);
     prop::collection::vec(made, 1..40).prop_flat_map(|calls| {
         // Each may come once more, at once.
         let count = calls.len();
@@ -118,7 +118,7 @@ struct Model {
 
 const HOUR: i64 = 3_600_000_000_000;
 
-fn same_person(one: &str, other: &str) -> bool {
+fn same_user(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
@@ -157,12 +157,12 @@ impl Model {
     }
 
     /// Makes the call at the clock's time.
-    fn call(&mut self, (call, fresh, operation): Made, clock: i64) -> Answer {
-        if let Some(operation) = operation.filter(|_| call.is_of_an_operation()) {
+    fn call(&mut self, (call, fresh, idempotency_key): Made, clock: i64) -> Answer {
+        if let Some(idempotency_key) = idempotency_key.filter(|_| call.is_of_an_operation()) {
             for request in self.requests.values() {
                 for (version, made_by) in &request.versions {
                     if let Some((known, made)) = made_by {
-                        if *known == operation {
+                        if *known == idempotency_key {
                             return (*made == call).then_some(*version);
                         }
                     }
@@ -171,12 +171,12 @@ impl Model {
         }
         let step = self.step(clock);
         let (at, version) = (nanos(step.at()), step.version.unwrap());
-        let made_by = operation.map(|operation| (operation, call));
+        let made_by = idempotency_key.map(|idempotency_key| (idempotency_key, call));
         let done = match call {
             Call::Create(id, name, profile, hours) => {
                 let (requester, profile) = (NAMES[name], PROFILES[profile]);
                 let mut others = approvers(profile).to_vec();
-                others.retain(|approver| !same_person(approver, requester));
+                others.retain(|approver| !same_user(approver, requester));
                 let possible =
                     are_enough(profile, &others) || is_automatic(requester, profile, hours);
                 let too_long = profile == "pair" && hours > 2;
@@ -300,8 +300,8 @@ impl Remembered {
         let (done, status) = match call {
             Call::Approve(_, by) => {
                 let by_name = NAMES[by];
-                let another = !same_person(by_name, self.requester);
-                let again = self.approvals.iter().any(|name| same_person(name, by_name));
+                let another = !same_user(by_name, self.requester);
+                let again = self.approvals.iter().any(|name| same_user(name, by_name));
                 let done = pending && grantable && another && names(by) && !again;
                 if done {
                     self.approvals.push(by_name);
@@ -368,7 +368,7 @@ impl Remembered {
         assert_eq!(request.access_until.map(nanos), self.until);
         assert_eq!(request.ended_at().map(nanos), self.ended);
         let by = |approval: &countersign_request::Approval| match &approval.by {
-            countersign_request::GrantedBy::Person(person) => person.to_string(),
+            countersign_request::GrantedBy::User(user) => user.to_string(),
             countersign_request::GrantedBy::Rule(rule) => rule.to_string(),
         };
         let approvals: Vec<_> = request.approvals.iter().map(by).collect();
@@ -382,8 +382,11 @@ impl Remembered {
         for (entry, (version, made_by)) in request.history.iter().zip(&self.versions) {
             assert_eq!(entry.from, last, "each entry follows the one before");
             assert_eq!(entry.to.as_nanos(), *version);
-            let operation = entry.operation.map(OperationId::to_bits);
-            assert_eq!(operation, made_by.map(|(operation, _)| operation));
+            let idempotency_key = entry.idempotency_key.map(IdempotencyKey::to_bits);
+            assert_eq!(
+                idempotency_key,
+                made_by.map(|(idempotency_key, _)| idempotency_key)
+            );
             last = Some(entry.to);
         }
         assert_eq!(request.history.len(), self.versions.len());
@@ -398,28 +401,28 @@ fn nanos(time: DateTime<Utc>) -> i64 {
 fn make(world: &World, call: Call, profile_name: &str) -> Change {
     let (policy, profile) = (&world.policy, profile(profile_name));
     match call {
-        Call::Approve(_, by) => Change::approve(policy, &profile, &person(NAMES[by]), None),
+        Call::Approve(_, by) => Change::approve(policy, &profile, &user(NAMES[by]), None),
         Call::ApproveByRule(_) => Change::approve_by_rule(policy, &profile),
-        Call::Deny(_, by) => Change::deny(policy, &profile, &person(NAMES[by]), None),
-        Call::Cancel(_, by) => Change::cancel(&person(NAMES[by]), None),
-        Call::Revoke(_, by) => Change::revoke(policy, &profile, &person(NAMES[by]), None),
-        Call::Release(_, by) => Change::release(&person(NAMES[by]), None),
-        Call::Note(_, by) => Change::note(&person(NAMES[by]), "seen"),
+        Call::Deny(_, by) => Change::deny(policy, &profile, &user(NAMES[by]), None),
+        Call::Cancel(_, by) => Change::cancel(&user(NAMES[by]), None),
+        Call::Revoke(_, by) => Change::revoke(policy, &profile, &user(NAMES[by]), None),
+        Call::Release(_, by) => Change::release(&user(NAMES[by]), None),
+        Call::Note(_, by) => Change::note(&user(NAMES[by]), "seen"),
         Call::EndVoid(_) => Change::end_void(),
         _ => Change::expire(),
     }
 }
 
 /// Makes the call on the store.
-fn call(world: &World, (call, fresh, operation): Made) -> Option<Option<Arc<Request>>> {
-    let operation = operation.map(OperationId::from_bits);
+fn call(world: &World, (call, fresh, idempotency_key): Made) -> Option<Option<Arc<Request>>> {
+    let idempotency_key = idempotency_key.map(IdempotencyKey::from_bits);
     match call {
         Call::Create(bits, name, name_of_profile, hours) => {
             let draft = Draft {
-                requester: person(NAMES[name]),
+                requester: user(NAMES[name]),
                 profile: profile(PROFILES[name_of_profile]),
                 duration: Duration::from_secs(hours * 3600),
-                operation,
+                idempotency_key,
                 ..draft(bits)
             };
             let terms = Terms::of(&world.policy, &draft.profile);
@@ -448,8 +451,8 @@ fn call(world: &World, (call, fresh, operation): Made) -> Option<Option<Arc<Requ
                 .as_ref()
                 .map_or("prod", |current| current.profile.as_str());
             let mut change = make(world, call, what);
-            if let Some(operation) = operation {
-                change = change.with_operation(operation);
+            if let Some(idempotency_key) = idempotency_key {
+                change = change.with_idempotency_key(idempotency_key);
             }
             let version = current.as_ref().map_or(0, |now| now.updated_at.as_nanos());
             let version = Version::from_nanos(version - i64::from(!fresh));
@@ -457,7 +460,7 @@ fn call(world: &World, (call, fresh, operation): Made) -> Option<Option<Arc<Requ
             if current.is_none() {
                 let absent = matches!(
                     result,
-                    Err(Error::NotFound { .. } | Error::OperationReused { .. })
+                    Err(Error::NotFound { .. } | Error::IdempotencyKeyReused { .. })
                 );
                 assert!(absent, "{result:?}");
             }
@@ -493,11 +496,11 @@ fn lookups_agree(world: &World, model: &mut Model, clock: i64) {
     }
     for who in NAMES {
         assert_eq!(
-            listed(person(who).into()),
+            listed(user(who).into()),
             walked(&newest_first, &|r| r.requester == who)
         );
         for what in PROFILES {
-            let found = sync.find_grant(&person(who), &profile(what), None);
+            let found = sync.find_grant(&user(who), &profile(what), None);
             let gives =
                 |r: &&Remembered| (r.requester, r.profile) == (who, what) && r.gives_access(&now);
             let longest = model.requests.values().filter(gives).map(|r| r.until).max();
@@ -511,7 +514,7 @@ fn lookups_agree(world: &World, model: &mut Model, clock: i64) {
             Status::Approved => r.until,
             _ => None,
         };
-        let open = sync.list_open(&person(who), Page::default()).unwrap().items;
+        let open = sync.list_open(&user(who), Page::default()).unwrap().items;
         let waits = |r: &Remembered| r.status == Status::Pending && !r.is_due(&now);
         let expected = walked(&|r| (false, -ends(r).unwrap_or(0)), &|r| {
             r.requester == who && (waits(r) || r.gives_access(&now))
@@ -647,7 +650,7 @@ async fn of_a_crowd_that_decides_at_once_exactly_one_wins() {
         let told = Arc::new(AtomicUsize::new(0));
         let mut tasks = Vec::new();
         for (number, name) in names.iter().enumerate() {
-            let (workflow, barrier, by) = (workflow.clone(), barrier.clone(), person(name));
+            let (workflow, barrier, by) = (workflow.clone(), barrier.clone(), user(name));
             let (approved, denied, told) = (approved.clone(), denied.clone(), told.clone());
             tasks.push(tokio::spawn(async move {
                 barrier.wait().await;

@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 use chrono::{DateTime, Utc};
 use countersign_core::sync::schedule::{Schedule, together};
 use countersign_request::*;
-use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start, terms};
+use support::{HOUR, NANOSECOND, draft, id, profile, rules, start, terms, user};
 
 /// The store and its clock in one run, with what all runs share.
 #[derive(Clone)]
@@ -59,11 +59,11 @@ impl Cast {
                 {{"name": "all", "profiles": ["prod"], "approvers": [{}]}}]}}"#,
             names.join(", ")
         ));
-        let approvers: Vec<_> = (0..50).map(|n| person(&format!("approver-{n}"))).collect();
+        let approvers: Vec<_> = (0..50).map(|n| user(&format!("approver-{n}"))).collect();
         let prod = profile("prod");
         let approve = |by| Change::approve(&policy, &prod, by, None);
         let deny = |by| Change::deny(&policy, &prod, by, None);
-        let note = |n| Change::note(&person("alice"), &format!("note {n}"));
+        let note = |n| Change::note(&user("alice"), &format!("note {n}"));
         Arc::new(Self {
             approve: approvers.iter().map(approve).collect(),
             deny: approvers.iter().map(deny).collect(),
@@ -612,7 +612,7 @@ fn request_concurrent_automatic_approval() {
             }
         }
         assert_eq!((won, decided.history.len()), (1, 2));
-        assert_eq!(decided.approving_people().count(), 0, "no person approved");
+        assert_eq!(decided.approving_people().count(), 0, "nobody approved");
         let access = ground.access(start());
         assert_eq!(access.is_some(), decided.status == Status::Approved);
         ground.sound();

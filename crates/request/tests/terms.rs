@@ -16,7 +16,7 @@ use countersign_request::{
     Change, Draft, Error, PolicyDigest, Refusal, Request, Status, Terms, TextError,
 };
 use serde_json::{Value, json};
-use support::{HOUR, NANOSECOND, World, draft, id, person, profile, rules, start};
+use support::{HOUR, NANOSECOND, World, draft, id, profile, rules, start, user};
 
 const POLICY: PolicyDigest = PolicyDigest::from_bytes([7; 32]);
 const OTHER: PolicyDigest = PolicyDigest::from_bytes([8; 32]);
@@ -150,7 +150,7 @@ fn nobody_can_approve_is_decided_in_the_step_at_its_time() {
     world.clock.set(start() + HOUR - NANOSECOND);
     assert!(create(&world, &draft(2)).is_ok());
     world.clock.set(start() + HOUR);
-    let note = Change::note(&person("bob"), "the hour has struck");
+    let note = Change::note(&user("bob"), "the hour has struck");
     world.change(1, &note).unwrap();
     // The step's time is the store's, which stands still while its clock steps back a little.
     world.clock.set(start() + HOUR - NANOSECOND);
@@ -214,22 +214,22 @@ fn revokers_are_those_whom_the_rule_names() {
     world.change(1, &world.approve("bob")).unwrap();
     for somebody in ["bob", "Rita", "alice"] {
         let refusal = world.refusal(1, &world.revoke(somebody));
-        let (person, rule) = (person(somebody), Arc::from("production"));
-        assert_eq!(refusal, Refusal::NotARevoker { person, rule });
+        let (user, rule) = (user(somebody), Arc::from("production"));
+        assert_eq!(refusal, Refusal::NotARevoker { user, rule });
     }
-    let refusal = world.refusal(1, &Change::release(&person("rita"), None));
+    let refusal = world.refusal(1, &Change::release(&user("rita"), None));
     assert!(matches!(refusal, Refusal::NotTheRequester { .. }));
     let revoked = world.change(1, &world.revoke("rita")).unwrap();
     assert_eq!(revoked.status, Status::Revoked);
     let rule = &world.policy.rules()[0];
-    assert_eq!(rule.revokers(), [person("rita")]);
-    assert!(!rule.names_approver(&person("rita")));
+    assert_eq!(rule.revokers(), [user("rita")]);
+    assert!(!rule.names_approver(&user("rita")));
 }
 
 #[test]
 fn a_release_ends_the_access_at_once_until_it_is_over_anyway() {
     let (world, request) = World::approved();
-    let release = Change::release(&person("alice"), Some("done early"));
+    let release = Change::release(&user("alice"), Some("done early"));
     let until = request.access_until.unwrap();
     world.clock.set(until - NANOSECOND);
     let released = world.change(1, &release).unwrap();
@@ -310,7 +310,7 @@ async fn a_grant_that_ended_with_its_policy_hides_no_other() {
     world.create(&draft(3));
     world.change(3, &unpinned.approve("bob")).unwrap();
     let workflow = world.workflow();
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     let until = async |policy: Option<PolicyDigest>| {
         let workflow = match policy {
             Some(policy) => workflow.with_access_policy(policy),
@@ -332,7 +332,7 @@ async fn a_workflow_under_a_policy_puts_it_into_its_drafts() {
     let world = pinned_world();
     let workflow = world.workflow().with_access_policy(POLICY);
     let why = support::WHY;
-    let draft = workflow.draft(&person("alice"), &profile("prod"), HOUR, why);
+    let draft = workflow.draft(&user("alice"), &profile("prod"), HOUR, why);
     let submitted = workflow.submit(&draft.unwrap()).await.unwrap();
     assert_eq!(submitted.request.policy, Some(POLICY));
 }

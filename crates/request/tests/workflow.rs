@@ -17,7 +17,7 @@ use countersign_request::{
     Actor, Change, Clock, Draft, Error, GrantedBy, InMemory, ManualClock, NoSleep, Page, Refusal,
     RequestId, Retry, SequenceRandom, Status, Store, StoreExt, Workflow,
 };
-use support::{HOUR, NANOSECOND, WHY, World, draft, id, person, profile, rules};
+use support::{HOUR, NANOSECOND, WHY, World, draft, id, profile, rules, user};
 
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> Refusal {
     match result {
@@ -42,11 +42,11 @@ async fn draft_mints_an_id_and_stores_nothing() {
         .workflow()
         .with_random(Arc::new(SequenceRandom::starting_at(41)));
     let made = workflow
-        .draft(&person("alice"), &profile("prod"), HOUR, WHY)
+        .draft(&user("alice"), &profile("prod"), HOUR, WHY)
         .unwrap();
     assert_eq!(made, draft(41));
     let listed = world.store.sync();
-    let listed = listed.list(&person("alice").into(), Page::default());
+    let listed = listed.list(&user("alice").into(), Page::default());
     assert!(listed.unwrap().items.is_empty());
 }
 
@@ -56,7 +56,7 @@ async fn submit_stores_a_pending_request_and_says_who_could_approve() {
     let submitted = world.workflow().submit(&draft(1)).await.unwrap();
     assert_eq!(submitted.request.status, Status::Pending);
     assert_eq!(submitted.request, world.get(1));
-    assert_eq!(submitted.approvers, [person("bob"), person("carol")]);
+    assert_eq!(submitted.approvers, [user("bob"), user("carol")]);
     let error = world.workflow().submit(&draft(1)).await.unwrap_err();
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error}");
     let spoilt = draft_for(2, "prod", Duration::ZERO);
@@ -77,18 +77,18 @@ async fn submit_lets_a_rule_approve_by_itself_up_to_its_longest_duration() {
     assert_eq!(request.access_until, Some(approval.at + HOUR));
     let entry = request.history.last().unwrap();
     assert_eq!(entry.actor, Actor::Rule("development".into()));
-    assert_eq!(submitted.approvers, [person("bob")], "not the requester");
+    assert_eq!(submitted.approvers, [user("bob")], "not the requester");
 
     let longer = draft_for(2, "dev", HOUR + Duration::from_nanos(1));
     let submitted = world.workflow().submit(&longer).await.unwrap();
     assert_eq!(submitted.request.status, Status::Pending);
     let other = Draft {
-        requester: person("dave"),
+        requester: user("dave"),
         ..draft_for(3, "dev", HOUR)
     };
     let submitted = world.workflow().submit(&other).await.unwrap();
     assert_eq!(submitted.request.status, Status::Pending);
-    assert_eq!(submitted.approvers, [person("alice"), person("bob")]);
+    assert_eq!(submitted.approvers, [user("alice"), user("bob")]);
     world.sound();
 }
 
@@ -145,7 +145,7 @@ async fn a_window_that_closes_while_submitting_leaves_the_request_pending_and_sa
 #[tokio::test]
 async fn each_decision_leads_to_its_status_and_keeps_its_reason() {
     let workflow_of = |world: &World| world.workflow();
-    let (bob, alice) = (person("bob"), person("alice"));
+    let (bob, alice) = (user("bob"), user("alice"));
 
     let (world, _) = World::pending();
     let workflow = workflow_of(&world);
@@ -153,7 +153,7 @@ async fn each_decision_leads_to_its_status_and_keeps_its_reason() {
     assert_eq!(approved.status, Status::Approved);
     let revoked = workflow.revoke(id(1), &bob, Some("done")).await.unwrap();
     assert_eq!(revoked.status, Status::Revoked);
-    let noted = workflow.note(id(1), &person("dave"), "seen").await.unwrap();
+    let noted = workflow.note(id(1), &user("dave"), "seen").await.unwrap();
     let reasons: Vec<_> = noted.history.iter().map(|e| e.reason.as_deref()).collect();
     assert_eq!(reasons, [None, Some("go"), Some("done"), Some("seen")]);
     assert_eq!(noted, world.get(1));
@@ -172,7 +172,7 @@ async fn each_decision_leads_to_its_status_and_keeps_its_reason() {
 async fn each_step_says_what_forbids_it_and_changes_nothing() {
     let (world, before) = World::pending();
     let workflow = world.workflow();
-    let (alice, bob, dave) = (person("alice"), person("bob"), person("dave"));
+    let (alice, bob, dave) = (user("alice"), user("bob"), user("dave"));
     let one = id(1);
     assert!(matches!(
         refused(workflow.approve(one, &alice, None).await),
@@ -219,15 +219,15 @@ async fn rules_that_change_apply_to_the_decisions_that_come() {
     );
     let without = world.workflow().with_policy(Arc::new(none));
     for refusal in [
-        refused(without.approve(id(1), &person("bob"), None).await),
-        refused(without.deny(id(1), &person("bob"), None).await),
+        refused(without.approve(id(1), &user("bob"), None).await),
+        refused(without.deny(id(1), &user("bob"), None).await),
     ] {
         assert!(matches!(refusal, Refusal::NobodyCanApprove { .. }));
     }
     let dave = rules(r#"{"version": "1", "rules": [{"name": "d", "approvers": ["dave"]}]}"#);
     let workflow = world.workflow().with_policy(Arc::new(dave));
-    refused(workflow.approve(id(1), &person("bob"), None).await);
-    assert!(workflow.approve(id(1), &person("dave"), None).await.is_ok());
+    refused(workflow.approve(id(1), &user("bob"), None).await);
+    assert!(workflow.approve(id(1), &user("dave"), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn expire_due_marks_from_the_deadline_on_earliest_first_and_only_once() {
 async fn find_grant_follows_the_clock() {
     let (world, request) = World::approved();
     let workflow = world.workflow();
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     let grant = workflow.find_grant(&alice, &prod).await.unwrap().unwrap();
     assert_eq!(Some(grant.until), request.access_until);
     world.clock.set(grant.until - NANOSECOND);
@@ -272,7 +272,7 @@ async fn inbox_leaves_out_ones_own_what_others_decide_and_what_is_late() {
     world.clock.advance(Duration::from_nanos(1));
     world.create(&draft_for(2, "dev", HOUR));
     world.create(&Draft {
-        requester: person("BOB"),
+        requester: user("BOB"),
         ..draft(3)
     });
     world.create(&draft_for(4, "unknown", HOUR));
@@ -281,7 +281,7 @@ async fn inbox_leaves_out_ones_own_what_others_decide_and_what_is_late() {
     let inbox = async |name: &str| -> Vec<u64> {
         let listing = world
             .workflow()
-            .inbox(&person(name), Page::default())
+            .inbox(&user(name), Page::default())
             .await
             .unwrap();
         listing.items.iter().map(|r| r.id.to_bits()).collect()
@@ -308,7 +308,7 @@ async fn pages_of_an_inbox_hold_each_request_once() {
     for limit in [0, 7, 1_000, 1_001] {
         let (mut seen, mut page) = (Vec::new(), Page::first(limit));
         loop {
-            let listing = workflow.inbox(&person("bob"), page).await.unwrap();
+            let listing = workflow.inbox(&user("bob"), page).await.unwrap();
             assert!(listing.items.len() <= page.effective_limit());
             seen.extend(listing.items.iter().map(|r| r.id.to_bits()));
             let Some(next) = listing.next else { break };
@@ -333,10 +333,10 @@ async fn update_with_reads_again_after_a_conflict_and_gives_up_after_its_tries()
             .update_with(id(1), &retry, |request| {
                 assert_eq!(*request, *world.get(1), "as just read");
                 if calls.fetch_add(1, Ordering::Relaxed) < conflicts {
-                    let note = Change::note(&person("carol"), "first");
+                    let note = Change::note(&user("carol"), "first");
                     world.change(1, &note).unwrap();
                 }
-                Ok(Change::note(&person("bob"), "second"))
+                Ok(Change::note(&user("bob"), "second"))
             })
             .await;
         let made = calls.into_inner();

@@ -18,7 +18,7 @@ use countersign_core::time::{CLOCK_TOLERANCE, ClockError, EARLIEST, LATEST, SETT
 use countersign_request::{
     Action, Actor, Clock, Draft, Error, Page, Refusal, Request, Status, Submitted, Workflow,
 };
-use support::{HOUR, NANOSECOND, World, draft, id, person, profile, start};
+use support::{HOUR, NANOSECOND, World, draft, id, profile, start, user};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ async fn corrected(ahead: DateTime<Utc>) -> (World, Workflow) {
 
 /// Anything that is written.
 async fn write(workflow: &Workflow) -> Arc<Request> {
-    let note = workflow.note(id(90), &person("dave"), "any write").await;
+    let note = workflow.note(id(90), &user("dave"), "any write").await;
     note.unwrap()
 }
 
@@ -66,15 +66,13 @@ async fn submit(workflow: &Workflow, bits: u64, asked: Duration) -> Result<Submi
 
 async fn approved(workflow: &Workflow, bits: u64, asked: Duration) -> Arc<Request> {
     submit(workflow, bits, asked).await.unwrap();
-    let approved = workflow.approve(id(bits), &person("bob"), None).await;
+    let approved = workflow.approve(id(bits), &user("bob"), None).await;
     approved.unwrap()
 }
 
 /// Until when alice has access to `prod`.
 async fn access(workflow: &Workflow) -> Option<DateTime<Utc>> {
-    let found = workflow
-        .find_grant(&person("alice"), &profile("prod"))
-        .await;
+    let found = workflow.find_grant(&user("alice"), &profile("prod")).await;
     found.unwrap().map(|grant| grant.until)
 }
 
@@ -188,7 +186,7 @@ async fn a_write_at_the_end_of_time_leaves_no_version() {
         let (world, workflow) = corrected(end).await;
         for bits in 1..20 {
             approved(&workflow, bits, HOUR).await;
-            let revoked = workflow.revoke(id(bits), &person("bob"), None).await;
+            let revoked = workflow.revoke(id(bits), &user("bob"), None).await;
             assert_eq!(revoked.unwrap().status, Status::Revoked);
             world.clock.set(end);
             write(&workflow).await;
@@ -208,13 +206,13 @@ async fn a_deadline_of_the_wrong_time_lets_a_request_wait_for_years() {
         world.clock.advance(ahead);
         let wrong = submit(&workflow, 2, HOUR).await.unwrap().request;
         world.clock.set(start());
-        let refused = workflow.approve(id(2), &person("bob"), None).await;
+        let refused = workflow.approve(id(2), &user("bob"), None).await;
         let refused = refused.unwrap_err();
         let Error::Refused(Refusal::DatedAhead { created_at, at }) = refused else {
             panic!("{refused}");
         };
         assert_eq!((created_at, at), (wrong.created_at, start()));
-        let inbox = workflow.inbox(&person("bob"), Page::default()).await;
+        let inbox = workflow.inbox(&user("bob"), Page::default()).await;
         let inbox: Vec<_> = inbox.unwrap().items.iter().map(|r| r.id).collect();
         assert_eq!(inbox, [id(1)], "nobody is asked to decide what cannot be");
         let marked = workflow.expire_due(0).await.unwrap();
@@ -227,7 +225,7 @@ async fn a_deadline_of_the_wrong_time_lets_a_request_wait_for_years() {
         // The deadline of before holds to its nanosecond.
         world.clock.set(before.decide_by - NANOSECOND);
         assert!(workflow.expire_due(0).await.unwrap().is_empty());
-        let approved = workflow.approve(id(1), &person("bob"), None).await;
+        let approved = workflow.approve(id(1), &user("bob"), None).await;
         let until = before.decide_by - NANOSECOND + HOUR;
         assert_eq!(approved.unwrap().access_until, Some(until));
     }
@@ -248,8 +246,8 @@ async fn live_access_that_cannot_be_taken_back_after_a_moment_hours_ahead() {
             world.clock.set(start() + 5 * MINUTE);
             assert_eq!(access(&workflow).await, until, "{ahead}");
             let taken = match releases {
-                true => workflow.release(id(1), &person("alice"), None).await,
-                false => workflow.revoke(id(1), &person("bob"), None).await,
+                true => workflow.release(id(1), &user("alice"), None).await,
+                false => workflow.revoke(id(1), &user("bob"), None).await,
             };
             let taken = taken.unwrap_or_else(|error| panic!("{ahead}: {error}"));
             let status = [Status::Revoked, Status::Released][usize::from(releases)];
@@ -271,7 +269,7 @@ async fn live_access_that_is_found_to_its_end_and_cannot_be_taken_back() {
     write(&workflow).await;
     world.clock.set(until - NANOSECOND);
     assert_eq!(access(&workflow).await, Some(until));
-    let revoked = workflow.revoke(id(1), &person("carol"), None).await;
+    let revoked = workflow.revoke(id(1), &user("carol"), None).await;
     assert_eq!(revoked.unwrap().changed_at(), until - NANOSECOND);
 }
 
@@ -288,7 +286,7 @@ async fn access_by_a_rule_or_by_groups_that_cannot_be_taken_back() {
         let submitted = workflow.submit(&draft).await.unwrap();
         if submitted.request.status == Status::Pending {
             for by in ["bob", "carol"] {
-                let part = workflow.approve(id(bits), &person(by), None).await;
+                let part = workflow.approve(id(bits), &user(by), None).await;
                 part.unwrap();
             }
         }
@@ -296,9 +294,9 @@ async fn access_by_a_rule_or_by_groups_that_cannot_be_taken_back() {
         world.clock.advance(8 * HOUR);
         write(&workflow).await;
         world.clock.set(start() + 30 * MINUTE);
-        let found = workflow.find_grant(&person("alice"), &profile(name)).await;
+        let found = workflow.find_grant(&user("alice"), &profile(name)).await;
         assert_eq!(found.unwrap().unwrap().until, start() + HOUR, "{name}");
-        let revoked = workflow.revoke(id(bits), &person(revoker), None).await;
+        let revoked = workflow.revoke(id(bits), &user(revoker), None).await;
         assert_eq!(revoked.unwrap().status, Status::Revoked, "{name}");
     }
 }
@@ -324,20 +322,20 @@ async fn live_access_that_cannot_be_taken_back_while_the_clock_is_lost() {
         // Nothing is granted, nothing is stored, nothing is deleted.
         assert!(implausible(submit(&workflow, 5, HOUR).await.unwrap_err()));
         assert!(world.store.sync().get(id(5)).is_err());
-        let approval = workflow.approve(id(4), &person("bob"), None).await;
+        let approval = workflow.approve(id(4), &user("bob"), None).await;
         assert!(implausible(approval.unwrap_err()));
-        let (alice, prod) = (person("alice"), profile("prod"));
+        let (alice, prod) = (user("alice"), profile("prod"));
         let grant = workflow.find_grant(&alice, &prod).await;
         assert!(implausible(grant.unwrap_err()));
         // What ends access works.
         workflow.release(id(2), &alice, None).await.unwrap();
-        let denied = workflow.deny(id(3), &person("carol"), None).await;
+        let denied = workflow.deny(id(3), &user("carol"), None).await;
         assert_eq!(denied.unwrap().changed_at(), start(), "{lost}");
         // And all is as before when the clock is.
         world.clock.set(start() + NANOSECOND);
         assert_eq!([world.get(1), world.get(4)], before, "nothing is re-dated");
         assert_eq!(access(&workflow).await, until, "{lost}");
-        let approved = workflow.approve(id(4), &person("bob"), None).await;
+        let approved = workflow.approve(id(4), &user("bob"), None).await;
         let until = start() + NANOSECOND + HOUR;
         assert_eq!(approved.unwrap().access_until, Some(until), "{lost}");
         assert_eq!(world.store.health().correction, None, "{lost}");
@@ -361,7 +359,7 @@ async fn two_clocks_that_take_turns_stretch_what_is_approved() {
             world.clock.set(right + apart);
             write(&workflow).await;
             world.clock.set(right + Duration::from_secs(1));
-            let approved = workflow.approve(id(bits), &person("bob"), None).await;
+            let approved = workflow.approve(id(bits), &user("bob"), None).await;
             let until = right + Duration::from_secs(1) + 5 * MINUTE;
             assert_eq!(approved.unwrap().access_until, Some(until), "{apart:?}");
             // The fast one writes again, and the right one still ends what it still gives.
@@ -369,7 +367,7 @@ async fn two_clocks_that_take_turns_stretch_what_is_approved() {
             write(&workflow).await;
             world.clock.set(right + 4 * MINUTE);
             assert_eq!(access(&workflow).await, Some(until), "{apart:?}");
-            let taken = workflow.revoke(id(bits), &person("carol"), None).await;
+            let taken = workflow.revoke(id(bits), &user("carol"), None).await;
             assert_eq!(taken.unwrap().status, Status::Revoked, "{apart:?}");
             assert_eq!(access(&workflow).await, None, "{apart:?}");
         }
@@ -424,7 +422,7 @@ async fn everything_looks_old_to_a_clock_that_is_years_ahead() {
     let workflow = world.workflow();
     world.create(&draft(90));
     submit(&workflow, 1, HOUR).await.unwrap();
-    let denied = workflow.deny(id(1), &person("bob"), None).await;
+    let denied = workflow.deny(id(1), &user("bob"), None).await;
     let denied = denied.unwrap();
     world.clock.advance(4 * YEAR);
     let year_ago = world.clock.now() - YEAR;

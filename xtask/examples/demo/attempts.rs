@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use countersign_policy::{
-    Allow, Clock, Decision, Denial, DurationText, GrantKind, Mode, Person, Profile, Query,
+    Allow, Clock, Decision, Denial, DurationText, GrantKind, Mode, Profile, Query, User,
 };
 
 use crate::world::{Answer, Outcome, POLICY, Tone, World, not_loaded, outcome};
@@ -14,7 +14,7 @@ use crate::{emergencies, requests};
 /// Somebody wants to use a profile.
 pub async fn attempt(
     world: &World,
-    who: &Person,
+    who: &User,
     profile: &Profile,
     mode: Option<Mode>,
     session_table: Option<&str>,
@@ -46,14 +46,14 @@ async fn answer(world: &World, query: &Query) -> Answer {
         Ok(served) => served.policy,
         Err(error) => return not_loaded(&error),
     };
-    let (person, profile) = (query.person(), query.profile());
+    let (user, profile) = (query.user(), query.profile());
     let mut grants = Vec::new();
     let requests = world.requests.with_access_policy(policy.digest());
-    match requests.find_grant(person, profile).await {
+    match requests.find_grant(user, profile).await {
         Ok(grant) => grants.extend(grant),
         Err(error) => return requests::refused(&error),
     }
-    match world.emergencies.find_grant(person, profile).await {
+    match world.emergencies.find_grant(user, profile).await {
         Ok(grant) => grants.extend(grant),
         Err(error) => return emergencies::refused(&error, query.at()),
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass::{
-    Draft, Error, Escalation, Event, EventId, MfaMethod, MfaProof, Page, Person, ProofId, Refusal,
-    ReviewOutcome,
+    Draft, Emergency, EmergencyId, Error, Escalation, MfaMethod, MfaProof, Page, ProofId, Refusal,
+    ReviewOutcome, User,
 };
 use countersign_policy::{Clock, DurationText};
 use tokio::sync::Barrier;
@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use crate::fields::{Field, Problem};
 use crate::step::Action;
 use crate::world::{
-    Answer, Outcome, STORE_FAILED, Tone, World, clock_time, failed, operation, outcome,
+    Answer, Outcome, STORE_FAILED, Tone, World, clock_time, failed, idempotency_key, outcome,
 };
 
-/// One person declares an emergency, or several do at the same moment.
+/// One user declares an emergency, or several do at the same moment.
 pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
     let Action::Invoke {
         label,
@@ -35,7 +35,7 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
         return outcome("", "", failed(&"not an emergency"));
     };
     let now = world.clock.now();
-    let names: Vec<&str> = who.iter().map(Person::as_str).collect();
+    let names: Vec<&str> = who.iter().map(User::as_str).collect();
     let actor = names.join("+");
     let length = DurationText::of(*duration);
     let what = format!(
@@ -43,15 +43,15 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
         length.as_str()
     );
     let mut drafts = Vec::new();
-    for person in who {
+    for user in who {
         match world
             .emergencies
-            .draft(person, profile, *duration, *reason_code, why)
+            .draft(user, profile, *duration, *reason_code, why)
         {
             Ok(mut draft) => {
                 draft.ticket.clone_from(ticket);
                 // Each of several calls is an operation of its own.
-                draft.operation = Some(operation(draft.id.to_bits()));
+                draft.idempotency_key = Some(idempotency_key(draft.id.to_bits()));
                 match verified(&draft, proof.as_deref(), now) {
                     Ok(mfa) => draft.mfa = mfa,
                     Err(answer) => return outcome(actor, what, answer),
@@ -69,14 +69,14 @@ pub async fn invoke(world: &mut World, action: &Action) -> Outcome {
         } else {
             format!("{label}/{}", draft.invoker)
         };
-        // Of one person's calls the label means the one that went through, if one did.
-        if result.is_ok() || !world.kept.labels.events.contains_key(&label) {
-            world.kept.labels.events.insert(label, draft.id);
+        // Of one user's calls the label means the one that went through, if one did.
+        if result.is_ok() || !world.kept.labels.emergencies.contains_key(&label) {
+            world.kept.labels.emergencies.insert(label, draft.id);
         }
     }
     let answer = match (calls.pop(), calls.is_empty()) {
         (Some((_, result)), true) => match result {
-            Ok(event) => active(&event),
+            Ok(emergency) => active(&emergency),
             Err(error) => refused(&error, now),
         },
         (Some(last), false) => {
@@ -100,8 +100,8 @@ fn verified(
     Ok(Some(MfaProof {
         id: ProofId::new(proof).map_err(|error| failed(&error))?,
         method: MfaMethod::Totp,
-        person: draft.invoker.clone(),
-        event: draft.id,
+        user: draft.invoker.clone(),
+        emergency: draft.id,
         verified_at: now,
     }))
 }
@@ -110,8 +110,8 @@ fn verified(
 async fn at_once(
     world: &World,
     drafts: Vec<Draft>,
-    overriding: Option<(Person, String)>,
-) -> Vec<(Draft, Result<Arc<Event>, Error>)> {
+    overriding: Option<(User, String)>,
+) -> Vec<(Draft, Result<Arc<Emergency>, Error>)> {
     let barrier = Arc::new(Barrier::new(drafts.len()));
     let mut tasks = JoinSet::new();
     for draft in drafts {
@@ -129,9 +129,9 @@ async fn at_once(
     tasks.join_all().await
 }
 
-/// What came of several calls. Which of one person's calls went through is chance, so they are
-/// told by person, those that went through first.
-fn summed(mut calls: Vec<(Draft, Result<Arc<Event>, Error>)>, now: DateTime<Utc>) -> Answer {
+/// What came of several calls. Which of one user's calls went through is chance, so they are
+/// told by user, those that went through first.
+fn summed(mut calls: Vec<(Draft, Result<Arc<Emergency>, Error>)>, now: DateTime<Utc>) -> Answer {
     calls.sort_by(|(one, of_one), (other, of_other)| {
         (&one.invoker, of_one.is_err()).cmp(&(&other.invoker, of_other.is_err()))
     });
@@ -139,7 +139,7 @@ fn summed(mut calls: Vec<(Draft, Result<Arc<Event>, Error>)>, now: DateTime<Utc>
     for (draft, result) in &calls {
         let invoker = &draft.invoker;
         let (_, kind, why) = match result {
-            Ok(event) => active(event),
+            Ok(emergency) => active(emergency),
             // Its message has the id of the other call, which is chance too.
             Err(Error::Refused(Refusal::Active { .. })) => {
                 let why = "has one already: use it, or close it first";
@@ -159,9 +159,9 @@ fn summed(mut calls: Vec<(Draft, Result<Arc<Event>, Error>)>, now: DateTime<Utc>
     (tone, kinds.join(", "), whys.join("; "))
 }
 
-fn active(event: &Event) -> Answer {
-    let until = clock_time(event.expires_at, event.created_at);
-    let (kind, remark) = match (&event.review_override, &event.escalation) {
+fn active(emergency: &Emergency) -> Answer {
+    let until = clock_time(emergency.expires_at, emergency.created_at);
+    let (kind, remark) = match (&emergency.review_override, &emergency.escalation) {
         (Some(given), _) => ("active_overridden", format!(", {given}")),
         (None, Some(escalation)) => ("active_escalated", told(escalation)),
         (None, None) => ("active", String::new()),
@@ -178,7 +178,7 @@ fn told(escalation: &Escalation) -> String {
 }
 
 /// Somebody closes an emergency.
-pub async fn close(world: &World, who: &Person, label: &str, reason: &str) -> Outcome {
+pub async fn close(world: &World, who: &User, label: &str, reason: &str) -> Outcome {
     let now = world.clock.now();
     let what = format!("closes [{label}]");
     let Some(id) = id_of(world, label) else {
@@ -189,7 +189,11 @@ pub async fn close(world: &World, who: &Person, label: &str, reason: &str) -> Ou
         );
     };
     let answer = match world.emergencies.close(id, who, reason).await {
-        Ok(event) => (Tone::Yes, event.status.to_string(), format!("\"{reason}\"")),
+        Ok(emergency) => (
+            Tone::Yes,
+            emergency.status.to_string(),
+            format!("\"{reason}\""),
+        ),
         Err(error) => refused(&error, now),
     };
     outcome(who, what, answer)
@@ -198,7 +202,7 @@ pub async fn close(world: &World, who: &Person, label: &str, reason: &str) -> Ou
 /// Somebody reviews an emergency that is over.
 pub async fn review(
     world: &World,
-    who: &Person,
+    who: &User,
     label: &str,
     found: ReviewOutcome,
     text: &str,
@@ -230,7 +234,9 @@ pub async fn to_review(world: &World) -> Outcome {
             (Tone::Plain, "nothing_waits".into(), String::new())
         }
         Ok(listing) => {
-            let of = |event: &Arc<Event>| format!("{} on {}", event.invoker, event.profile);
+            let of = |emergency: &Arc<Emergency>| {
+                format!("{} on {}", emergency.invoker, emergency.profile)
+            };
             let waiting: Vec<String> = listing.items.iter().map(of).collect();
             (Tone::Waiting, "waiting".into(), waiting.join("; "))
         }
@@ -248,7 +254,7 @@ impl Field for ReviewOutcome {
 }
 
 /// Somebody writes a note.
-pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outcome {
+pub async fn note(world: &World, who: &User, label: &str, text: &str) -> Outcome {
     let now = world.clock.now();
     let what = format!("notes on [{label}]");
     let Some(id) = id_of(world, label) else {
@@ -265,8 +271,8 @@ pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outco
     outcome(who, what, answer)
 }
 
-fn id_of(world: &World, label: &str) -> Option<EventId> {
-    world.kept.labels.events.get(label).copied()
+fn id_of(world: &World, label: &str) -> Option<EmergencyId> {
+    world.kept.labels.emergencies.get(label).copied()
 }
 
 /// What the crate says when it refuses.
@@ -274,7 +280,7 @@ pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
     let kind = match error {
         Error::Refused(refusal) => match refusal {
             Refusal::NoRule { .. } => "no_rule",
-            Refusal::Person { .. } => "not_named",
+            Refusal::User { .. } => "not_named",
             Refusal::ReasonCode { .. } => "reason_not_allowed",
             Refusal::Time { .. } => "outside_window",
             Refusal::Duration { .. } => "too_long",
@@ -288,7 +294,7 @@ pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
             Refusal::Unreviewed { .. } | Refusal::Kept { .. } => "kept",
             Refusal::Active { .. } => "active_already",
             Refusal::Cooldown { .. } => "cooldown",
-            Refusal::PersonQuota { .. } => "person_quota",
+            Refusal::UserQuota { .. } => "user_quota",
             Refusal::ProfileQuota { .. } => "profile_quota",
             Refusal::NotAResponder { .. } => "not_a_responder",
             Refusal::AccessOver { .. } => "access_over",
@@ -310,7 +316,7 @@ pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
             format!("rule `{rule}`: try again at {}", clock_time(*retry_at, now))
         }
         Error::Refused(
-            Refusal::PersonQuota {
+            Refusal::UserQuota {
                 rule,
                 retry_at,
                 escalation,

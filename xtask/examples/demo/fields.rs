@@ -109,7 +109,7 @@ macro_rules! texts {
 }
 
 texts! {
-    countersign_policy::Person: "the name of a person";
+    countersign_policy::User: "the name of a user";
     countersign_policy::Profile: "the name of a profile";
     countersign_policy::Group: "the name of a group";
     countersign_policy::Mode: "server, cli or credential_process";

@@ -114,7 +114,7 @@ impl Journal {
             return Ok(true);
         }
         let written = "SELECT (SELECT count(*) FROM request_ledger)
-            + (SELECT count(*) FROM event_ledger) + (SELECT count(*) FROM policy_ledger)";
+            + (SELECT count(*) FROM emergency_ledger) + (SELECT count(*) FROM policy_ledger)";
         if count(written)? > 0 {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 
 use countersign_policy::{Clock, DurationText};
 use countersign_request::{
-    Error, GrantedBy, OperationId, Page, Person, Refusal, Request, RequestId, Status, Submitted,
+    Error, GrantedBy, IdempotencyKey, Page, Refusal, Request, RequestId, Status, Submitted, User,
 };
 
 use crate::step::{Action, Decide};
@@ -61,7 +61,7 @@ fn submitted_answer(submitted: &Submitted) -> Answer {
             )
         }
         _ => {
-            let approvers: Vec<&str> = submitted.approvers.iter().map(Person::as_str).collect();
+            let approvers: Vec<&str> = submitted.approvers.iter().map(User::as_str).collect();
             let deadline = clock_time(request.decide_by, now);
             let why = format!("{} may decide until {deadline}", approvers.join(" or "));
             (Tone::Waiting, "pending".into(), why)
@@ -73,10 +73,10 @@ fn submitted_answer(submitted: &Submitted) -> Answer {
 pub async fn decide(
     world: &World,
     decision: Decide,
-    who: &Person,
+    who: &User,
     label: &str,
     reason: Option<&str>,
-    operation: Option<&str>,
+    idempotency_key: Option<&str>,
 ) -> Outcome {
     let verb = match decision {
         Decide::Approve => "approves",
@@ -93,9 +93,9 @@ pub async fn decide(
             failed(&format_args!("nobody asked for `{label}`")),
         );
     };
-    let requests = match operation {
+    let requests = match idempotency_key {
         None => world.requests.clone(),
-        Some(label) => world.requests.with_operation(operation_of(label)),
+        Some(label) => world.requests.with_idempotency_key(key_of(label)),
     };
     let result = match decision {
         Decide::Approve => requests.approve(id, who, reason).await,
@@ -106,7 +106,7 @@ pub async fn decide(
     };
     let answer = match result {
         Ok(request) if request.status == Status::Pending => {
-            let approvers: Vec<_> = request.approving_people().map(Person::as_str).collect();
+            let approvers: Vec<_> = request.approving_people().map(User::as_str).collect();
             let why = format!("{} so far, others have to as well", approvers.join(", "));
             (Tone::Waiting, "approved_in_part".into(), why)
         }
@@ -127,7 +127,7 @@ pub async fn decide(
 }
 
 /// Somebody looks at what they may decide.
-pub async fn pending(world: &World, who: &Person) -> Outcome {
+pub async fn pending(world: &World, who: &User) -> Outcome {
     let what = "looks at what waits for them";
     let answer = match world.requests.inbox(who, Page::default()).await {
         Ok(listing) if listing.items.is_empty() => {
@@ -144,7 +144,7 @@ pub async fn pending(world: &World, who: &Person) -> Outcome {
 }
 
 /// Somebody looks at what they have open: what waits for a decision, and access that is not over.
-pub async fn open(world: &World, who: &Person) -> Outcome {
+pub async fn open(world: &World, who: &User) -> Outcome {
     let what = "looks at what they have open";
     let now = world.clock.now();
     let line = |request: &Request| match request.access_until {
@@ -168,7 +168,7 @@ pub async fn open(world: &World, who: &Person) -> Outcome {
 }
 
 /// Somebody writes a note.
-pub async fn note(world: &World, who: &Person, label: &str, text: &str) -> Outcome {
+pub async fn note(world: &World, who: &User, label: &str, text: &str) -> Outcome {
     let what = format!("notes on [{label}]");
     let Some(id) = id_of(world, label) else {
         return outcome(
@@ -188,13 +188,13 @@ fn id_of(world: &World, label: &str) -> Option<RequestId> {
     world.kept.labels.requests.get(label).copied()
 }
 
-/// The id behind the label of an operation. A service mints one (`OperationId::random`) before the
+/// The id behind the label of an operation. A service mints one (`IdempotencyKey::random`) before the
 /// first try, and keeps it until it has the answer.
-fn operation_of(label: &str) -> OperationId {
+fn key_of(label: &str) -> IdempotencyKey {
     let bits = label.bytes().fold(0, |bits: u64, byte| {
         bits.wrapping_mul(257).wrapping_add(u64::from(byte))
     });
-    OperationId::from_bits(bits >> 1)
+    IdempotencyKey::from_bits(bits >> 1)
 }
 
 fn until(request: &Request) -> String {
@@ -230,7 +230,7 @@ pub fn refused(error: &Error) -> Answer {
             Refusal::HistoryFull { .. } => "history_full",
         },
         Error::InvalidTransition { .. } => "decided_already",
-        Error::OperationReused { .. } => "operation_reused",
+        Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
         Error::NotFound { .. } => "not_found",
         Error::Invalid(_) => "invalid",
         Error::Conflict(_) => "conflict",

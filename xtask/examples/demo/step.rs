@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass::{ReasonCode, ReviewOutcome};
-use countersign_policy::{Group, Mode, Person, Profile};
+use countersign_policy::{Group, Mode, Profile, User};
 
 use crate::fields::Fields;
 
@@ -38,14 +38,14 @@ pub struct Step {
 pub enum Action {
     /// The identity provider says who is in which group.
     Directory {
-        people: BTreeMap<Person, Vec<Group>>,
+        people: BTreeMap<User, Vec<Group>>,
         profiles: BTreeMap<Profile, Vec<Group>>,
     },
     /// Another policy comes into force.
     Policy { file: String },
     /// Somebody wants to use a profile.
     Attempt {
-        who: Person,
+        who: User,
         profile: Profile,
         mode: Option<Mode>,
         session_table: Option<String>,
@@ -53,7 +53,7 @@ pub enum Action {
     /// Somebody asks for access.
     Request {
         label: String,
-        who: Person,
+        who: User,
         profile: Profile,
         duration: Duration,
         why: String,
@@ -62,19 +62,19 @@ pub enum Action {
     /// Somebody decides, withdraws or takes back a request.
     Decide {
         decision: Decide,
-        who: Person,
+        who: User,
         request: String,
         reason: Option<String>,
-        operation: Option<String>,
+        idempotency_key: Option<String>,
     },
     /// Somebody looks at what they may decide.
-    Pending { who: Person },
+    Pending { who: User },
     /// Somebody looks at what they have open.
-    Open { who: Person },
-    /// One person declares an emergency, or several do at the same moment.
+    Open { who: User },
+    /// One user declares an emergency, or several do at the same moment.
     Invoke {
         label: String,
-        who: Vec<Person>,
+        who: Vec<User>,
         profile: Profile,
         duration: Duration,
         reason_code: ReasonCode,
@@ -83,13 +83,13 @@ pub enum Action {
         /// What the host calls the second factor that it has verified just now.
         proof: Option<String>,
         /// Who overrides a due review, and why.
-        override_by: Option<Person>,
+        override_by: Option<User>,
         override_reason: Option<String>,
     },
     /// Somebody reviews an emergency that is over.
     Review {
-        who: Person,
-        event: String,
+        who: User,
+        emergency: String,
         outcome: ReviewOutcome,
         text: String,
     },
@@ -99,13 +99,13 @@ pub enum Action {
     Delete { before: DateTime<Utc> },
     /// Somebody closes an emergency.
     Close {
-        who: Person,
-        event: String,
+        who: User,
+        emergency: String,
         reason: String,
     },
     /// Somebody writes a note on a request or an emergency.
     Note {
-        who: Person,
+        who: User,
         about: About,
         text: String,
     },
@@ -129,7 +129,7 @@ pub enum Decide {
 #[derive(Debug)]
 pub enum About {
     Request(String),
-    Event(String),
+    Emergency(String),
 }
 
 /// The verbs.
@@ -142,7 +142,7 @@ pub struct Reader {
     read: u32,
     last: Option<DateTime<Utc>>,
     requests: BTreeSet<String>,
-    events: BTreeSet<String>,
+    emergencies: BTreeSet<String>,
 }
 
 impl Reader {
@@ -224,7 +224,7 @@ impl Reader {
             "review" => {
                 let review = Action::Review {
                     who: fields.required("who")?,
-                    event: old_label(fields, "event", &self.events)?,
+                    emergency: old_label(fields, "emergency", &self.emergencies)?,
                     outcome: fields.required("outcome")?,
                     text: fields.required("text")?,
                 };
@@ -238,14 +238,14 @@ impl Reader {
             "close" => {
                 let close = Action::Close {
                     who: fields.required("who")?,
-                    event: old_label(fields, "event", &self.events)?,
+                    emergency: old_label(fields, "emergency", &self.emergencies)?,
                     reason: fields.required("reason")?,
                 };
                 ("close", close)
             }
             "note" => {
-                let about = if fields.has("event") {
-                    About::Event(old_label(fields, "event", &self.events)?)
+                let about = if fields.has("emergency") {
+                    About::Emergency(old_label(fields, "emergency", &self.emergencies)?)
                 } else {
                     About::Request(old_label(fields, "request", &self.requests)?)
                 };
@@ -268,12 +268,12 @@ impl Reader {
             who: fields.required("who")?,
             request: old_label(fields, "request", &self.requests)?,
             reason: fields.optional("reason")?,
-            operation: fields.optional("operation")?,
+            idempotency_key: fields.optional("idempotency_key")?,
         })
     }
 
     fn invoke(&mut self, fields: &mut Fields) -> Result<Action, String> {
-        // One person in `who`, or several in `together`.
+        // One user in `who`, or several in `together`.
         let who = if fields.has("together") {
             fields.required("together")?
         } else {
@@ -292,7 +292,7 @@ impl Reader {
             proof: fields.optional("proof")?,
             override_by: fields.optional("override_by")?,
             override_reason: fields.optional("override_reason")?,
-            label: new_label(fields, &mut self.events)?,
+            label: new_label(fields, &mut self.emergencies)?,
         })
     }
 }

@@ -9,7 +9,7 @@ use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_policy::Clock;
 use countersign_request as request;
-use countersign_sqlite::{Database, EventStore, PolicyStore, RequestStore};
+use countersign_sqlite::{Database, EmergencyStore, PolicyStore, RequestStore};
 use serde::{Deserialize, Serialize};
 
 /// The stores of all three crates.
@@ -18,7 +18,7 @@ pub struct Stores {
     pub requests: Arc<dyn request::Store>,
     pub emergencies: Arc<dyn breakglass::Store>,
     /// Those of both workflows in a file, for what only a file has.
-    ledgers: Option<(RequestStore, EventStore)>,
+    ledgers: Option<(RequestStore, EmergencyStore)>,
 }
 
 /// How many entries the ledgers of both workflows have in a file. An entry stays whatever is deleted.
@@ -42,7 +42,7 @@ impl Stores {
     /// Stores in a file.
     pub fn of_file(database: &Database, clock: &Arc<dyn Clock>) -> Self {
         let requests = RequestStore::new(database, Arc::clone(clock));
-        let emergencies = EventStore::new(database, Arc::clone(clock));
+        let emergencies = EmergencyStore::new(database, Arc::clone(clock));
         Self {
             policies: Arc::new(PolicyStore::new(database, Arc::clone(clock))),
             requests: Arc::new(requests.clone()),

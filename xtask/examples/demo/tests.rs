@@ -350,7 +350,7 @@ fn steps_are_told_with_line_field_and_fix() {
         ),
         (
             r#"{AT, "do": "attempt", "profile": "p"}"#,
-            "`who` is missing: write the name of a person",
+            "`who` is missing: write the name of a user",
         ),
         (
             r#"{AT, "do": "attempt", "who": " ", "profile": "p"}"#,
@@ -358,7 +358,7 @@ fn steps_are_told_with_line_field_and_fix() {
         ),
         (
             r#"{AT, "do": "attempt", "who": 7, "profile": "p"}"#,
-            "`who` is `7`: write the name of a person",
+            "`who` is `7`: write the name of a user",
         ),
         (
             r#"{AT, "do": "attempt", "who": "a", "profile": ""}"#,
@@ -381,8 +381,8 @@ fn steps_are_told_with_line_field_and_fix() {
             "`request` is `x`, which no earlier line has: label",
         ),
         (
-            r#"{AT, "do": "close", "who": "a", "event": "x", "reason": "r"}"#,
-            "`event` is `x`, which no earlier line has: label",
+            r#"{AT, "do": "close", "who": "a", "emergency": "x", "reason": "r"}"#,
+            "`emergency` is `x`, which no earlier line has: label",
         ),
         (
             r#"{AT, "do": "note", "who": "a", "text": "t"}"#,

@@ -103,10 +103,10 @@ async fn of_emergencies(world: &mut World, due: &mut Due) -> Result<(), breakgla
         for Changed {
             version,
             entry,
-            event,
+            emergency,
         } in changes
         {
-            let (who, profile) = (&event.invoker, &event.profile);
+            let (who, profile) = (&emergency.invoker, &emergency.profile);
             if matches!(entry.action, Action::Closed | Action::Expired) {
                 due.ended.insert(format!("{who} on {profile}"));
                 let rule = world.emergencies.policy().rule_for(profile);

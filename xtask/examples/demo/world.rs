@@ -2,7 +2,7 @@
 //!
 //! What a service would do differently: take its clock from the system
 //! (`countersign_policy::SystemClock`), its ids and its operations' ids from the operating system
-//! (the default of both workflows, `OperationId::random`).
+//! (the default of both workflows, `IdempotencyKey::random`).
 //!
 //! A step can be played again, if the program ended before it was noted that it was played: ids and
 //! operations follow from the step's number, so what it has written already is not written twice and
@@ -15,8 +15,8 @@ use std::time::Duration;
 use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_policy::{
-    CacheConfig, CachedLoader, Clock, Expected, Group, LoadError, ManualClock, ManualTicks, Person,
-    Policy, Profile, Stored,
+    CacheConfig, CachedLoader, Clock, Expected, Group, LoadError, ManualClock, ManualTicks, Policy,
+    Profile, Stored, User,
 };
 use countersign_request as request;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub const STORE_FAILED: &str = "store_failed";
 pub struct Outcome {
     /// In one word, such as `allowed` or `own_request`; what a step's `expect` is compared with.
     pub kind: String,
-    /// Whether the person got what they wanted.
+    /// Whether the user got what they wanted.
     pub tone: Tone,
     /// Who, for the line.
     pub actor: String,
@@ -58,7 +58,7 @@ impl Outcome {
     }
 }
 
-/// Whether the person got what they wanted.
+/// Whether the user got what they wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tone {
     Yes,
@@ -104,20 +104,20 @@ pub struct Kept {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Labels {
     pub requests: BTreeMap<String, request::RequestId>,
-    pub events: BTreeMap<String, breakglass::EventId>,
+    pub emergencies: BTreeMap<String, breakglass::EmergencyId>,
 }
 
 /// Who and what is in which group.
 #[derive(Debug, Default)]
 pub struct Directory {
-    people: BTreeMap<Person, Vec<Group>>,
+    people: BTreeMap<User, Vec<Group>>,
     profiles: BTreeMap<Profile, Vec<Group>>,
 }
 
 impl Directory {
-    /// The groups of a person.
-    pub fn groups_of(&self, person: &Person) -> Vec<Group> {
-        self.people.get(person).cloned().unwrap_or_default()
+    /// The groups of a user.
+    pub fn groups_of(&self, user: &User) -> Vec<Group> {
+        self.people.get(user).cloned().unwrap_or_default()
     }
 
     /// The groups of a profile.
@@ -185,10 +185,13 @@ impl World {
         self.clock.set(step.at);
         self.ticks.advance(passed);
         let ids = Arc::new(request::SequenceRandom::starting_at(first_id(step)));
-        let operation = operation(first_id(step));
+        let idempotency_key = idempotency_key(first_id(step));
         self.requests = self.requests.with_random(ids.clone());
-        self.requests = self.requests.with_operation(operation);
-        self.emergencies = self.emergencies.with_random(ids).with_operation(operation);
+        self.requests = self.requests.with_idempotency_key(idempotency_key);
+        self.emergencies = self
+            .emergencies
+            .with_random(ids)
+            .with_idempotency_key(idempotency_key);
         if let Some(policy) = self.first.take() {
             if let Err(error) = self.put_first_policy(policy).await {
                 return outcome("service", "starts", refused(&error));
@@ -221,23 +224,25 @@ impl World {
                 who,
                 request,
                 reason,
-                operation,
+                idempotency_key,
             } => {
-                let (reason, operation) = (reason.as_deref(), operation.as_deref());
-                requests::decide(self, *decision, who, request, reason, operation).await
+                let (reason, idempotency_key) = (reason.as_deref(), idempotency_key.as_deref());
+                requests::decide(self, *decision, who, request, reason, idempotency_key).await
             }
             Action::Pending { who } => requests::pending(self, who).await,
             Action::Open { who } => requests::open(self, who).await,
             Action::Invoke { .. } => emergencies::invoke(self, &step.action).await,
-            Action::Close { who, event, reason } => {
-                emergencies::close(self, who, event, reason).await
-            }
+            Action::Close {
+                who,
+                emergency,
+                reason,
+            } => emergencies::close(self, who, emergency, reason).await,
             Action::Review {
                 who,
-                event,
+                emergency,
                 outcome,
                 text,
-            } => emergencies::review(self, who, event, *outcome, text).await,
+            } => emergencies::review(self, who, emergency, *outcome, text).await,
             Action::ToReview => emergencies::to_review(self).await,
             Action::Delete { before } => upkeep::delete(self, *before).await,
             Action::Note {
@@ -247,7 +252,7 @@ impl World {
             } => requests::note(self, who, label, text).await,
             Action::Note {
                 who,
-                about: About::Event(label),
+                about: About::Emergency(label),
                 text,
             } => emergencies::note(self, who, label, text).await,
             Action::Expire => upkeep::expire(self).await,
@@ -302,8 +307,8 @@ fn first_id(step: &Step) -> u64 {
 
 /// The operation in which a request or an emergency of this id is created. The operations that the
 /// day's files name do not have the first bit.
-pub fn operation(id: u64) -> request::OperationId {
-    request::OperationId::from_bits(id | 1 << 63)
+pub fn idempotency_key(id: u64) -> request::IdempotencyKey {
+    request::IdempotencyKey::from_bits(id | 1 << 63)
 }
 
 /// A line of the report.

@@ -1,4 +1,4 @@
-//! `create`: at most one active event of a person for a profile, also where one is over and nobody
+//! `create`: at most one active emergency of a user for a profile, also where one is over and nobody
 //! has marked it so.
 
 use super::bench::*;
@@ -6,16 +6,16 @@ use crate::history::{Action, Actor};
 use crate::refusal::Refusal;
 use crate::transition::Status;
 
-/// A second event of the same person and profile is refused until the nanosecond at which the
+/// A second emergency of the same user and profile is refused until the nanosecond at which the
 /// first is over.
-pub(super) async fn an_active_event_blocks_until_it_is_over(bench: Bench) {
+pub(super) async fn an_active_emergency_blocks_until_it_is_over(bench: Bench) {
     let first = bench.begin(1, "alice", "prod").await;
     let second = draft(2, "alice", "prod");
     bench.clock.set(first.expires_at - nanos(1));
     let before = bench.contents().await;
     let refused = refusal(
         bench.create(&second, &unlimited()).await,
-        "a second active event",
+        "a second active emergency",
     );
     let retry_at = first.expires_at;
     assert_eq!(
@@ -30,12 +30,12 @@ pub(super) async fn an_active_event_blocks_until_it_is_over(bench: Bench) {
     let created = bench.create(&second, &unlimited()).await;
     assert!(
         created.is_ok(),
-        "an event that is over blocks nothing: {created:?}"
+        "an emergency that is over blocks nothing: {created:?}"
     );
 }
 
-/// Another spelling of a name does not get round the active event.
-pub(super) async fn an_active_event_blocks_every_spelling(bench: Bench) {
+/// Another spelling of a name does not get round the active emergency.
+pub(super) async fn an_active_emergency_blocks_every_spelling(bench: Bench) {
     let first = bench.begin(1, "Alice", "prod").await;
     for name in ["alice", "ALICE", "aLiCe"] {
         let second = draft(2, name, "prod");
@@ -51,7 +51,7 @@ pub(super) async fn an_active_event_blocks_every_spelling(bench: Bench) {
 }
 
 /// Only ASCII letters are alike in both cases: other people are not blocked.
-pub(super) async fn an_active_event_blocks_nobody_else(bench: Bench) {
+pub(super) async fn an_active_emergency_blocks_nobody_else(bench: Bench) {
     bench.begin(1, "zoë", "prod").await;
     for (bits, (name, wanted)) in (2..).zip([
         ("zoe", "prod"),
@@ -68,34 +68,34 @@ pub(super) async fn an_active_event_blocks_nobody_else(bench: Bench) {
     }
 }
 
-/// A closed event blocks nothing from the moment on at which it was closed.
-pub(super) async fn a_closed_event_blocks_nothing(bench: Bench) {
+/// A closed emergency blocks nothing from the moment on at which it was closed.
+pub(super) async fn a_closed_emergency_blocks_nothing(bench: Bench) {
     bench.begin(1, "alice", "prod").await;
     bench.made(1, &close("alice", "prod")).await;
     bench.begin(2, "alice", "prod").await;
     let found = bench.active("alice", "prod", start()).await;
     assert_eq!(
-        found.map(|event| event.id),
+        found.map(|emergency| emergency.id),
         Some(id(2)),
         "the new one is active"
     );
 }
 
-/// An event whose time is over but that is marked active is marked expired by the creation that
+/// An emergency whose time is over but that is marked active is marked expired by the creation that
 /// takes its place, with a version and an entry of its own.
-pub(super) async fn an_event_that_is_over_is_expired_by_the_next(bench: Bench) {
+pub(super) async fn an_emergency_that_is_over_is_expired_by_the_next(bench: Bench) {
     let first = bench.begin(1, "alice", "prod").await;
     bench.clock.set(first.expires_at);
     let second = bench.begin(2, "alice", "prod").await;
     assert_eq!(
         second.created_at, first.expires_at,
-        "the new event's version is the clock's"
+        "the new emergency's version is the clock's"
     );
     let expired = bench.get(1).await;
     assert_eq!(
         expired.status,
         Status::Expired,
-        "two events would be active"
+        "two emergencies would be active"
     );
     assert_eq!(expired.history.len(), 2, "its expiry is in its history");
     let entry = &expired.history[1];
@@ -107,7 +107,7 @@ pub(super) async fn an_event_that_is_over_is_expired_by_the_next(bench: Bench) {
         (entry.from, entry.to),
         (Some(first.updated_at), expired.updated_at)
     );
-    assert_eq!((&entry.reason, entry.operation), (&None, None));
+    assert_eq!((&entry.reason, entry.idempotency_key), (&None, None));
     assert!(
         expired.updated_at != second.updated_at && expired.updated_at > first.updated_at,
         "the expiry has a version of its own"
@@ -121,19 +121,19 @@ pub(super) async fn an_event_that_is_over_is_expired_by_the_next(bench: Bench) {
     );
 }
 
-/// So it is under another spelling of the person's name.
-pub(super) async fn an_event_of_another_spelling_is_expired_too(bench: Bench) {
+/// So it is under another spelling of the user's name.
+pub(super) async fn an_emergency_of_another_spelling_is_expired_too(bench: Bench) {
     bench.begin_short(1, "ALICE", "prod").await;
     bench.begin(2, "alice", "prod").await;
     assert_eq!(
         bench.get(1).await.status,
         Status::Expired,
-        "two events would be active"
+        "two emergencies would be active"
     );
 }
 
-/// A creation touches no event of other people or profiles, over or not.
-pub(super) async fn events_of_others_are_left_as_they_are(bench: Bench) {
+/// A creation touches no emergency of other people or profiles, over or not.
+pub(super) async fn emergencies_of_others_are_left_as_they_are(bench: Bench) {
     let others = [
         bench.begin_short(1, "alice", "dev").await,
         bench.begin_short(2, "bob", "prod").await,
@@ -161,18 +161,18 @@ pub(super) async fn a_refused_creation_expires_nothing(bench: Bench) {
     bench.assert_unchanged(&before, "a refused creation").await;
 }
 
-/// The active event comes before review, pause and quotas; the pause before the quotas; the
-/// person's before the profile's.
+/// The active emergency comes before review, pause and quotas; the pause before the quotas; the
+/// user's before the profile's.
 pub(super) async fn refusals_come_in_their_order(bench: Bench) {
     use crate::admission::Admission;
     let (rules, open) = (reviewed_first(), anybody());
-    let (pause, person_quota, profile_quota) = (
+    let (pause, user_quota, profile_quota) = (
         r#""cooldown": "2h""#,
         r#""max_per_user": 1"#,
         r#""max_per_profile": 1, "quota_window": "24h""#,
     );
-    let all = limits(&format!("{pause}, {person_quota}, {profile_quota}"));
-    let quotas = limits(&format!("{person_quota}, {profile_quota}"));
+    let all = limits(&format!("{pause}, {user_quota}, {profile_quota}"));
+    let quotas = limits(&format!("{user_quota}, {profile_quota}"));
     let refused = |rules, limits| {
         let admission = Admission::new(rules, limits, &profile("prod"));
         let store = bench.store.clone();
@@ -188,7 +188,7 @@ pub(super) async fn refusals_come_in_their_order(bench: Bench) {
     let found = refused(&rules, &all).await;
     assert!(
         matches!(found, Refusal::Active { .. }),
-        "the active event first: {found}"
+        "the active emergency first: {found}"
     );
     bench.made(2, &close("alice", "prod")).await;
     let found = refused(&rules, &all).await;
@@ -203,8 +203,8 @@ pub(super) async fn refusals_come_in_their_order(bench: Bench) {
     );
     let found = refused(&open, &quotas).await;
     assert!(
-        matches!(found, Refusal::PersonQuota { .. }),
-        "then the person's quota: {found}"
+        matches!(found, Refusal::UserQuota { .. }),
+        "then the user's quota: {found}"
     );
     let last = limits(profile_quota);
     let found = refused(&open, &last).await;

@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_core::clock::{Clock, ManualClock};
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::GrantKind;
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::sync::suite::Suite;
 use countersign_core::version::Version;
 
@@ -24,16 +24,16 @@ use crate::error::Error;
 use crate::invocation_policy::InvocationPolicy;
 use crate::mfa::{MfaMethod, MfaProof, ProofId};
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::review::ReviewOutcome;
 use crate::store::{Changed, Filter, Store};
 use crate::transition::Status;
-use crate::vocabulary::{EventId, ReasonCode};
+use crate::vocabulary::{EmergencyId, ReasonCode};
 use crate::{Cursor, Listing, Page};
 
-/// An hour, the duration of most events here.
+/// An hour, the duration of most emergencies here.
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 /// How far a clock may step back without being corrected.
 pub(super) const TOLERANCE: Duration = Duration::from_secs(60);
@@ -53,28 +53,28 @@ pub(super) fn nanos(count: i64) -> TimeDelta {
     TimeDelta::nanoseconds(count)
 }
 
-pub(super) fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+pub(super) fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 pub(super) fn profile(name: &str) -> Profile {
     Profile::new(name).unwrap()
 }
 
-pub(super) fn id(bits: u64) -> EventId {
-    EventId::from_bits(bits)
+pub(super) fn id(bits: u64) -> EmergencyId {
+    EmergencyId::from_bits(bits)
 }
 
-pub(super) fn operation(bits: u64) -> OperationId {
-    OperationId::from_bits(bits)
+pub(super) fn operation(bits: u64) -> IdempotencyKey {
+    IdempotencyKey::from_bits(bits)
 }
 
 /// A draft of an hour that [`anybody`] admits.
 pub(super) fn draft(bits: u64, invoker: &str, wanted: &str) -> Draft {
     Draft {
         id: id(bits),
-        operation: None,
-        invoker: person(invoker),
+        idempotency_key: None,
+        invoker: user(invoker),
         profile: profile(wanted),
         duration: HOUR,
         reason_code: ReasonCode::Incident,
@@ -96,7 +96,7 @@ pub(super) fn anybody() -> InvocationPolicy {
     invocation(r#""max_duration": "24h", "responders": ["carol"]"#)
 }
 
-/// As [`anybody`], but nobody whose earlier event awaits its review.
+/// As [`anybody`], but nobody whose earlier emergency awaits its review.
 pub(super) fn reviewed_first() -> InvocationPolicy {
     invocation(r#""max_duration": "24h", "responders": ["carol"], "after_review": true"#)
 }
@@ -118,26 +118,26 @@ pub(super) fn shortest_retention() -> Retention {
 }
 
 pub(super) fn close(by: &str, wanted: &str) -> Change {
-    Change::close(&anybody(), &profile(wanted), &person(by), "it is over")
+    Change::close(&anybody(), &profile(wanted), &user(by), "it is over")
 }
 
 pub(super) fn note(by: &str, text: &str) -> Change {
-    Change::note(&person(by), text)
+    Change::note(&user(by), text)
 }
 
 pub(super) fn review(by: &str, wanted: &str) -> Change {
     let outcome = ReviewOutcome::Justified;
     let text = "it was called for";
-    Change::review(&anybody(), &profile(wanted), &person(by), outcome, text)
+    Change::review(&anybody(), &profile(wanted), &user(by), outcome, text)
 }
 
-/// A second factor of this person for the event with these bits.
+/// A second factor of this user for the emergency with these bits.
 pub(super) fn proof(name: &str, of: &str, bits: u64, verified_at: DateTime<Utc>) -> MfaProof {
     MfaProof {
         id: ProofId::new(name).unwrap(),
         method: MfaMethod::Totp,
-        person: person(of),
-        event: id(bits),
+        user: user(of),
+        emergency: id(bits),
         verified_at,
     }
 }
@@ -151,8 +151,11 @@ pub(super) fn refusal<T: Debug>(result: Result<T, Error>, rule: &str) -> Refusal
     }
 }
 
-pub(super) fn bits(events: &[Arc<Event>]) -> Vec<u64> {
-    events.iter().map(|event| event.id.to_bits()).collect()
+pub(super) fn bits(emergencies: &[Arc<Emergency>]) -> Vec<u64> {
+    emergencies
+        .iter()
+        .map(|emergency| emergency.id.to_bits())
+        .collect()
 }
 
 /// Lets other tasks run.
@@ -172,10 +175,10 @@ pub(super) async fn give_way() {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) changes: Vec<Changed>,
-    lists: Vec<Arc<Event>>,
-    ended: Vec<Arc<Event>>,
+    lists: Vec<Arc<Emergency>>,
+    ended: Vec<Arc<Emergency>>,
     /// What the clock showed, and what was due and awaited review by that.
-    by_time: (DateTime<Utc>, Vec<Arc<Event>>, Vec<Arc<Event>>),
+    by_time: (DateTime<Utc>, Vec<Arc<Emergency>>, Vec<Arc<Emergency>>),
 }
 
 /// A subject whose type the cases need not know.
@@ -237,7 +240,7 @@ impl Bench {
         &self,
         draft: &Draft,
         limits: &RateLimitPolicy,
-    ) -> Result<Arc<Event>, Error> {
+    ) -> Result<Arc<Emergency>, Error> {
         let admission = Admission::new(&anybody(), limits, &draft.profile);
         self.store.create(draft, &admission).await
     }
@@ -247,58 +250,63 @@ impl Bench {
         &self,
         draft: &Draft,
         rules: &InvocationPolicy,
-    ) -> Result<Arc<Event>, Error> {
+    ) -> Result<Arc<Emergency>, Error> {
         let admission = Admission::new(rules, &unlimited(), &draft.profile);
         self.store.create(draft, &admission).await
     }
 
     /// Creates without limits.
-    pub(super) async fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
+    pub(super) async fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Emergency> {
         let draft = draft(bits, invoker, wanted);
         let created = self.create(&draft, &unlimited()).await;
         created.expect("what no rule forbids is created")
     }
 
-    /// Creates an event that is over after a nanosecond, and lets it pass.
-    pub(super) async fn begin_short(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
+    /// Creates an emergency that is over after a nanosecond, and lets it pass.
+    pub(super) async fn begin_short(
+        &self,
+        bits: u64,
+        invoker: &str,
+        wanted: &str,
+    ) -> Arc<Emergency> {
         let mut draft = draft(bits, invoker, wanted);
         draft.duration = NANO;
         let created = self.create(&draft, &unlimited()).await;
-        let event = created.expect("what no rule forbids is created");
-        self.clock.set(event.expires_at);
-        event
+        let emergency = created.expect("what no rule forbids is created");
+        self.clock.set(emergency.expires_at);
+        emergency
     }
 
-    /// Creates an event, and closes and reviews it.
+    /// Creates an emergency, and closes and reviews it.
     pub(super) async fn begin_reviewed(
         &self,
         bits: u64,
         invoker: &str,
         wanted: &str,
-    ) -> Arc<Event> {
+    ) -> Arc<Emergency> {
         self.begin(bits, invoker, wanted).await;
         self.made(bits, &close(invoker, wanted)).await;
         self.made(bits, &review("carol", wanted)).await
     }
 
-    pub(super) async fn get(&self, bits: u64) -> Arc<Event> {
+    pub(super) async fn get(&self, bits: u64) -> Arc<Emergency> {
         let got = self.store.get(id(bits)).await;
-        got.expect("an event that was created is there")
+        got.expect("an emergency that was created is there")
     }
 
-    /// Changes the event from its present version.
-    pub(super) async fn change(&self, bits: u64, change: &Change) -> Result<Arc<Event>, Error> {
+    /// Changes the emergency from its present version.
+    pub(super) async fn change(&self, bits: u64, change: &Change) -> Result<Arc<Emergency>, Error> {
         let version = self.get(bits).await.updated_at;
         self.store.update(id(bits), version, change).await
     }
 
     /// Makes a change that no rule forbids.
-    pub(super) async fn made(&self, bits: u64, change: &Change) -> Arc<Event> {
+    pub(super) async fn made(&self, bits: u64, change: &Change) -> Arc<Emergency> {
         let changed = self.change(bits, change).await;
         changed.expect("a change that no rule forbids is made")
     }
 
-    /// Lets time pass and deletes an event that is over and reviewed.
+    /// Lets time pass and deletes an emergency that is over and reviewed.
     pub(super) async fn delete(&self, bits: u64) {
         self.clock.advance(Duration::from_secs(2));
         let retention = shortest_retention();
@@ -346,10 +354,10 @@ impl Bench {
         who: &str,
         wanted: &str,
         at: DateTime<Utc>,
-    ) -> Option<Arc<Event>> {
-        let (person, profile) = (person(who), profile(wanted));
-        let found = self.store.active_at(&person, &profile, at).await;
-        found.expect("the active event is looked for")
+    ) -> Option<Arc<Emergency>> {
+        let (user, profile) = (user(who), profile(wanted));
+        let found = self.store.active_at(&user, &profile, at).await;
+        found.expect("the active emergency is looked for")
     }
 
     /// Until when there is access once the clock shows `at`, if there is.
@@ -360,11 +368,11 @@ impl Bench {
         at: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         self.clock.set(at);
-        let (person, profile) = (person(who), profile(wanted));
-        let found = self.store.find_grant(&person, &profile).await;
+        let (user, profile) = (user(who), profile(wanted));
+        let found = self.store.find_grant(&user, &profile).await;
         let found = found.expect("a grant is looked for");
         if let Some(grant) = &found {
-            assert_eq!((&grant.person, &grant.profile), (&person, &profile));
+            assert_eq!((&grant.user, &grant.profile), (&user, &profile));
             assert_eq!(grant.kind, GrantKind::Emergency, "of an emergency");
         }
         found.map(|grant| grant.until)

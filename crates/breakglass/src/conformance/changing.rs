@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::names::Person;
+use countersign_core::names::User;
 use countersign_core::retry::{NoSleep, Retry};
 use countersign_core::version::{Conflict, Version};
 
@@ -10,7 +10,7 @@ use super::bench::*;
 use crate::change::Change;
 use crate::error::Error;
 use crate::history::{Action, Actor};
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::Refusal;
 use crate::review::ReviewOutcome;
 use crate::store::StoreExt;
@@ -87,11 +87,11 @@ pub(super) async fn the_errors_of_an_update_come_in_their_order(bench: Bench) {
         .await;
 }
 
-/// Its invoker or a responder closes an event, with a reason, until the nanosecond of its end.
-pub(super) async fn an_event_is_closed_before_it_is_over(bench: Bench) {
-    let event = bench.begin(1, "alice", "prod").await;
+/// Its invoker or a responder closes an emergency, with a reason, until the nanosecond of its end.
+pub(super) async fn an_emergency_is_closed_before_it_is_over(bench: Bench) {
+    let emergency = bench.begin(1, "alice", "prod").await;
     bench.begin(2, "bob", "prod").await;
-    bench.clock.set(event.expires_at + nanos(1));
+    bench.clock.set(emergency.expires_at + nanos(1));
     let late = refusal(
         bench.change(1, &close("alice", "prod")).await,
         "closing what is over",
@@ -99,7 +99,7 @@ pub(super) async fn an_event_is_closed_before_it_is_over(bench: Bench) {
     assert_eq!(
         late,
         Refusal::AccessOver {
-            expires_at: event.expires_at
+            expires_at: emergency.expires_at
         }
     );
     let other = refusal(
@@ -107,14 +107,14 @@ pub(super) async fn an_event_is_closed_before_it_is_over(bench: Bench) {
         "closing for somebody else",
     );
     assert!(matches!(other, Refusal::NotAResponder { .. }), "{other}");
-    bench.clock.set(event.expires_at - nanos(1));
+    bench.clock.set(emergency.expires_at - nanos(1));
     bench.begin(3, "dave", "prod").await;
     let closed = bench.made(3, &close("carol", "prod")).await;
     assert_eq!((closed.status, closed.history.len()), (Status::Closed, 2));
     let entry = &closed.history[1];
     assert_eq!(
         (&entry.action, &entry.actor),
-        (&Action::Closed, &Actor::Person(person("carol")))
+        (&Action::Closed, &Actor::User(user("carol")))
     );
     assert_eq!(entry.reason.as_deref(), Some("it is over"));
     assert_eq!(
@@ -124,10 +124,10 @@ pub(super) async fn an_event_is_closed_before_it_is_over(bench: Bench) {
     );
 }
 
-/// An event expires from the nanosecond on at which its time is over, and not before.
-pub(super) async fn an_event_expires_at_its_nanosecond(bench: Bench) {
-    let event = bench.begin(1, "alice", "prod").await;
-    bench.clock.set(event.expires_at - nanos(1));
+/// An emergency expires from the nanosecond on at which its time is over, and not before.
+pub(super) async fn an_emergency_expires_at_its_nanosecond(bench: Bench) {
+    let emergency = bench.begin(1, "alice", "prod").await;
+    bench.clock.set(emergency.expires_at - nanos(1));
     let early = refusal(
         bench.change(1, &Change::expire()).await,
         "expiring too early",
@@ -135,14 +135,14 @@ pub(super) async fn an_event_expires_at_its_nanosecond(bench: Bench) {
     assert_eq!(
         early,
         Refusal::NotDue {
-            expires_at: event.expires_at
+            expires_at: emergency.expires_at
         }
     );
-    bench.clock.set(event.expires_at);
+    bench.clock.set(emergency.expires_at);
     let expired = bench.made(1, &Change::expire()).await;
     assert_eq!(
         (expired.status, expired.changed_at()),
-        (Status::Expired, event.expires_at)
+        (Status::Expired, emergency.expires_at)
     );
     let entry = &expired.history[1];
     assert_eq!(
@@ -186,16 +186,16 @@ pub(super) async fn notes_are_kept_whatever_the_status(bench: Bench) {
     assert_eq!(bench.get(1).await, last);
 }
 
-/// An event is reviewed once, when it is over, by a reviewer who is somebody else.
-pub(super) async fn an_event_is_reviewed_once(bench: Bench) {
-    let event = bench.begin(1, "Carol", "prod").await;
+/// An emergency is reviewed once, when it is over, by a reviewer who is somebody else.
+pub(super) async fn an_emergency_is_reviewed_once(bench: Bench) {
+    let emergency = bench.begin(1, "Carol", "prod").await;
     bench.begin(2, "alice", "prod").await;
     let early = refusal(
         bench.change(2, &review("carol", "prod")).await,
         "reviewing what is active",
     );
     assert!(matches!(early, Refusal::NotDue { .. }), "{early}");
-    bench.clock.set(event.expires_at + nanos(1));
+    bench.clock.set(emergency.expires_at + nanos(1));
     let own = refusal(
         bench.change(1, &review("carol", "prod")).await,
         "reviewing one's own",
@@ -205,7 +205,7 @@ pub(super) async fn an_event_is_reviewed_once(bench: Bench) {
     let review_of = reviewed.review.as_ref().expect("the review is on record");
     assert_eq!(
         (&review_of.by, review_of.outcome),
-        (&person("carol"), ReviewOutcome::Justified)
+        (&user("carol"), ReviewOutcome::Justified)
     );
     assert_eq!(&*review_of.text, "it was called for");
     assert_eq!(review_of.at, reviewed.changed_at(), "to the nanosecond");
@@ -222,15 +222,15 @@ pub(super) async fn an_event_is_reviewed_once(bench: Bench) {
 pub(super) async fn every_outcome_of_a_review_is_kept(bench: Bench) {
     for (bits, outcome) in (1..).zip(ReviewOutcome::ALL) {
         bench.begin_short(bits, "alice", "prod").await;
-        let (carol, prod) = (person("carol"), profile("prod"));
+        let (carol, prod) = (user("carol"), profile("prod"));
         let change = Change::review(&anybody(), &prod, &carol, outcome, "see the ticket");
         bench.made(bits, &change).await;
-        let event = bench.get(bits).await;
+        let emergency = bench.get(bits).await;
         assert_eq!(
-            event.review.as_ref().map(|review| review.outcome),
+            emergency.review.as_ref().map(|review| review.outcome),
             Some(outcome)
         );
-        assert_eq!(event.history[1].action, Action::Reviewed(outcome));
+        assert_eq!(emergency.history[1].action, Action::Reviewed(outcome));
     }
 }
 
@@ -254,7 +254,7 @@ pub(super) async fn a_last_status_never_changes(bench: Bench) {
     bench.assert_unchanged(&before, "a refused change").await;
 }
 
-/// Everything that is said of an event when it begins stays so through every change.
+/// Everything that is said of an emergency when it begins stays so through every change.
 pub(super) async fn identity_never_changes(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
     draft.ticket = Some("INC-1".to_owned());
@@ -271,7 +271,7 @@ pub(super) async fn identity_never_changes(bench: Bench) {
     for change in changes {
         bench.clock.advance(HOUR / 8);
         let after = bench.made(1, &change).await;
-        let as_begun = Event {
+        let as_begun = Emergency {
             status: after.status,
             note: after.note.clone(),
             review: after.review.clone(),
@@ -288,13 +288,13 @@ pub(super) async fn identity_never_changes(bench: Bench) {
 }
 
 /// The history holds every change with its versions, actor, reason and operation, and gives the
-/// event as it was after each.
+/// emergency as it was after each.
 pub(super) async fn the_history_is_whole(bench: Bench) {
     let mut results = vec![bench.begin(1, "alice", "prod").await];
     let changes = [
-        note("bob", "one").with_operation(operation(1)),
+        note("bob", "one").with_idempotency_key(operation(1)),
         note("dave", "two"),
-        close("carol", "prod").with_operation(operation(2)),
+        close("carol", "prod").with_idempotency_key(operation(2)),
         review("carol", "prod"),
         note("bob", "three"),
     ];
@@ -302,32 +302,40 @@ pub(super) async fn the_history_is_whole(bench: Bench) {
         bench.clock.advance(NANO);
         results.push(bench.made(1, change).await);
     }
-    let event = bench.get(1).await;
-    assert_eq!(event.history.len(), 6, "an entry a change");
-    let actors: Vec<String> = event
+    let emergency = bench.get(1).await;
+    assert_eq!(emergency.history.len(), 6, "an entry a change");
+    let actors: Vec<String> = emergency
         .history
         .iter()
         .map(|entry| entry.actor.to_string())
         .collect();
     assert_eq!(actors, ["alice", "bob", "dave", "carol", "carol", "bob"]);
-    let operations: Vec<_> = event.history.iter().map(|entry| entry.operation).collect();
+    let operations: Vec<_> = emergency
+        .history
+        .iter()
+        .map(|entry| entry.idempotency_key)
+        .collect();
     let (first, second) = (Some(operation(1)), Some(operation(2)));
     assert_eq!(operations, [None, first, None, second, None, None]);
     let mut from = None;
-    for (entry, result) in event.history.iter().zip(&results) {
+    for (entry, result) in emergency.history.iter().zip(&results) {
         assert_eq!(
             (entry.from, entry.to),
             (from, result.updated_at),
             "versions meet"
         );
         from = Some(entry.to);
-        let then = event.as_of(entry.to);
-        assert_eq!(then.as_ref(), Some(&**result), "the event as it was then");
+        let then = emergency.as_of(entry.to);
+        assert_eq!(
+            then.as_ref(),
+            Some(&**result),
+            "the emergency as it was then"
+        );
     }
 }
 
-/// A change of one event leaves all others as they are.
-pub(super) async fn a_change_leaves_other_events_alone(bench: Bench) {
+/// A change of one emergency leaves all others as they are.
+pub(super) async fn a_change_leaves_other_emergencies_alone(bench: Bench) {
     let others = [
         bench.begin(1, "alice", "dev").await,
         bench.begin(3, "bob", "prod").await,
@@ -339,21 +347,21 @@ pub(super) async fn a_change_leaves_other_events_alone(bench: Bench) {
         assert_eq!(
             bench.get(other.id.to_bits()).await,
             other,
-            "another event was changed"
+            "another emergency was changed"
         );
     }
 }
 
-/// `update_with` gives its closure the event as just read, and passes on every error.
+/// `update_with` gives its closure the emergency as just read, and passes on every error.
 pub(super) async fn update_with_passes_on_every_error(bench: Bench) {
     let retry = Retry::default().with_sleep(Arc::new(NoSleep));
-    let bob: Person = person("bob");
+    let bob: User = user("bob");
     let gone = bench
         .store
         .update_with(id(1), &retry, |_| Ok(Change::note(&bob, "a note")))
         .await;
     assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
-    let event = bench.begin(1, "alice", "prod").await;
+    let emergency = bench.begin(1, "alice", "prod").await;
     let mut seen = Vec::new();
     let noted = bench.store.update_with(id(1), &retry, |current| {
         seen.push(current.clone());
@@ -362,8 +370,8 @@ pub(super) async fn update_with_passes_on_every_error(bench: Bench) {
     let noted = noted.await.expect("a note is written");
     assert_eq!(
         seen,
-        [(*event).clone()],
-        "once, with the event as just read"
+        [(*emergency).clone()],
+        "once, with the emergency as just read"
     );
     let stopped = bench.store.update_with(id(1), &retry, |current| {
         Err(Error::NotFound { id: current.id })

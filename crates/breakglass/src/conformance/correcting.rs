@@ -28,8 +28,8 @@ impl Bench {
     /// Sets the clock ahead of `start()`, begins an emergency of an hour, and sets it right.
     async fn begin_ahead(&self, bits: u64, who: &str, wanted: &str, by: Duration) {
         self.clock.set(start() + by);
-        let event = self.begin(bits, who, wanted).await;
-        assert_eq!(event.created_at, start() + by, "nobody can know it yet");
+        let emergency = self.begin(bits, who, wanted).await;
+        assert_eq!(emergency.created_at, start() + by, "nobody can know it yet");
         self.clock.set(start());
     }
 }
@@ -37,16 +37,19 @@ impl Bench {
 /// What begins after a correction begins when the clock says, and lasts what was asked for.
 pub(super) async fn what_begins_after_a_correction_lasts_what_was_asked_for(bench: Bench) {
     for (round, by) in (0..).zip(ahead()) {
-        let (who, bits) = (format!("person-{round}"), 10 * round);
+        let (who, bits) = (format!("user-{round}"), 10 * round);
         bench
             .begin_ahead(bits, "dave", &format!("dev-{round}"), by)
             .await;
-        let event = bench.begin(bits + 1, &who, "prod").await;
-        assert_eq!(event.created_at, start(), "{by:?} ahead");
-        assert_eq!(event.history[0].at, start(), "{by:?} ahead");
+        let emergency = bench.begin(bits + 1, &who, "prod").await;
+        assert_eq!(emergency.created_at, start(), "{by:?} ahead");
+        assert_eq!(emergency.history[0].at, start(), "{by:?} ahead");
         let (until, last) = (start() + HOUR, start() + HOUR - NANO);
-        assert_eq!(event.expires_at, until, "{by:?} ahead");
-        assert!(event.created > bench.get(bits).await.created, "in order");
+        assert_eq!(emergency.expires_at, until, "{by:?} ahead");
+        assert!(
+            emergency.created > bench.get(bits).await.created,
+            "in order"
+        );
         assert_eq!(bench.granted(&who, "prod", start()).await, Some(until));
         assert_eq!(bench.granted(&who, "prod", last).await, Some(until));
         assert_eq!(
@@ -67,10 +70,10 @@ pub(super) async fn what_began_in_the_wrong_time_never_gives_access(bench: Bench
     let hours = [HOUR + NANO, 8 * HOUR];
     for (bits, by) in (1..).zip(hours) {
         bench.clock.set(start() + by);
-        bench.begin(bits, &format!("person-{bits}"), "prod").await;
+        bench.begin(bits, &format!("user-{bits}"), "prod").await;
     }
     for (bits, by) in (1..).zip(hours) {
-        let who = format!("person-{bits}");
+        let who = format!("user-{bits}");
         assert_eq!(bench.granted(&who, "prod", start()).await, None, "{by:?}");
     }
     for now in [start(), settled - NANO] {
@@ -95,7 +98,7 @@ pub(super) async fn what_began_in_the_wrong_time_never_gives_access(bench: Bench
         "and awaits its review"
     );
     for (bits, by) in (1..).zip(hours) {
-        let (who, from) = (format!("person-{bits}"), start() + by);
+        let (who, from) = (format!("user-{bits}"), start() + by);
         for now in [from - NANO, from, from + NANO, from + HOUR - NANO] {
             let found = bench.granted(&who, "prod", now.max(settled)).await;
             assert_eq!(found, None, "{by:?} ahead, at {now}");
@@ -204,14 +207,18 @@ pub(super) async fn what_had_ended_unmarked_is_in_force_again(bench: Bench) {
     assert!(begun.is_ok(), "nothing is in the way: {begun:?}");
 }
 
-/// What is dated ahead stands in nobody's way: the next emergency of the same person and profile
+/// What is dated ahead stands in nobody's way: the next emergency of the same user and profile
 /// begins at once, and ends it by the clock in the same step.
 pub(super) async fn what_is_dated_ahead_blocks_nothing(bench: Bench) {
     bench.begin_ahead(1, "Alice", "prod", 8 * HOUR).await;
-    let event = bench.begin(2, "alice", "prod").await;
-    assert_eq!(event.expires_at, start() + HOUR);
+    let emergency = bench.begin(2, "alice", "prod").await;
+    assert_eq!(emergency.expires_at, start() + HOUR);
     let ended = bench.get(1).await;
-    assert_eq!(ended.status, Status::Expired, "two events would be active");
+    assert_eq!(
+        ended.status,
+        Status::Expired,
+        "two emergencies would be active"
+    );
     let entry = &ended.history[1];
     let told = (entry.action, &entry.actor, entry.at);
     assert_eq!(told, (Action::Expired, &Actor::Clock, start()));
@@ -252,7 +259,7 @@ pub(super) async fn a_correction_is_made_once(bench: Bench) {
 /// not in force again because nobody has written anything since.
 pub(super) async fn a_read_makes_a_correction(bench: Bench) {
     for (bits, way) in (1..).zip(["now", "grant", "due", "awaiting", "ended"]) {
-        let who = format!("person-{bits}");
+        let who = format!("user-{bits}");
         let base = start() + 24 * HOUR * u32::try_from(bits).unwrap();
         bench.clock.set(base + 8 * HOUR);
         bench.begin(bits, &who, "prod").await;

@@ -12,74 +12,81 @@ use crate::refusal::Refusal;
 use crate::transition::Status;
 use crate::vocabulary::ReasonCode;
 
-/// An event says what its draft said, is active, and is what `get` gives from then on.
-pub(super) async fn an_event_says_what_its_draft_said(bench: Bench) {
+/// An emergency says what its draft said, is active, and is what `get` gives from then on.
+pub(super) async fn an_emergency_says_what_its_draft_said(bench: Bench) {
     let draft = Draft {
-        operation: Some(operation(5)),
+        idempotency_key: Some(operation(5)),
         ticket: Some("INC-4711".to_owned()),
         request_id: Some("00000000000000aa".to_owned()),
         mfa: Some(proof("push-1", "alice", 1, start())),
         ..draft(1, "alice", "prod")
     };
-    let event = bench.create(&draft, &unlimited()).await.unwrap();
-    assert_eq!((event.id, event.status), (draft.id, Status::Active));
+    let emergency = bench.create(&draft, &unlimited()).await.unwrap();
+    assert_eq!((emergency.id, emergency.status), (draft.id, Status::Active));
     assert_eq!(
-        (&event.invoker, &event.profile),
+        (&emergency.invoker, &emergency.profile),
         (&draft.invoker, &draft.profile)
     );
     assert_eq!(
-        (event.duration, event.reason_code),
+        (emergency.duration, emergency.reason_code),
         (HOUR, ReasonCode::Incident)
     );
     assert_eq!(
-        *event.justification, draft.justification,
+        *emergency.justification, draft.justification,
         "the justification"
     );
     assert_eq!(
-        event.ticket.as_deref(),
+        emergency.ticket.as_deref(),
         draft.ticket.as_deref(),
         "the ticket"
     );
     assert_eq!(
-        event.request_id.as_deref(),
+        emergency.request_id.as_deref(),
         draft.request_id.as_deref(),
         "the request"
     );
-    assert_eq!(event.mfa, draft.mfa, "the second factor");
+    assert_eq!(emergency.mfa, draft.mfa, "the second factor");
     let none = (
-        &event.note,
-        &event.review,
-        &event.review_override,
-        &event.escalation,
+        &emergency.note,
+        &emergency.review,
+        &emergency.review_override,
+        &emergency.escalation,
     );
     assert_eq!(
         none,
         (&None, &None, &None, &None),
         "nothing has happened to it"
     );
-    assert!(!event.escalate, "no rule escalates");
-    assert_eq!(bench.get(1).await, event, "`get` gives what `create` gave");
+    assert!(!emergency.escalate, "no rule escalates");
+    assert_eq!(
+        bench.get(1).await,
+        emergency,
+        "`get` gives what `create` gave"
+    );
 }
 
 /// The first version is the moment of the creation, to the nanosecond, and `expires_at` follows.
 pub(super) async fn the_first_version_is_the_moment_of_creation(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
     draft.duration = Duration::new(61, 7);
-    let event = bench.create(&draft, &unlimited()).await.unwrap();
-    assert_eq!(event.created_at, start(), "created when the clock says");
-    assert_eq!(event.created, event.updated_at, "its place in lists");
+    let emergency = bench.create(&draft, &unlimited()).await.unwrap();
+    assert_eq!(emergency.created_at, start(), "created when the clock says");
     assert_eq!(
-        event.updated_at.time(),
+        emergency.created, emergency.updated_at,
+        "its place in lists"
+    );
+    assert_eq!(
+        emergency.updated_at.time(),
         start(),
         "the version is that moment"
     );
     assert_eq!(
-        event.expires_at,
+        emergency.expires_at,
         start() + draft.duration,
         "over after its duration"
     );
     assert_eq!(
-        event.duration, draft.duration,
+        emergency.duration, draft.duration,
         "a duration keeps its nanoseconds"
     );
 }
@@ -87,18 +94,18 @@ pub(super) async fn the_first_version_is_the_moment_of_creation(bench: Bench) {
 /// The history begins with the creation, by the invoker, with the operation.
 pub(super) async fn the_history_begins_with_the_creation(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
-    draft.operation = Some(operation(5));
-    let event = bench.create(&draft, &unlimited()).await.unwrap();
-    let [entry] = event.history.as_slice() else {
-        panic!("a new event has one entry: {:?}", event.history);
+    draft.idempotency_key = Some(operation(5));
+    let emergency = bench.create(&draft, &unlimited()).await.unwrap();
+    let [entry] = emergency.history.as_slice() else {
+        panic!("a new emergency has one entry: {:?}", emergency.history);
     };
     assert_eq!(entry.action, Action::Created);
-    assert_eq!(entry.actor, Actor::Person(person("alice")));
+    assert_eq!(entry.actor, Actor::User(user("alice")));
     assert_eq!(
-        (&entry.reason, entry.operation),
+        (&entry.reason, entry.idempotency_key),
         (&None, Some(operation(5)))
     );
-    assert_eq!((entry.from, entry.to), (None, event.updated_at));
+    assert_eq!((entry.from, entry.to), (None, emergency.updated_at));
     assert_eq!(entry.at, start(), "when the clock says");
 }
 
@@ -107,22 +114,22 @@ pub(super) async fn texts_of_any_script_are_kept(bench: Bench) {
     let mut draft = draft(u64::MAX, "zoë'; --\"%_", "проd/日本");
     draft.justification = "störung 🔥 \n\t 'quoted' \"twice\" \\ %_".to_owned();
     draft.ticket = Some("INC–1 ’".to_owned());
-    let event = bench.create(&draft, &unlimited()).await.unwrap();
+    let emergency = bench.create(&draft, &unlimited()).await.unwrap();
     assert_eq!(
-        *event.justification, draft.justification,
+        *emergency.justification, draft.justification,
         "the justification is kept"
     );
     let kept = bench.get(u64::MAX).await;
-    assert_eq!(*kept, *event, "what is kept is what was given");
+    assert_eq!(*kept, *emergency, "what is kept is what was given");
     let found = bench.active("zoë'; --\"%_", "проd/日本", start()).await;
     assert_eq!(found, Some(kept), "and it is found by its names");
-    assert_eq!(bench.list_bits(person("zoë'; --\"%_")).await, [u64::MAX]);
+    assert_eq!(bench.list_bits(user("zoë'; --\"%_")).await, [u64::MAX]);
 }
 
 /// Every reason code is kept.
 pub(super) async fn every_reason_code_is_kept(bench: Bench) {
     for (bits, code) in (1..).zip(ReasonCode::ALL) {
-        let mut draft = draft(bits, &format!("person-{bits}"), "prod");
+        let mut draft = draft(bits, &format!("user-{bits}"), "prod");
         draft.reason_code = code;
         bench.create(&draft, &unlimited()).await.unwrap();
         assert_eq!(bench.get(bits).await.reason_code, code);
@@ -152,7 +159,7 @@ pub(super) async fn a_taken_id_is_refused_before_anything_else(bench: Bench) {
         .await;
 }
 
-/// An id is taken while its event is there, over or not, and no longer.
+/// An id is taken while its emergency is there, over or not, and no longer.
 pub(super) async fn an_id_is_free_again_after_deletion(bench: Bench) {
     bench.begin_reviewed(1, "alice", "prod").await;
     let taken = bench.create(&draft(1, "bob", "dev"), &unlimited()).await;
@@ -161,13 +168,13 @@ pub(super) async fn an_id_is_free_again_after_deletion(bench: Bench) {
         "{taken:?}"
     );
     bench.delete(1).await;
-    let event = bench.begin(1, "bob", "dev").await;
+    let emergency = bench.begin(1, "bob", "dev").await;
     assert_eq!(
-        (event.history.len(), &event.review),
+        (emergency.history.len(), &emergency.review),
         (1, &None),
         "nothing is left of the old one"
     );
-    assert_eq!(bench.list_bits(person("alice")).await, [0; 0]);
+    assert_eq!(bench.list_bits(user("alice")).await, [0; 0]);
 }
 
 /// A field outside the limits is refused before any rule of the admission.
@@ -190,7 +197,7 @@ pub(super) async fn an_invalid_field_is_refused_before_any_rule(bench: Bench) {
     wrong.duration = NANO;
     let refused = refusal(
         bench.invoke(&wrong, &anybody()).await,
-        "a second active event",
+        "a second active emergency",
     );
     assert!(
         matches!(refused, Refusal::Active { .. }),
@@ -256,7 +263,7 @@ pub(super) async fn only_what_the_rules_allow_begins(bench: Bench) {
     assert!(matches!(refused, Refusal::OtherProfile { .. }), "{refused}");
     for (rule, expected) in [
         (r#""profiles": ["dev"]"#, "no rule"),
-        (r#""users": ["Alice"]"#, "person"),
+        (r#""users": ["Alice"]"#, "user"),
         (r#""allowed_reason_codes": ["security"]"#, "reason code"),
         (r#""time": {"days": ["tuesday"]}"#, "time"),
         (r#""max_duration": "59m59s""#, "duration"),
@@ -265,7 +272,7 @@ pub(super) async fn only_what_the_rules_allow_begins(bench: Bench) {
         let refused = refusal(bench.invoke(&draft, &invocation(rule)).await, expected);
         let right = match &refused {
             Refusal::NoRule { .. } => "no rule",
-            Refusal::Person { .. } => "person",
+            Refusal::User { .. } => "user",
             Refusal::ReasonCode { .. } => "reason code",
             Refusal::Time { .. } => "time",
             Refusal::Duration { .. } => "duration",

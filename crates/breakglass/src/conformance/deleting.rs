@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::transition::Status;
 
-/// Deleting says whether the event was there; it is no error if it is not.
+/// Deleting says whether the emergency was there; it is no error if it is not.
 pub(super) async fn deleting_says_whether_it_was_there(bench: Bench) {
     let retention = shortest_retention();
     let deleted = bench.store.delete(id(1), &retention).await;
@@ -29,14 +29,14 @@ pub(super) async fn deleting_says_whether_it_was_there(bench: Bench) {
 
 /// What is not over, or not marked so, is not deleted; that comes before review and age.
 pub(super) async fn what_is_not_marked_over_is_not_deleted(bench: Bench) {
-    let event = bench.begin(1, "alice", "prod").await;
+    let emergency = bench.begin(1, "alice", "prod").await;
     let mut before = bench.contents().await;
     let retention = shortest_retention();
     for wait in [Duration::ZERO, 24 * HOUR] {
         bench.clock.advance(wait);
         let refused = bench.store.delete(id(1), &retention).await;
         assert!(
-            matches!(refused, Err(Error::NotTerminal { id, status: Status::Active }) if id == event.id),
+            matches!(refused, Err(Error::NotTerminal { id, status: Status::Active }) if id == emergency.id),
             "it is marked active: {refused:?}"
         );
         bench.assert_unchanged(&before, "a refused deletion").await;
@@ -69,17 +69,17 @@ pub(super) async fn what_awaits_its_review_is_not_deleted(bench: Bench) {
 }
 
 /// What a rule may look back at is kept to the nanosecond, counted from the moment at which the
-/// event was over.
+/// emergency was over.
 pub(super) async fn what_a_rule_looks_back_at_is_kept(bench: Bench) {
     let retention = Retention::new(&anybody(), &limits(r#""cooldown": "24h""#));
-    let event = bench.begin_short(1, "alice", "prod").await;
+    let emergency = bench.begin_short(1, "alice", "prod").await;
     bench.made(1, &crate::change::Change::expire()).await;
     bench.begin(2, "bob", "prod").await;
     bench.clock.advance(HOUR / 2);
     let closed = bench.made(2, &close("bob", "prod")).await;
     bench.made(1, &review("carol", "prod")).await;
     bench.made(2, &review("carol", "prod")).await;
-    for (bits, ended_at) in [(1, event.expires_at), (2, closed.changed_at())] {
+    for (bits, ended_at) in [(1, emergency.expires_at), (2, closed.changed_at())] {
         let until = ended_at + 24 * HOUR;
         bench.clock.set(until - nanos(1));
         let before = bench.contents().await;
@@ -104,14 +104,14 @@ pub(super) async fn what_a_rule_looks_back_at_is_kept(bench: Bench) {
     }
 }
 
-/// A deleted event is in no list, and its changes are not among the changes.
-pub(super) async fn a_deleted_event_is_gone_from_every_list(bench: Bench) {
+/// A deleted emergency is in no list, and its changes are not among the changes.
+pub(super) async fn a_deleted_emergency_is_gone_from_every_list(bench: Bench) {
     bench.begin_reviewed(1, "alice", "prod").await;
     bench.delete(1).await;
     let contents = bench.contents().await;
     let far = start() + 9 * HOUR;
     assert_eq!(contents.changes, [], "it takes its changes with it");
-    assert_eq!(bench.list_bits(person("alice")).await, [0; 0]);
+    assert_eq!(bench.list_bits(user("alice")).await, [0; 0]);
     assert_eq!(bench.list_bits(profile("prod")).await, [0; 0]);
     for status in Status::ALL {
         assert_eq!(bench.list_bits(status).await, [0; 0], "{status}");
@@ -126,13 +126,13 @@ pub(super) async fn a_deleted_event_is_gone_from_every_list(bench: Bench) {
     );
 }
 
-/// A deletion leaves other events as they are.
-pub(super) async fn a_deletion_leaves_other_events_alone(bench: Bench) {
+/// A deletion leaves other emergencies as they are.
+pub(super) async fn a_deletion_leaves_other_emergencies_alone(bench: Bench) {
     bench.begin_reviewed(1, "alice", "prod").await;
     let second = bench.begin_reviewed(2, "alice", "prod").await;
     let third = bench.begin(3, "alice", "prod").await;
     bench.delete(1).await;
-    assert_eq!(bench.list_bits(person("alice")).await, [3, 2]);
+    assert_eq!(bench.list_bits(user("alice")).await, [3, 2]);
     assert_eq!(
         (bench.get(2).await, bench.get(3).await),
         (second, third.clone())
@@ -140,8 +140,8 @@ pub(super) async fn a_deletion_leaves_other_events_alone(bench: Bench) {
     assert_eq!(bench.active("alice", "prod", start()).await, Some(third));
 }
 
-/// A deleted event has no place in quotas and pauses any more.
-pub(super) async fn a_deleted_event_leaves_quotas_and_pauses(bench: Bench) {
+/// A deleted emergency has no place in quotas and pauses any more.
+pub(super) async fn a_deleted_emergency_leaves_quotas_and_pauses(bench: Bench) {
     let all = limits(
         r#""max_per_user": 1, "max_per_profile": 1, "quota_window": "24h", "cooldown": "24h""#,
     );
@@ -156,9 +156,9 @@ pub(super) async fn a_deleted_event_leaves_quotas_and_pauses(bench: Bench) {
     assert!(created.is_ok(), "nothing is left of it: {created:?}");
 }
 
-/// The second factor of a deleted event stays used, over a restart too: it is known by its id,
+/// The second factor of a deleted emergency stays used, over a restart too: it is known by its id,
 /// which outlives its record.
-pub(super) async fn a_deleted_event_leaves_its_second_factor(bench: Bench) {
+pub(super) async fn a_deleted_emergency_leaves_its_second_factor(bench: Bench) {
     let shown = |bits| {
         let mut draft = draft(bits, "alice", "prod");
         draft.mfa = Some(proof("push-1", "alice", bits, start()));
@@ -176,7 +176,7 @@ pub(super) async fn a_deleted_event_leaves_its_second_factor(bench: Bench) {
     assert!(
         matches!(
             &refused,
-            Refusal::MfaProof { problem: ProofProblem::Used { event }, .. } if *event == id(1)
+            Refusal::MfaProof { problem: ProofProblem::Used { emergency }, .. } if *emergency == id(1)
         ),
         "{refused}"
     );

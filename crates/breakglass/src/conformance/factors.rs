@@ -23,7 +23,7 @@ async fn problem(bench: &Bench, draft: &Draft) -> ProofProblem {
     }
 }
 
-/// A second factor is used once, whosever it was, for whatever, and whatever became of the event.
+/// A second factor is used once, whosever it was, for whatever, and whatever became of the emergency.
 pub(super) async fn a_second_factor_is_used_once(bench: Bench) {
     bench
         .create(&shown(1, "alice", "prod", "push-1"), &unlimited())
@@ -37,7 +37,7 @@ pub(super) async fn a_second_factor_is_used_once(bench: Bench) {
         shown(2, "bob", "dev", "push-1"),
     ] {
         let found = problem(&bench, &again).await;
-        assert_eq!(found, ProofProblem::Used { event: id(1) });
+        assert_eq!(found, ProofProblem::Used { emergency: id(1) });
     }
     bench
         .assert_unchanged(&before, "a second factor that was used")
@@ -57,7 +57,10 @@ pub(super) async fn second_factors_are_compared_exactly(bench: Bench) {
 pub(super) async fn a_refused_creation_uses_no_second_factor(bench: Bench) {
     bench.begin(1, "alice", "prod").await;
     let draft = shown(2, "alice", "prod", "push-1");
-    refusal(bench.create(&draft, &unlimited()).await, "an active event");
+    refusal(
+        bench.create(&draft, &unlimited()).await,
+        "an active emergency",
+    );
     bench.made(1, &close("alice", "prod")).await;
     let created = bench.create(&draft, &unlimited()).await;
     assert!(created.is_ok(), "it was never used: {created:?}");
@@ -86,8 +89,8 @@ pub(super) async fn a_second_factor_is_fresh_to_the_nanosecond(bench: Bench) {
     }
 }
 
-/// The event keeps the whole of the second factor that began it, demanded or not.
-pub(super) async fn an_event_keeps_its_second_factor(bench: Bench) {
+/// The emergency keeps the whole of the second factor that began it, demanded or not.
+pub(super) async fn an_emergency_keeps_its_second_factor(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
     draft.mfa = Some(proof("phone-7:59104432", "alice", 1, start() - nanos(1)));
     let demanded = invocation(r#""mfa": {"required": true, "methods": ["totp"]}"#);

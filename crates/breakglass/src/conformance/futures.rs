@@ -25,9 +25,9 @@ pub(super) async fn nothing_happens_before_the_first_poll(bench: Bench) {
         .await;
     let created = bench.store.create(&draft, &admission);
     bench.clock.advance(NANO);
-    let event = created.await.unwrap();
+    let emergency = created.await.unwrap();
     assert_eq!(
-        event.created_at,
+        emergency.created_at,
         bench.clock.now(),
         "the step is made after the first poll"
     );
@@ -38,7 +38,7 @@ pub(super) async fn a_dropped_call_is_made_wholly_or_not_at_all(bench: Bench) {
     let first = bench.begin_short(1, "alice", "prod").await.updated_at;
     let draft = draft(2, "alice", "prod");
     let admission = Admission::new(&reviewed_first(), &unlimited(), &draft.profile);
-    let admission = admission.with_review_override(&person("carol"), "they are asleep");
+    let admission = admission.with_review_override(&user("carol"), "they are asleep");
     let mut call = bench.store.create(&draft, &admission);
     poll_fn(|context| {
         let _ = call.as_mut().poll(context);
@@ -55,5 +55,5 @@ pub(super) async fn a_dropped_call_is_made_wholly_or_not_at_all(bench: Bench) {
     // Whatever came of it, the store goes on.
     let again = bench.store.create(&draft, &admission).await;
     let there = bench.get(2).await;
-    assert_eq!(there.history.len(), 2, "the event is whole: {again:?}");
+    assert_eq!(there.history.len(), 2, "the emergency is whole: {again:?}");
 }

@@ -10,9 +10,9 @@ use crate::refusal::Refusal;
 fn met(refused: &Refusal) -> (&'static str, u64, chrono::DateTime<chrono::Utc>) {
     match refused {
         Refusal::Cooldown { retry_at, .. } => ("pause", 0, *retry_at),
-        Refusal::PersonQuota {
+        Refusal::UserQuota {
             count, retry_at, ..
-        } => ("person", *count, *retry_at),
+        } => ("user", *count, *retry_at),
         Refusal::ProfileQuota {
             count, retry_at, ..
         } => ("profile", *count, *retry_at),
@@ -20,7 +20,7 @@ fn met(refused: &Refusal) -> (&'static str, u64, chrono::DateTime<chrono::Utc>) 
     }
 }
 
-/// A pause lasts from the creation of the last event until exactly its length later.
+/// A pause lasts from the creation of the last emergency until exactly its length later.
 pub(super) async fn a_pause_ends_at_its_nanosecond(bench: Bench) {
     let pause = limits(r#""cooldown": "2h""#);
     let first = bench.begin_short(1, "alice", "prod").await;
@@ -36,8 +36,8 @@ pub(super) async fn a_pause_ends_at_its_nanosecond(bench: Bench) {
     assert!(created.is_ok(), "the pause is over: {created:?}");
 }
 
-/// A pause is after the newest event, whatever became of it.
-pub(super) async fn a_pause_is_after_the_newest_event(bench: Bench) {
+/// A pause is after the newest emergency, whatever became of it.
+pub(super) async fn a_pause_is_after_the_newest_emergency(bench: Bench) {
     let pause = limits(r#""cooldown": "2h""#);
     bench.begin_short(9, "alice", "prod").await;
     bench.clock.advance(3 * HOUR);
@@ -49,8 +49,8 @@ pub(super) async fn a_pause_is_after_the_newest_event(bench: Bench) {
     assert_eq!(met(&refused), ("pause", 0, newest.created_at + 2 * HOUR));
 }
 
-/// A pause is for one person, under any spelling, and one profile.
-pub(super) async fn a_pause_is_for_person_and_profile(bench: Bench) {
+/// A pause is for one user, under any spelling, and one profile.
+pub(super) async fn a_pause_is_for_user_and_profile(bench: Bench) {
     let pause = limits(r#""cooldown": "2h""#);
     bench.begin_short(1, "Alice", "prod").await;
     let refused = bench.create(&draft(2, "aLICE", "prod"), &pause).await;
@@ -64,9 +64,9 @@ pub(super) async fn a_pause_is_for_person_and_profile(bench: Bench) {
     }
 }
 
-/// A person's quota counts over all profiles and spellings, whatever became of the events, and is
+/// A user's quota counts over all profiles and spellings, whatever became of the emergencies, and is
 /// exact.
-pub(super) async fn a_persons_quota_counts_all_profiles(bench: Bench) {
+pub(super) async fn a_users_quota_counts_all_profiles(bench: Bench) {
     let quota = limits(r#""max_per_user": 3, "quota_window": "24h""#);
     bench.begin_reviewed(1, "alice", "dev").await;
     bench.begin_short(2, "Alice", "ops").await;
@@ -77,15 +77,15 @@ pub(super) async fn a_persons_quota_counts_all_profiles(bench: Bench) {
         bench.create(&draft(5, "aLICE", "prod"), &quota).await,
         "a quota of 3",
     );
-    assert_eq!(met(&refused), ("person", 3, start() + 24 * HOUR));
+    assert_eq!(met(&refused), ("user", 3, start() + 24 * HOUR));
     let other = bench.create(&draft(6, "bob", "dev"), &quota).await;
     assert!(
         other.is_ok(),
-        "another person's quota is their own: {other:?}"
+        "another user's quota is their own: {other:?}"
     );
 }
 
-/// A profile's quota counts over all people, whatever became of the events, and is exact.
+/// A profile's quota counts over all people, whatever became of the emergencies, and is exact.
 pub(super) async fn a_profiles_quota_counts_all_people(bench: Bench) {
     let quota = limits(r#""max_per_profile": 3, "quota_window": "24h""#);
     bench.begin_reviewed(1, "alice", "prod").await;
@@ -106,12 +106,12 @@ pub(super) async fn a_profiles_quota_counts_all_people(bench: Bench) {
     );
 }
 
-/// An event leaves a quota exactly when its creation is as long ago as the window.
-pub(super) async fn an_event_leaves_the_window_at_its_nanosecond(bench: Bench) {
+/// An emergency leaves a quota exactly when its creation is as long ago as the window.
+pub(super) async fn an_emergency_leaves_the_window_at_its_nanosecond(bench: Bench) {
     for (round, field) in (0..).zip(["max_per_user", "max_per_profile"]) {
         let quota = limits(&format!(r#""{field}": 1, "quota_window": "24h""#));
         let wanted = format!("prod-{round}");
-        let who = format!("person-{round}");
+        let who = format!("user-{round}");
         let first = bench.begin_short(round * 10 + 1, &who, &wanted).await;
         let leaves = first.created_at + 24 * HOUR;
         let second = draft(round * 10 + 2, &who, &wanted);
@@ -127,7 +127,7 @@ pub(super) async fn an_event_leaves_the_window_at_its_nanosecond(bench: Bench) {
     }
 }
 
-/// Where there are more events than a quota allows, the time to try again is that at which enough
+/// Where there are more emergencies than a quota allows, the time to try again is that at which enough
 /// of them have left the window.
 pub(super) async fn a_quota_says_when_enough_have_left(bench: Bench) {
     let mut created = Vec::new();
@@ -156,7 +156,7 @@ pub(super) async fn a_refused_creation_is_not_counted(bench: Bench) {
     bench.begin(1, "alice", "prod").await;
     for bits in 2..5 {
         let refused = bench.create(&draft(bits, "alice", "prod"), &quota).await;
-        refusal(refused, "an active event");
+        refusal(refused, "an active emergency");
     }
     let created = bench.create(&draft(5, "alice", "dev"), &quota).await;
     assert!(created.is_ok(), "one of two was used: {created:?}");
@@ -165,16 +165,19 @@ pub(super) async fn a_refused_creation_is_not_counted(bench: Bench) {
 /// An escalation begins exactly at its threshold, blocks nothing, and is recorded with its count.
 pub(super) async fn an_escalation_begins_at_its_threshold(bench: Bench) {
     let watched = limits(r#""escalation_threshold": 2, "quota_window": "24h""#);
-    let mut events = Vec::new();
+    let mut emergencies = Vec::new();
     for (bits, wanted) in [(1, "dev"), (2, "ops"), (3, "prod")] {
-        events.push(
+        emergencies.push(
             bench
                 .create(&draft(bits, "alice", wanted), &watched)
                 .await
                 .unwrap(),
         );
     }
-    let flags: Vec<bool> = events.iter().map(|event| event.escalate).collect();
+    let flags: Vec<bool> = emergencies
+        .iter()
+        .map(|emergency| emergency.escalate)
+        .collect();
     assert_eq!(flags, [false, false, true], "at the threshold, not before");
     let expected = Escalation {
         rule: "limit".into(),
@@ -199,7 +202,7 @@ pub(super) async fn a_quota_carries_the_escalation(bench: Bench) {
         bench.create(&draft(3, "alice", "prod"), &quota).await,
         "a quota of 2",
     ) {
-        Refusal::PersonQuota {
+        Refusal::UserQuota {
             escalation,
             count: 2,
             ..
@@ -207,6 +210,6 @@ pub(super) async fn a_quota_carries_the_escalation(bench: Bench) {
             let count = escalation.map(|escalation| escalation.count);
             assert_eq!(count, Some(2), "somebody is to be told");
         }
-        other => panic!("the person's quota is met: {other}"),
+        other => panic!("the user's quota is met: {other}"),
     }
 }

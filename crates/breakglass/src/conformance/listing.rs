@@ -1,4 +1,4 @@
-//! What is looked for: lists by invoker, profile and status, the active event, what is due, what
+//! What is looked for: lists by invoker, profile and status, the active emergency, what is due, what
 //! awaits review, what ended.
 
 use countersign_core::clock::Clock;
@@ -23,7 +23,7 @@ pub(super) async fn lists_are_newest_first(bench: Bench) {
     bench.made(1, &note("bob", "touched")).await;
     bench.made(5, &close("alice", "prod")).await;
     assert_eq!(
-        bench.list_bits(person("alice")).await,
+        bench.list_bits(user("alice")).await,
         [9, 5],
         "by creation, not by change"
     );
@@ -37,41 +37,41 @@ pub(super) async fn lists_are_newest_first(bench: Bench) {
 pub(super) async fn filters_match_names_exactly(bench: Bench) {
     bench.begin(1, "Alice", "Prod").await;
     bench.begin(2, "alice", "prod").await;
-    assert_eq!(bench.list_bits(person("alice")).await, [2]);
-    assert_eq!(bench.list_bits(person("Alice")).await, [1]);
+    assert_eq!(bench.list_bits(user("alice")).await, [2]);
+    assert_eq!(bench.list_bits(user("Alice")).await, [1]);
     assert_eq!(bench.list_bits(profile("prod")).await, [2]);
     assert_eq!(bench.list_bits(profile("Prod")).await, [1]);
-    assert_eq!(bench.list_bits(person("alic")).await, [0; 0]);
-    assert_eq!(bench.list_bits(person("alice%")).await, [0; 0]);
+    assert_eq!(bench.list_bits(user("alic")).await, [0; 0]);
+    assert_eq!(bench.list_bits(user("alice%")).await, [0; 0]);
     assert_eq!(
         bench.list_bits(profile("alice")).await,
         [0; 0],
-        "a profile is no person"
+        "a profile is no user"
     );
 }
 
-/// A list gives events whole, as `get` gives them.
-pub(super) async fn lists_give_events_whole(bench: Bench) {
+/// A list gives emergencies whole, as `get` gives them.
+pub(super) async fn lists_give_emergencies_whole(bench: Bench) {
     bench.begin(1, "alice", "prod").await;
     bench.made(1, &note("bob", "a note")).await;
-    let events = [bench.get(1).await];
+    let emergencies = [bench.get(1).await];
     for filter in [
-        Filter::from(events[0].invoker.clone()),
-        Filter::from(events[0].profile.clone()),
+        Filter::from(emergencies[0].invoker.clone()),
+        Filter::from(emergencies[0].profile.clone()),
         Filter::from(Status::Active),
     ] {
         let listing = bench.list(filter, Page::default()).await;
-        assert_eq!(listing.items, events, "with history and all");
+        assert_eq!(listing.items, emergencies, "with history and all");
         assert_eq!(listing.next, None, "there is no further page");
     }
-    bench.clock.set(events[0].expires_at);
-    assert_eq!(bench.store.list_expirable(0).await.unwrap(), events);
+    bench.clock.set(emergencies[0].expires_at);
+    assert_eq!(bench.store.list_expirable(0).await.unwrap(), emergencies);
     let awaiting = bench
         .store
         .list_awaiting_review(Page::default())
         .await
         .unwrap();
-    assert_eq!(awaiting.items, events);
+    assert_eq!(awaiting.items, emergencies);
 }
 
 /// A limit counts what the filter lets through, not what there is.
@@ -84,8 +84,8 @@ pub(super) async fn a_limit_counts_what_is_wanted(bench: Bench) {
     }
     bench.clock.advance(9 * HOUR);
     let far = bench.clock.now();
-    let of_alice = bench.list(person("alice"), Page::first(3)).await;
-    assert_eq!(bits(&of_alice.items), [4, 3, 2], "of one person");
+    let of_alice = bench.list(user("alice"), Page::first(3)).await;
+    assert_eq!(bits(&of_alice.items), [4, 3, 2], "of one user");
     let of_prod = bench.list(profile("prod"), Page::first(3)).await;
     assert_eq!(bits(&of_prod.items), [4, 3, 2], "of one profile");
     let expired = bench.list(Status::Expired, Page::first(3)).await;
@@ -108,27 +108,27 @@ pub(super) async fn a_limit_counts_what_is_wanted(bench: Bench) {
     );
 }
 
-/// An event is active until the nanosecond at which it is over, marked so or not.
-pub(super) async fn an_event_is_active_until_its_nanosecond(bench: Bench) {
-    let event = bench.begin(1, "alice", "prod").await;
-    let last = event.expires_at - nanos(1);
+/// An emergency is active until the nanosecond at which it is over, marked so or not.
+pub(super) async fn an_emergency_is_active_until_its_nanosecond(bench: Bench) {
+    let emergency = bench.begin(1, "alice", "prod").await;
+    let last = emergency.expires_at - nanos(1);
     assert_eq!(
         bench.active("alice", "prod", start()).await,
-        Some(event.clone())
+        Some(emergency.clone())
     );
     assert_eq!(
         bench.active("alice", "prod", last).await,
-        Some(event.clone())
+        Some(emergency.clone())
     );
     assert_eq!(
-        bench.active("alice", "prod", event.expires_at).await,
+        bench.active("alice", "prod", emergency.expires_at).await,
         None,
         "its time is over"
     );
-    let until = Some(event.expires_at);
+    let until = Some(emergency.expires_at);
     assert_eq!(bench.granted("alice", "prod", start()).await, until);
     assert_eq!(bench.granted("alice", "prod", last).await, until);
-    let over = bench.granted("alice", "prod", event.expires_at).await;
+    let over = bench.granted("alice", "prod", emergency.expires_at).await;
     assert_eq!(over, None, "its time is over");
     bench.made(1, &Change::expire()).await;
     assert_eq!(
@@ -138,9 +138,9 @@ pub(super) async fn an_event_is_active_until_its_nanosecond(bench: Bench) {
     );
 }
 
-/// The active event is found for exactly its person and profile, and not when it is closed.
-pub(super) async fn the_active_event_is_found_by_exact_names(bench: Bench) {
-    let event = bench.begin(1, "Alice", "prod").await;
+/// The active emergency is found for exactly its user and profile, and not when it is closed.
+pub(super) async fn the_active_emergency_is_found_by_exact_names(bench: Bench) {
+    let emergency = bench.begin(1, "Alice", "prod").await;
     for (who, wanted) in [
         ("alice", "prod"),
         ("Alice", "Prod"),
@@ -152,8 +152,11 @@ pub(super) async fn the_active_event_is_found_by_exact_names(bench: Bench) {
         let found = bench.granted(who, wanted, start()).await;
         assert_eq!(found, None, "`{who}` has nothing on `{wanted}`");
     }
-    let until = Some(event.expires_at);
-    assert_eq!(bench.active("Alice", "prod", start()).await, Some(event));
+    let until = Some(emergency.expires_at);
+    assert_eq!(
+        bench.active("Alice", "prod", start()).await,
+        Some(emergency)
+    );
     assert_eq!(bench.granted("Alice", "prod", start()).await, until);
     bench.made(1, &close("Alice", "prod")).await;
     let closed = bench.granted("Alice", "prod", start()).await;
@@ -165,8 +168,8 @@ pub(super) async fn the_active_event_is_found_by_exact_names(bench: Bench) {
     );
 }
 
-/// Of several events of a person and profile the one that is not over is found.
-pub(super) async fn the_active_event_is_found_among_older_ones(bench: Bench) {
+/// Of several emergencies of a user and profile the one that is not over is found.
+pub(super) async fn the_active_emergency_is_found_among_older_ones(bench: Bench) {
     bench.begin_reviewed(9, "alice", "prod").await;
     bench.begin_short(8, "alice", "prod").await;
     let now = bench.begin(1, "alice", "prod").await;
@@ -295,7 +298,7 @@ pub(super) async fn lists_keep_their_order_over_a_correction(bench: Bench) {
     bench.begin(3, "alice", "prod-3").await;
     bench.clock.set(start() + HOUR);
     bench.begin(2, "alice", "prod-2").await;
-    assert_eq!(bench.list_bits(person("alice")).await, [2, 3, 1, 5]);
+    assert_eq!(bench.list_bits(user("alice")).await, [2, 3, 1, 5]);
     for limit in 1..=4 {
         let pages = bench.pages(&Filter::from(Status::Active), limit).await;
         assert_eq!(pages.concat(), [2, 3, 1, 5], "in pages of {limit}");
@@ -304,7 +307,7 @@ pub(super) async fn lists_keep_their_order_over_a_correction(bench: Bench) {
         .changes(None)
         .await
         .iter()
-        .map(|c| c.event.id.to_bits())
+        .map(|c| c.emergency.id.to_bits())
         .collect();
     assert_eq!(told, [5, 1, 3, 2], "so are the changes");
     assert_eq!(

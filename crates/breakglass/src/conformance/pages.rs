@@ -21,11 +21,11 @@ const LIMITS: [(usize, usize); 6] = [
     (usize::MAX, 1_000),
 ];
 
-/// A limit of 0 means 100 and one above 1,000 means 1,000, in every list of events.
+/// A limit of 0 means 100 and one above 1,000 means 1,000, in every list of emergencies.
 pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
     let admission = Admission::new(&anybody(), &unlimited(), &profile("prod"));
     for bits in 1..=1_001 {
-        let draft = draft(bits, &format!("person-{bits}"), "prod");
+        let draft = draft(bits, &format!("user-{bits}"), "prod");
         bench.store.create(&draft, &admission).await.unwrap();
     }
     bench.clock.set(start() + 9 * HOUR);
@@ -56,7 +56,7 @@ pub(super) async fn limits_of_what_ended_are_the_same(bench: Bench) {
     let admission = Admission::new(&anybody(), &unlimited(), &prod);
     let (closing, reviewing) = (close("carol", "prod"), review("carol", "prod"));
     for bits in 1..=1_001 {
-        let draft = draft(bits, &format!("person-{bits}"), "prod");
+        let draft = draft(bits, &format!("user-{bits}"), "prod");
         let created = bench.store.create(&draft, &admission).await.unwrap();
         let closed = bench
             .store
@@ -75,13 +75,13 @@ pub(super) async fn limits_of_what_ended_are_the_same(bench: Bench) {
     }
 }
 
-/// The pages of a list hold each event once, in order, and the last one says that it is the last.
+/// The pages of a list hold each emergency once, in order, and the last one says that it is the last.
 pub(super) async fn pages_hold_everything_once(bench: Bench) {
     for bits in 1..=6 {
         bench.begin(bits, "alice", &format!("prod-{bits}")).await;
         bench.begin(bits + 10, "bob", &format!("prod-{bits}")).await;
     }
-    let filter = Filter::from(person("alice"));
+    let filter = Filter::from(user("alice"));
     assert_eq!(
         bench.pages(&filter, 3).await,
         [vec![6, 5, 4], vec![3, 2, 1]],
@@ -95,12 +95,12 @@ pub(super) async fn pages_hold_everything_once(bench: Bench) {
     assert_eq!(bench.pages(&filter, 1).await, one_by_one);
     assert_eq!(bench.pages(&filter, 0).await, [vec![6, 5, 4, 3, 2, 1]]);
     assert_eq!(
-        bench.pages(&Filter::from(person("dave")), 3).await,
+        bench.pages(&Filter::from(user("dave")), 3).await,
         [Vec::<u64>::new()]
     );
 }
 
-/// Of two profiles with twenty events each a list holds all forty, in order, by whatever pages.
+/// Of two profiles with twenty emergencies each a list holds all forty, in order, by whatever pages.
 pub(super) async fn lists_over_two_profiles_hold_all_of_both(bench: Bench) {
     // Ten of the one, ten of each in turn, ten of the other: ids do not grow with time.
     let created: Vec<u64> = (0..40).map(|number| 100 - number).collect();
@@ -108,7 +108,7 @@ pub(super) async fn lists_over_two_profiles_hold_all_of_both(bench: Bench) {
         let one = number < 10 || (10..30).contains(&number) && number % 2 == 0;
         let wanted = if one { "prod" } else { "stage" };
         bench.clock.advance(NANO);
-        bench.begin(bits, &format!("person-{bits}"), wanted).await;
+        bench.begin(bits, &format!("user-{bits}"), wanted).await;
     }
     let both = [
         Filter::from(profile("prod")),
@@ -127,14 +127,14 @@ pub(super) async fn lists_over_two_profiles_hold_all_of_both(bench: Bench) {
     pages_hold_all_of(&bench, &created).await;
 }
 
-/// Of twenty profiles with an event each a list holds all twenty, in order, by whatever pages.
+/// Of twenty profiles with an emergency each a list holds all twenty, in order, by whatever pages.
 pub(super) async fn lists_over_twenty_profiles_hold_all_of_each(bench: Bench) {
     let created: Vec<u64> = (1..=20).map(|number| number * 7 % 23).collect();
     for &bits in &created {
         bench.clock.advance(NANO);
         bench.begin(bits, "alice", &format!("many-{bits}")).await;
     }
-    let of_alice = Filter::from(person("alice"));
+    let of_alice = Filter::from(user("alice"));
     for limit in [100, 7] {
         let listed = bench.pages(&of_alice, limit).await.concat();
         let newest_first: Vec<u64> = created.iter().rev().copied().collect();
@@ -166,8 +166,8 @@ async fn pages_hold_all_of(bench: &Bench, created: &[u64]) {
         "due: all of every profile"
     );
     for &bits in created {
-        let event = bench.get(bits).await;
-        let wanted = event.profile.as_str();
+        let emergency = bench.get(bits).await;
+        let wanted = emergency.profile.as_str();
         bench.made(bits, &Change::expire()).await;
         bench.made(bits, &review("carol", wanted)).await;
     }
@@ -199,13 +199,13 @@ async fn awaiting_by(bench: &Bench, at: DateTime<Utc>, limit: usize) -> Vec<u64>
     }
 }
 
-/// A page continues after the last event of the one before, whatever was created, changed or
-/// deleted since, that event included.
+/// A page continues after the last emergency of the one before, whatever was created, changed or
+/// deleted since, that emergency included.
 pub(super) async fn a_page_continues_where_the_last_one_ended(bench: Bench) {
     for bits in 1..=7 {
         bench.begin(bits, "alice", &format!("prod-{bits}")).await;
     }
-    let filter = Filter::from(person("alice"));
+    let filter = Filter::from(user("alice"));
     let first = bench.list(filter.clone(), Page::first(3)).await;
     assert_eq!(bits(&first.items), [7, 6, 5]);
     let cursor = first.next.expect("there is more");
@@ -236,7 +236,7 @@ pub(super) async fn a_page_continues_where_the_last_one_ended(bench: Bench) {
     assert_eq!((bits(&last.items), last.next), (vec![1], None));
 }
 
-/// A page of one status continues though its events have changed theirs.
+/// A page of one status continues though its emergencies have changed theirs.
 pub(super) async fn a_page_of_a_status_continues_through_changes(bench: Bench) {
     for bits in 1..=6 {
         bench.begin(bits, "alice", &format!("prod-{bits}")).await;
@@ -253,14 +253,14 @@ pub(super) async fn a_page_of_a_status_continues_through_changes(bench: Bench) {
     assert_eq!(bits(&rest.items), [3, 2, 1]);
 }
 
-/// A cursor is a place, whether or not there is or was an event.
+/// A cursor is a place, whether or not there is or was an emergency.
 pub(super) async fn a_cursor_is_a_place(bench: Bench) {
-    let mut events = Vec::new();
+    let mut emergencies = Vec::new();
     for bits in [5, 3] {
-        events.push(bench.begin(bits, "alice", &format!("prod-{bits}")).await);
+        emergencies.push(bench.begin(bits, "alice", &format!("prod-{bits}")).await);
         bench.clock.advance(HOUR / 4);
     }
-    let (older, newer) = (events[0].created, events[1].created);
+    let (older, newer) = (emergencies[0].created, emergencies[1].created);
     let from = |created: Version, later: i64, bits| {
         let created = Version::from_nanos(created.as_nanos() + later);
         Page::after(Cursor::at_version(created, id(bits)), 0)
@@ -275,17 +275,21 @@ pub(super) async fn a_cursor_is_a_place(bench: Bench) {
         (from(older, 0, 5), vec![]),
         (from(older, -1, 0), vec![]),
     ] {
-        let listing = bench.list(person("alice"), page).await;
+        let listing = bench.list(user("alice"), page).await;
         assert_eq!(bits(&listing.items), expected, "after {:?}", page.after);
     }
 }
 
-/// Events over at the same nanosecond await review in the order of their ids, and pages pass over
+/// Emergencies over at the same nanosecond await review in the order of their ids, and pages pass over
 /// none of them.
 pub(super) async fn pages_pass_over_no_tie(bench: Bench) {
     for bits in [9, 2, u64::MAX, 4, 7] {
-        let event = bench.begin(bits, "alice", &format!("prod-{bits}")).await;
-        assert_eq!(event.expires_at, start() + HOUR, "the clock stands still");
+        let emergency = bench.begin(bits, "alice", &format!("prod-{bits}")).await;
+        assert_eq!(
+            emergency.expires_at,
+            start() + HOUR,
+            "the clock stands still"
+        );
     }
     bench.clock.set(start() + HOUR);
     for limit in 1..=5 {

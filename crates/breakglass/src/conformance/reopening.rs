@@ -16,7 +16,7 @@ use crate::{Cursor, Page};
 /// Everything is as it was.
 pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
-    draft.operation = Some(operation(1));
+    draft.idempotency_key = Some(operation(1));
     draft.ticket = Some("INC-1".to_owned());
     draft.request_id = Some("ab".to_owned());
     draft.mfa = Some(proof("push-1", "alice", 1, start()));
@@ -24,12 +24,12 @@ pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
     bench.begin_short(2, "alice", "prod").await;
     bench.create(&draft, &watched).await.unwrap();
     bench
-        .made(1, &note("bob", "a note").with_operation(operation(2)))
+        .made(1, &note("bob", "a note").with_idempotency_key(operation(2)))
         .await;
     bench.begin_reviewed(3, "bob", "prod").await;
     let admission =
         crate::admission::Admission::new(&reviewed_first(), &unlimited(), &profile("dev"));
-    let admission = admission.with_review_override(&person("carol"), "they are asleep");
+    let admission = admission.with_review_override(&user("carol"), "they are asleep");
     let overridden = super::bench::draft(4, "alice", "dev");
     bench.store.create(&overridden, &admission).await.unwrap();
     let before = bench.contents().await;
@@ -39,7 +39,7 @@ pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
     bench.assert_unchanged(&before, "reopening").await;
     assert_eq!(bench.active("alice", "prod", now).await, active);
     assert!(
-        active.is_some_and(|event| event.escalation.is_some()),
+        active.is_some_and(|emergency| emergency.escalation.is_some()),
         "it escalated"
     );
     assert!(
@@ -54,13 +54,13 @@ pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
 pub(super) async fn an_empty_store_is_empty_after_reopening(bench: Bench) {
     let bench = bench.reopen().await;
     assert_eq!(bench.changes(None).await, []);
-    let event = bench.begin(1, "alice", "prod").await;
-    assert_eq!(event.created_at, start());
+    let emergency = bench.begin(1, "alice", "prod").await;
+    assert_eq!(emergency.created_at, start());
     let first = Version::of(start()).unwrap();
-    assert_eq!(event.created, first, "nothing was issued before");
+    assert_eq!(emergency.created, first, "nothing was issued before");
 }
 
-/// Versions go on after the last one, though the clock has stepped back and the newest event is
+/// Versions go on after the last one, though the clock has stepped back and the newest emergency is
 /// gone.
 pub(super) async fn versions_go_on_after_reopening(bench: Bench) {
     let first = bench.begin(1, "alice", "prod").await.updated_at;
@@ -101,14 +101,14 @@ pub(super) async fn quotas_and_pauses_are_known_after_reopening(bench: Bench) {
     }
 }
 
-/// The active event still blocks, and what is over is still replaced.
-pub(super) async fn active_events_are_known_after_reopening(bench: Bench) {
+/// The active emergency still blocks, and what is over is still replaced.
+pub(super) async fn active_emergencies_are_known_after_reopening(bench: Bench) {
     let first = bench.begin(1, "Alice", "prod").await;
     let bench = bench.reopen().await;
     let second = draft(2, "alice", "prod");
     let refused = refusal(
         bench.create(&second, &unlimited()).await,
-        "a second active event",
+        "a second active emergency",
     );
     assert!(
         matches!(refused, Refusal::Active { id, .. } if id == first.id),
@@ -119,7 +119,7 @@ pub(super) async fn active_events_are_known_after_reopening(bench: Bench) {
     bench.create(&second, &unlimited()).await.unwrap();
     assert!(
         bench.get(1).await.is_terminal(),
-        "two events would be active"
+        "two emergencies would be active"
     );
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn second_factors_are_known_after_reopening(bench: Bench) {
         "a second factor that was used",
     ) {
         Refusal::MfaProof { problem, .. } => {
-            assert_eq!(problem, ProofProblem::Used { event: id(1) });
+            assert_eq!(problem, ProofProblem::Used { emergency: id(1) });
         }
         other => panic!("the second factor is refused: {other}"),
     }
@@ -152,7 +152,7 @@ pub(super) async fn reviews_are_due_after_reopening(bench: Bench) {
         .await;
     let refused = refusal(refused, "a review that is due");
     assert!(
-        matches!(refused, Refusal::ReviewDue { event, .. } if event == id(1)),
+        matches!(refused, Refusal::ReviewDue { emergency, .. } if emergency == id(1)),
         "{refused}"
     );
 }
@@ -160,9 +160,9 @@ pub(super) async fn reviews_are_due_after_reopening(bench: Bench) {
 /// Operations are known for repeats.
 pub(super) async fn operations_are_known_after_reopening(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
-    draft.operation = Some(operation(1));
+    draft.idempotency_key = Some(operation(1));
     let created = bench.create(&draft, &unlimited()).await.unwrap();
-    let change = note("bob", "a note").with_operation(operation(2));
+    let change = note("bob", "a note").with_idempotency_key(operation(2));
     let noted = bench.made(1, &change).await;
     bench.made(1, &close("alice", "prod")).await;
     let bench = bench.reopen().await;
@@ -171,10 +171,10 @@ pub(super) async fn operations_are_known_after_reopening(bench: Bench) {
     assert_eq!(again.expect("a repeat is answered"), created);
     let again = bench.store.update(id(1), created.updated_at, &change).await;
     assert_eq!(again.expect("a repeat is answered"), noted);
-    let other = note("bob", "another").with_operation(operation(1));
+    let other = note("bob", "another").with_idempotency_key(operation(1));
     let reused = bench.change(1, &other).await;
     assert!(
-        matches!(reused, Err(Error::OperationReused { .. })),
+        matches!(reused, Err(Error::IdempotencyKeyReused { .. })),
         "{reused:?}"
     );
     bench.assert_unchanged(&before, "a repeat").await;
@@ -186,7 +186,7 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
         bench.begin(bits, "alice", &format!("prod-{bits}")).await;
     }
     let seen = bench.store.changes_after(None, 2).await.unwrap();
-    let filter = Filter::from(person("alice"));
+    let filter = Filter::from(user("alice"));
     let first = bench.list(filter.clone(), Page::first(2)).await;
     let far = start() + 9 * HOUR;
     bench.clock.set(far);
@@ -202,7 +202,7 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
         .changes(after)
         .await
         .iter()
-        .map(|c| c.event.id.to_bits())
+        .map(|c| c.emergency.id.to_bits())
         .collect();
     assert_eq!(rest, [3, 4, 1], "nothing skipped, nothing twice");
     let place = |next: Option<Cursor>| Page {
@@ -225,7 +225,7 @@ pub(super) async fn what_is_gone_stays_gone_after_reopening(bench: Bench) {
     bench.delete(1).await;
     refusal(
         bench.create(&draft(3, "bob", "prod"), &unlimited()).await,
-        "a second event",
+        "a second emergency",
     );
     refusal(
         bench.change(2, &Change::expire()).await,

@@ -1,4 +1,4 @@
-//! `create` where a review is due, and the override that begins an event all the same.
+//! `create` where a review is due, and the override that begins an emergency all the same.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use crate::admission::Admission;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, Actor};
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::Refusal;
 use crate::review::ReviewOverride;
 use crate::transition::Status;
 
-/// Creates where an earlier event is to be reviewed first, with the word of `by`.
-async fn overridden(bench: &Bench, draft: &Draft, by: &str) -> Result<Arc<Event>, Error> {
+/// Creates where an earlier emergency is to be reviewed first, with the word of `by`.
+async fn overridden(bench: &Bench, draft: &Draft, by: &str) -> Result<Arc<Emergency>, Error> {
     let admission = Admission::new(&reviewed_first(), &unlimited(), &draft.profile);
-    let admission = admission.with_review_override(&person(by), "the reviewers are asleep");
+    let admission = admission.with_review_override(&user(by), "the reviewers are asleep");
     bench.store.create(draft, &admission).await
 }
 
-/// An event that awaits its review blocks its person, under any spelling, for every profile, from
+/// An emergency that awaits its review blocks its user, under any spelling, for every profile, from
 /// the nanosecond on at which it is over, marked so or not, until it is reviewed.
 pub(super) async fn a_review_that_is_due_blocks_the_next(bench: Bench) {
     let rules = reviewed_first();
@@ -33,9 +33,11 @@ pub(super) async fn a_review_that_is_due_blocks_the_next(bench: Bench) {
         let refused = bench.invoke(&draft(3, "aLICE", wanted), &rules).await;
         match refusal(refused, "a review that is due") {
             Refusal::ReviewDue {
-                event, ended_at, ..
+                emergency,
+                ended_at,
+                ..
             } => {
-                assert_eq!((event, ended_at), (first.id, first.expires_at));
+                assert_eq!((emergency, ended_at), (first.id, first.expires_at));
             }
             other => panic!("the review is due: {other}"),
         }
@@ -64,70 +66,89 @@ pub(super) async fn the_review_that_is_due_longest_is_named(bench: Bench) {
         "a review",
     ) {
         Refusal::ReviewDue {
-            event, ended_at, ..
+            emergency,
+            ended_at,
+            ..
         } => {
-            assert_eq!((event, ended_at), (id(3), ended), "it has waited longest");
+            assert_eq!(
+                (emergency, ended_at),
+                (id(3), ended),
+                "it has waited longest"
+            );
         }
         other => panic!("the review is due: {other}"),
     }
 }
 
-/// An override begins the event at its second version, and is on record.
+/// An override begins the emergency at its second version, and is on record.
 pub(super) async fn an_override_is_recorded_in_the_same_step(bench: Bench) {
     bench.begin_short(1, "alice", "prod").await;
     let mut draft = draft(2, "alice", "dev");
-    draft.operation = Some(operation(7));
-    let event = overridden(&bench, &draft, "carol").await.unwrap();
+    draft.idempotency_key = Some(operation(7));
+    let emergency = overridden(&bench, &draft, "carol").await.unwrap();
     let given = ReviewOverride {
-        by: person("carol"),
+        by: user("carol"),
         reason: "the reviewers are asleep".into(),
         unreviewed: id(1),
     };
     assert_eq!(
-        event.review_override,
+        emergency.review_override,
         Some(given),
         "the override is on record"
     );
-    let [created, overridden] = event.history.as_slice() else {
-        panic!("an override has an entry of its own: {:?}", event.history);
+    let [created, overridden] = emergency.history.as_slice() else {
+        panic!(
+            "an override has an entry of its own: {:?}",
+            emergency.history
+        );
     };
-    assert_eq!((created.to, created.at), (event.created, event.created_at));
-    assert_eq!(overridden.at, event.created_at, "at the same time");
+    assert_eq!(
+        (created.to, created.at),
+        (emergency.created, emergency.created_at)
+    );
+    assert_eq!(overridden.at, emergency.created_at, "at the same time");
     assert_eq!(overridden.action, Action::Overridden);
-    assert_eq!(overridden.actor, Actor::Person(person("carol")));
+    assert_eq!(overridden.actor, Actor::User(user("carol")));
     assert_eq!(
         overridden.reason.as_deref(),
         Some("the reviewers are asleep")
     );
     assert_eq!(
         (overridden.from, overridden.to),
-        (Some(created.to), event.updated_at)
+        (Some(created.to), emergency.updated_at)
     );
     assert!(created.to < overridden.to, "and a version of its own");
     assert_eq!(
-        overridden.operation,
+        overridden.idempotency_key,
         Some(operation(7)),
         "of the same operation"
     );
-    assert_eq!(bench.get(2).await, event);
-    assert_eq!(event.status, Status::Active);
+    assert_eq!(bench.get(2).await, emergency);
+    assert_eq!(emergency.status, Status::Active);
 }
 
-/// An event may begin by an override and take the place of one that is over, in one step.
+/// An emergency may begin by an override and take the place of one that is over, in one step.
 pub(super) async fn an_override_replaces_what_is_over(bench: Bench) {
     let first = bench.begin_short(1, "alice", "prod").await;
-    let event = overridden(&bench, &draft(2, "alice", "prod"), "carol")
+    let emergency = overridden(&bench, &draft(2, "alice", "prod"), "carol")
         .await
         .unwrap();
-    let unreviewed = event.review_override.as_ref().map(|given| given.unreviewed);
+    let unreviewed = emergency
+        .review_override
+        .as_ref()
+        .map(|given| given.unreviewed);
     assert_eq!(unreviewed, Some(first.id), "what is over awaits its review");
     let expired = bench.get(1).await;
     assert_eq!(
         expired.status,
         Status::Expired,
-        "two events would be active"
+        "two emergencies would be active"
     );
-    let versions = [event.history[0].to, event.history[1].to, expired.updated_at];
+    let versions = [
+        emergency.history[0].to,
+        emergency.history[1].to,
+        expired.updated_at,
+    ];
     let changes = bench.changes(Some(first.updated_at)).await;
     let mut told: Vec<_> = changes.iter().map(|change| change.version).collect();
     for version in versions {
@@ -157,17 +178,20 @@ pub(super) async fn only_another_responder_overrides(bench: Bench) {
 
 /// An override that is not needed leaves no trace.
 pub(super) async fn an_override_that_is_not_needed_leaves_no_trace(bench: Bench) {
-    let event = overridden(&bench, &draft(1, "alice", "prod"), "carol")
+    let emergency = overridden(&bench, &draft(1, "alice", "prod"), "carol")
         .await
         .unwrap();
-    assert_eq!((&event.review_override, event.history.len()), (&None, 1));
     assert_eq!(
-        event.updated_at, event.created,
+        (&emergency.review_override, emergency.history.len()),
+        (&None, 1)
+    );
+    assert_eq!(
+        emergency.updated_at, emergency.created,
         "it is at its first version"
     );
 }
 
-/// Reviewing ends the wait of one event only.
+/// Reviewing ends the wait of one emergency only.
 pub(super) async fn every_review_must_be_made(bench: Bench) {
     bench.begin_short(1, "alice", "prod").await;
     bench.begin_short(2, "alice", "dev").await;
@@ -178,7 +202,9 @@ pub(super) async fn every_review_must_be_made(bench: Bench) {
             .await,
         "a review",
     ) {
-        Refusal::ReviewDue { event, .. } => assert_eq!(event, id(2), "the other still waits"),
+        Refusal::ReviewDue { emergency, .. } => {
+            assert_eq!(emergency, id(2), "the other still waits")
+        }
         other => panic!("the review is due: {other}"),
     }
 }

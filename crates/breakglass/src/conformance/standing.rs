@@ -71,7 +71,7 @@ pub(super) async fn a_clock_that_cannot_be_right_grants_nothing(bench: Bench) {
         time("2262-01-01T00:00:00Z"),
         Version::from_nanos(i64::MAX).time(),
     ]) {
-        let who = format!("person-{bits}");
+        let who = format!("user-{bits}");
         bench.clock.set(now);
         last = bench.begin(bits, &who, "prod").await.updated_at.max(last);
         bench.clock.set(wrong);
@@ -119,11 +119,14 @@ pub(super) async fn a_clock_that_cannot_be_right_grants_nothing(bench: Bench) {
 pub(super) async fn the_first_and_the_last_time_there_is_grant(bench: Bench) {
     for (bits, edge) in [(1, EARLIEST), (2, LATEST)] {
         bench.clock.set(edge);
-        let who = format!("person-{bits}");
-        let event = bench.begin(bits, &who, "prod").await;
-        assert_eq!((event.created_at, event.expires_at), (edge, edge + HOUR));
+        let who = format!("user-{bits}");
+        let emergency = bench.begin(bits, &who, "prod").await;
+        assert_eq!(
+            (emergency.created_at, emergency.expires_at),
+            (edge, edge + HOUR)
+        );
         let until = bench.granted(&who, "prod", edge).await;
-        assert_eq!(until, Some(event.expires_at));
+        assert_eq!(until, Some(emergency.expires_at));
     }
 }
 
@@ -136,10 +139,10 @@ pub(super) async fn an_empty_store_learns_nothing_from_a_wrong_clock(bench: Benc
         assert_eq!(bits(&bench.store.list_expirable(0).await.unwrap()), [0; 0]);
     }
     bench.clock.set(start());
-    let event = bench.begin(1, "alice", "prod").await;
-    assert_eq!(event.created_at, start());
+    let emergency = bench.begin(1, "alice", "prod").await;
+    assert_eq!(emergency.created_at, start());
     assert_eq!(
-        event.created,
+        emergency.created,
         Version::of(start()).unwrap(),
         "and its version"
     );

@@ -8,11 +8,11 @@ use crate::history::Action;
 use crate::store::Changed;
 
 fn told(changes: &[Changed]) -> Vec<(u64, Action)> {
-    let tell = |change: &Changed| (change.event.id.to_bits(), change.entry.action);
+    let tell = |change: &Changed| (change.emergency.id.to_bits(), change.entry.action);
     changes.iter().map(tell).collect()
 }
 
-/// Creations and changes of all events come in the order in which they were made.
+/// Creations and changes of all emergencies come in the order in which they were made.
 pub(super) async fn changes_come_in_the_order_of_their_making(bench: Bench) {
     bench.begin(9, "alice", "prod").await;
     bench.begin(1, "bob", "prod").await;
@@ -35,11 +35,11 @@ pub(super) async fn changes_come_in_the_order_of_their_making(bench: Bench) {
     );
 }
 
-/// A change comes with its entry and with the event as it is now, which tells how it was then.
-pub(super) async fn a_change_comes_with_entry_and_event(bench: Bench) {
+/// A change comes with its entry and with the emergency as it is now, which tells how it was then.
+pub(super) async fn a_change_comes_with_entry_and_emergency(bench: Bench) {
     let first = bench.begin(1, "alice", "prod").await;
     let noted = bench
-        .made(1, &note("bob", "a note").with_operation(operation(3)))
+        .made(1, &note("bob", "a note").with_idempotency_key(operation(3)))
         .await;
     let closed = bench.made(1, &close("alice", "prod")).await;
     let changes = bench.changes(None).await;
@@ -51,8 +51,11 @@ pub(super) async fn a_change_comes_with_entry_and_event(bench: Bench) {
             result.history.last(),
             "who did what, when and why"
         );
-        assert_eq!(change.event, closed, "the event as it is now");
-        assert_eq!(change.event.as_of(change.version), Some((*result).clone()));
+        assert_eq!(change.emergency, closed, "the emergency as it is now");
+        assert_eq!(
+            change.emergency.as_of(change.version),
+            Some((*result).clone())
+        );
     }
 }
 
@@ -111,7 +114,7 @@ pub(super) async fn a_reader_continues_with_what_is_made_next(bench: Bench) {
 pub(super) async fn everything_that_a_creation_changes_is_told(bench: Bench) {
     let first = bench.begin_short(1, "alice", "prod").await.updated_at;
     let admission = Admission::new(&reviewed_first(), &unlimited(), &profile("prod"));
-    let admission = admission.with_review_override(&person("carol"), "they are asleep");
+    let admission = admission.with_review_override(&user("carol"), "they are asleep");
     bench
         .store
         .create(&draft(2, "alice", "prod"), &admission)
@@ -130,10 +133,10 @@ pub(super) async fn everything_that_a_creation_changes_is_told(bench: Bench) {
 /// Calls that failed and calls that were repeated are no changes.
 pub(super) async fn what_changes_nothing_is_not_told(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
-    draft.operation = Some(operation(1));
+    draft.idempotency_key = Some(operation(1));
     bench.create(&draft, &unlimited()).await.unwrap();
     bench.create(&draft, &unlimited()).await.unwrap();
-    draft.operation = None;
+    draft.idempotency_key = None;
     assert!(
         bench.create(&draft, &unlimited()).await.is_err(),
         "the id is taken"

@@ -20,12 +20,12 @@ use crate::error::Error;
 use crate::history::Action;
 use crate::invocation_policy::InvocationPolicy;
 use crate::rate_limit_policy::RateLimitPolicy;
-use crate::record::Event;
+use crate::record::Emergency;
 use crate::refusal::Refusal;
 use crate::store::{Filter, StoreExt};
 use crate::transition::Status;
 
-type Answers = Vec<Result<Arc<Event>, Error>>;
+type Answers = Vec<Result<Arc<Emergency>, Error>>;
 
 /// Creates from each of these drafts at once.
 async fn create_together(
@@ -45,7 +45,7 @@ async fn create_together(
     bench.suite.together(tasks).await
 }
 
-/// Makes this change of this event many times at once.
+/// Makes this change of this emergency many times at once.
 async fn change_together(
     bench: &Bench,
     count: usize,
@@ -61,9 +61,9 @@ async fn change_together(
     bench.suite.together(tasks).await
 }
 
-fn passed(answers: &Answers) -> Vec<Arc<Event>> {
-    let events = answers.iter().filter_map(|answer| answer.as_ref().ok());
-    events.cloned().collect()
+fn passed(answers: &Answers) -> Vec<Arc<Emergency>> {
+    let emergencies = answers.iter().filter_map(|answer| answer.as_ref().ok());
+    emergencies.cloned().collect()
 }
 
 fn name(number: u64) -> &'static str {
@@ -77,9 +77,13 @@ pub(super) async fn of_50_callers_one_begins(bench: Bench) {
         .collect();
     let answers = create_together(&bench, &anybody(), &unlimited(), drafts).await;
     let won = passed(&answers);
-    assert_eq!(won.len(), 1, "one event of a person and profile is active");
+    assert_eq!(
+        won.len(),
+        1,
+        "one emergency of a user and profile is active"
+    );
     for answer in answers.into_iter().filter(Result::is_err) {
-        let refused = refusal(answer, "a second active event");
+        let refused = refusal(answer, "a second active emergency");
         assert!(
             matches!(refused, Refusal::Active { id, .. } if id == won[0].id),
             "{refused}"
@@ -88,8 +92,8 @@ pub(super) async fn of_50_callers_one_begins(bench: Bench) {
     assert_eq!(bench.list_bits(Status::Active).await, [won[0].id.to_bits()]);
 }
 
-/// Of 50 callers with a quota of 3 for the person exactly 3 begin.
-pub(super) async fn of_50_callers_a_persons_quota_lets_3_begin(bench: Bench) {
+/// Of 50 callers with a quota of 3 for the user exactly 3 begin.
+pub(super) async fn of_50_callers_a_users_quota_lets_3_begin(bench: Bench) {
     let quota = limits(r#""max_per_user": 3, "quota_window": "24h""#);
     let drafts = (1..=50)
         .map(|bits| draft(bits, name(bits), &format!("prod-{bits}")))
@@ -99,7 +103,7 @@ pub(super) async fn of_50_callers_a_persons_quota_lets_3_begin(bench: Bench) {
     for answer in answers.into_iter().filter(Result::is_err) {
         let refused = refusal(answer, "a quota of 3");
         assert!(
-            matches!(refused, Refusal::PersonQuota { count: 3, .. }),
+            matches!(refused, Refusal::UserQuota { count: 3, .. }),
             "{refused}"
         );
     }
@@ -109,7 +113,7 @@ pub(super) async fn of_50_callers_a_persons_quota_lets_3_begin(bench: Bench) {
 pub(super) async fn of_50_people_a_profiles_quota_lets_3_begin(bench: Bench) {
     let quota = limits(r#""max_per_profile": 3, "quota_window": "24h""#);
     let drafts = (1..=50)
-        .map(|bits| draft(bits, &format!("person-{bits}"), "prod"))
+        .map(|bits| draft(bits, &format!("user-{bits}"), "prod"))
         .collect();
     let answers = create_together(&bench, &anybody(), &quota, drafts).await;
     assert_eq!(passed(&answers).len(), 3, "a quota of 3 is exact");
@@ -119,7 +123,7 @@ pub(super) async fn of_50_people_a_profiles_quota_lets_3_begin(bench: Bench) {
 /// Of 20 callers with one id one wins, and 19 are told that it exists.
 pub(super) async fn of_20_callers_with_one_id_one_wins(bench: Bench) {
     let drafts = (0..20)
-        .map(|n| draft(1, &format!("person-{n}"), &format!("prod-{n}")))
+        .map(|n| draft(1, &format!("user-{n}"), &format!("prod-{n}")))
         .collect();
     let answers = create_together(&bench, &anybody(), &unlimited(), drafts).await;
     let won = passed(&answers);
@@ -128,7 +132,11 @@ pub(super) async fn of_20_callers_with_one_id_one_wins(bench: Bench) {
         .iter()
         .filter(|answer| matches!(answer, Err(Error::AlreadyExists { .. })));
     assert_eq!(told.count(), 19, "the others are told so");
-    assert_eq!(bench.get(1).await, won[0], "the winner's event is there");
+    assert_eq!(
+        bench.get(1).await,
+        won[0],
+        "the winner's emergency is there"
+    );
 }
 
 /// Of 20 callers with one second factor one begins.
@@ -148,25 +156,31 @@ pub(super) async fn of_20_callers_with_one_second_factor_one_begins(bench: Bench
     assert_eq!(passed(&answers).len(), 1, "a second factor is used once");
 }
 
-/// 20 calls of one creation make one event and get one result.
+/// 20 calls of one creation make one emergency and get one result.
 pub(super) async fn of_20_calls_of_one_creation_all_get_one_result(bench: Bench) {
     let mut draft = draft(1, "alice", "prod");
-    draft.operation = Some(operation(7));
+    draft.idempotency_key = Some(operation(7));
     let answers = create_together(&bench, &anybody(), &unlimited(), vec![draft; 20]).await;
     let got = passed(&answers);
     assert_eq!(got.len(), 20, "a repeat is answered: {answers:?}");
-    assert!(got.iter().all(|event| *event == got[0]), "and alike");
+    assert!(
+        got.iter().all(|emergency| *emergency == got[0]),
+        "and alike"
+    );
     assert_eq!(bench.changes(None).await.len(), 1, "one change was made");
 }
 
 /// 20 calls of one change make it once and get one result.
 pub(super) async fn of_20_calls_of_one_change_all_get_one_result(bench: Bench) {
     let read = bench.begin(1, "alice", "prod").await.updated_at;
-    let change = note("bob", "once").with_operation(operation(7));
+    let change = note("bob", "once").with_idempotency_key(operation(7));
     let answers = change_together(&bench, 20, read, &change).await;
     let got = passed(&answers);
     assert_eq!(got.len(), 20, "a repeat is answered: {answers:?}");
-    assert!(got.iter().all(|event| *event == got[0]), "and alike");
+    assert!(
+        got.iter().all(|emergency| *emergency == got[0]),
+        "and alike"
+    );
     assert_eq!(bench.get(1).await.history.len(), 2, "one change was made");
 }
 
@@ -196,9 +210,9 @@ pub(super) async fn of_50_notes_none_is_lost(bench: Bench) {
                 let retry =
                     Retry::default().with_tries(std::num::NonZeroU32::MIN.saturating_add(49));
                 let text = format!("note {number}");
-                let by = person("bob");
+                let by = user("bob");
                 let noted = store.update_with(id(1), &retry, |_| Ok(Change::note(&by, &text)));
-                noted.await.map(|event| event.updated_at)
+                noted.await.map(|emergency| emergency.updated_at)
             }
         })
         .collect();
@@ -212,24 +226,24 @@ pub(super) async fn of_50_notes_none_is_lost(bench: Bench) {
         50,
         "each writer meets at most 49 conflicts: {answers:?}"
     );
-    let event = bench.get(1).await;
-    let texts: BTreeSet<_> = event
+    let emergency = bench.get(1).await;
+    let texts: BTreeSet<_> = emergency
         .history
         .iter()
         .filter_map(|entry| entry.reason.as_deref())
         .collect();
     assert_eq!(
-        (event.history.len(), texts.len()),
+        (emergency.history.len(), texts.len()),
         (51, 50),
         "a note was lost"
     );
     assert_eq!(
-        event.note, event.history[50].reason,
+        emergency.note, emergency.history[50].reason,
         "the last writer's text stands"
     );
 }
 
-/// Of 50 callers who meet an event that is over, one takes its place, and it is expired once.
+/// Of 50 callers who meet an emergency that is over, one takes its place, and it is expired once.
 pub(super) async fn of_50_callers_one_replaces_what_is_over(bench: Bench) {
     bench.begin_short(1, "Alice", "prod").await;
     let drafts = (2..=51)
@@ -248,14 +262,14 @@ pub(super) async fn of_50_callers_one_replaces_what_is_over(bench: Bench) {
 
 /// Of 20 reviews of what is over one is made.
 pub(super) async fn of_20_reviews_one_is_made(bench: Bench) {
-    let event = bench.begin_short(1, "alice", "prod").await;
-    let answers = change_together(&bench, 20, event.updated_at, &review("carol", "prod")).await;
-    assert_eq!(passed(&answers).len(), 1, "an event is reviewed once");
+    let emergency = bench.begin_short(1, "alice", "prod").await;
+    let answers = change_together(&bench, 20, emergency.updated_at, &review("carol", "prod")).await;
+    assert_eq!(passed(&answers).len(), 1, "an emergency is reviewed once");
     let reviewed = bench.get(1).await;
     assert_eq!(reviewed.history.len(), 2, "one review is on record");
 }
 
-/// Of 20 deletions one says that the event was there.
+/// Of 20 deletions one says that the emergency was there.
 pub(super) async fn of_20_deletions_one_is_made(bench: Bench) {
     bench.begin_reviewed(1, "alice", "prod").await;
     bench.clock.advance(HOUR);
@@ -277,15 +291,15 @@ pub(super) async fn of_20_deletions_one_is_made(bench: Bench) {
     assert_eq!((deleted, absent), (1, 19), "it was there once: {answers:?}");
 }
 
-/// 50 events begun at once have versions of their own, and the changes tell all of them in order.
-pub(super) async fn of_50_events_each_has_its_own_version(bench: Bench) {
+/// 50 emergencies begun at once have versions of their own, and the changes tell all of them in order.
+pub(super) async fn of_50_emergencies_each_has_its_own_version(bench: Bench) {
     let drafts = (1..=50)
-        .map(|bits| draft(bits, &format!("person-{bits}"), "prod"))
+        .map(|bits| draft(bits, &format!("user-{bits}"), "prod"))
         .collect();
     let answers = create_together(&bench, &anybody(), &unlimited(), drafts).await;
     let versions: BTreeSet<_> = passed(&answers)
         .iter()
-        .map(|event| event.updated_at)
+        .map(|emergency| emergency.updated_at)
         .collect();
     assert_eq!(versions.len(), 50, "a version was issued twice");
     let expected: BTreeSet<_> = (0..50).map(|n| start() + nanos(n)).collect();
@@ -319,7 +333,7 @@ pub(super) async fn a_reader_follows_while_others_write(bench: Bench) {
             while !started.load(Ordering::SeqCst) {
                 give_way().await;
             }
-            let who = format!("person-{bits}");
+            let who = format!("user-{bits}");
             let draft = draft(bits, &who, "prod");
             let admission = Admission::new(&anybody(), &unlimited(), &draft.profile);
             let created = store.create(&draft, &admission).await.unwrap();
@@ -338,19 +352,22 @@ pub(super) async fn a_reader_follows_while_others_write(bench: Bench) {
             started.store(true, Ordering::SeqCst);
             let changes = store.changes_after(after, 7).await.unwrap();
             for change in &changes {
-                let event = &change.event;
+                let emergency = &change.emergency;
                 let listed = async |filter: Filter| {
                     let listing = store.list(&filter, Page::default()).await.unwrap();
-                    bits(&listing.items).contains(&event.id.to_bits())
+                    bits(&listing.items).contains(&emergency.id.to_bits())
                 };
-                let by_invoker = listed(event.invoker.clone().into()).await;
+                let by_invoker = listed(emergency.invoker.clone().into()).await;
                 assert!(
                     by_invoker,
-                    "an event is told of and not listed by its invoker"
+                    "an emergency is told of and not listed by its invoker"
                 );
                 let closed = listed(Status::Closed.into()).await;
                 let told = change.entry.action == Action::Closed;
-                assert!(closed || !told, "an event is told closed and not listed so");
+                assert!(
+                    closed || !told,
+                    "an emergency is told closed and not listed so"
+                );
             }
             after = changes.last().map(|change| change.version).or(after);
             if changes.is_empty() && last_round {
@@ -371,7 +388,7 @@ pub(super) async fn a_reader_follows_while_others_write(bench: Bench) {
     assert_eq!(seen, all, "a change was skipped or told twice");
 }
 
-/// A reader sees what one creation changes all at once: the new event, the override, the expiry.
+/// A reader sees what one creation changes all at once: the new emergency, the override, the expiry.
 pub(super) async fn a_reader_never_sees_half_a_step(bench: Bench) {
     let first = bench.begin_short(1, "alice", "prod").await.updated_at;
     let (done, rounds) = (
@@ -406,7 +423,7 @@ pub(super) async fn a_reader_never_sees_half_a_step(bench: Bench) {
     let store = Arc::clone(&bench.store);
     tasks.push(Box::pin(async move {
         let admission = Admission::new(&reviewed_first(), &unlimited(), &profile("prod"));
-        let admission = admission.with_review_override(&person("carol"), "they are asleep");
+        let admission = admission.with_review_override(&user("carol"), "they are asleep");
         while rounds.load(Ordering::SeqCst) < 10 {
             give_way().await;
         }

@@ -63,15 +63,15 @@ pub(super) async fn a_version_is_not_reissued_after_delete(bench: Bench) {
     bench.delete(1).await;
     for _ in 0..3 {
         bench.clock.set(start());
-        let event = bench.begin(1, "alice", "prod").await;
+        let emergency = bench.begin(1, "alice", "prod").await;
         assert!(
-            event.updated_at > last,
+            emergency.updated_at > last,
             "version {last} or an earlier one was issued again"
         );
         let stale = bench.store.update(id(1), last, &note("bob", "stale")).await;
         assert!(
             matches!(stale, Err(Error::Conflict(_))),
-            "a version outlived its event: {stale:?}"
+            "a version outlived its emergency: {stale:?}"
         );
         bench.made(1, &close("alice", "prod")).await;
         last = bench.made(1, &review("carol", "prod")).await.updated_at;

@@ -72,14 +72,14 @@ pub(super) async fn a_pause_after_a_correction_is_after_the_newest(bench: Bench)
 }
 
 /// A quota counts what began while the clock was ahead from the correction, to the nanosecond,
-/// among what began before and since; for persons and profiles alike.
+/// among what began before and since; for users and profiles alike.
 pub(super) async fn a_quota_counts_from_the_correction(bench: Bench) {
     let who = |field: &str, place: u64| match field {
         "max_per_user" => (
             ["alice", "Alice"][place as usize % 2].to_owned(),
             format!("prod-{place}"),
         ),
-        _ => (format!("person-{place}"), "dev".to_owned()),
+        _ => (format!("user-{place}"), "dev".to_owned()),
     };
     for (round, field) in (0..).zip(["max_per_user", "max_per_profile"]) {
         let base = start() + round * 48 * HOUR;
@@ -107,7 +107,7 @@ pub(super) async fn a_quota_counts_from_the_correction(bench: Bench) {
             async move {
                 let refused = refusal(store.create(&draft, &quota).await, "a quota");
                 match refused {
-                    Refusal::PersonQuota {
+                    Refusal::UserQuota {
                         count, retry_at, ..
                     }
                     | Refusal::ProfileQuota {
@@ -197,8 +197,10 @@ pub(super) async fn a_review_is_due_since_the_correction(bench: Bench) {
         async move {
             match refusal(bench.invoke(&draft, &rules).await, "a review") {
                 Refusal::ReviewDue {
-                    event, ended_at, ..
-                } => (event, ended_at),
+                    emergency,
+                    ended_at,
+                    ..
+                } => (emergency, ended_at),
                 other => panic!("the review is due: {other}"),
             }
         }

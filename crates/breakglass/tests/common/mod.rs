@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_breakglass::*;
 
-/// An hour, the duration of most events here.
+/// An hour, the duration of most emergencies here.
 pub const HOUR: Duration = Duration::from_secs(3_600);
 /// The least that a time can differ by.
 pub const NANO: Duration = Duration::from_nanos(1);
@@ -24,24 +24,24 @@ pub fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-pub fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+pub fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 pub fn profile(name: &str) -> Profile {
     Profile::new(name).unwrap()
 }
 
-pub fn id(bits: u64) -> EventId {
-    EventId::from_bits(bits)
+pub fn id(bits: u64) -> EmergencyId {
+    EmergencyId::from_bits(bits)
 }
 
 /// A draft that every default rule admits.
 pub fn draft(bits: u64, invoker: &str, wanted: &str) -> Draft {
     Draft {
         id: id(bits),
-        operation: None,
-        invoker: person(invoker),
+        idempotency_key: None,
+        invoker: user(invoker),
         profile: profile(wanted),
         duration: HOUR,
         reason_code: ReasonCode::Incident,
@@ -97,7 +97,7 @@ impl Bench {
     }
 
     /// Creates under these limits; the bits of the draft decide its id.
-    pub fn create(&self, draft: &Draft, limits: &RateLimitPolicy) -> Result<Arc<Event>, Error> {
+    pub fn create(&self, draft: &Draft, limits: &RateLimitPolicy) -> Result<Arc<Emergency>, Error> {
         let result = self
             .store
             .sync()
@@ -107,23 +107,23 @@ impl Bench {
     }
 
     /// Creates without limits.
-    pub fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
+    pub fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Emergency> {
         let draft = draft(bits, invoker, wanted);
         self.create(&draft, &RateLimitPolicy::unlimited()).unwrap()
     }
 
-    pub fn get(&self, bits: u64) -> Arc<Event> {
+    pub fn get(&self, bits: u64) -> Arc<Emergency> {
         self.store.sync().get(id(bits)).unwrap()
     }
 
-    pub fn update(&self, bits: u64, change: &Change) -> Result<Arc<Event>, Error> {
+    pub fn update(&self, bits: u64, change: &Change) -> Result<Arc<Emergency>, Error> {
         let version = self.get(bits).updated_at;
         let result = self.store.sync().update(id(bits), version, change);
         self.store.audit().unwrap();
         result
     }
 
-    /// Has an event that is over reviewed, waits as long as a second factor is good, and deletes it.
+    /// Has an emergency that is over reviewed, waits as long as a second factor is good, and deletes it.
     pub fn delete(&self, bits: u64) {
         let wanted = self.get(bits).profile.clone();
         self.update(bits, &review("carol", wanted.as_str()))
@@ -152,9 +152,9 @@ pub fn shortest_retention() -> Retention {
     Retention::new(&policy, &RateLimitPolicy::unlimited())
 }
 
-/// A review of an event for this profile by `by`.
+/// A review of an emergency for this profile by `by`.
 pub fn review(by: &str, wanted: &str) -> Change {
-    let (by, wanted) = (person(by), profile(wanted));
+    let (by, wanted) = (user(by), profile(wanted));
     Change::review(
         &anybody(),
         &wanted,
@@ -164,13 +164,13 @@ pub fn review(by: &str, wanted: &str) -> Change {
     )
 }
 
-/// A second factor of this person for the event with these bits, verified now.
+/// A second factor of this user for the emergency with these bits, verified now.
 pub fn proof(name: &str, of: &str, bits: u64, verified_at: DateTime<Utc>) -> MfaProof {
     MfaProof {
         id: ProofId::new(name).unwrap(),
         method: MfaMethod::Totp,
-        person: person(of),
-        event: id(bits),
+        user: user(of),
+        emergency: id(bits),
         verified_at,
     }
 }

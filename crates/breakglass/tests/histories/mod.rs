@@ -1,9 +1,9 @@
 //! Histories of any store under load, recorded on several threads and checked against the
 //! sequential specification.
 //!
-//! What an admission looks at decides into which parts a history can be taken. Where only persons
-//! have a quota, events of two persons never meet, whatever their profiles: the one active event,
-//! the pause and the quota are all of one person. Where only profiles have a quota, events for two
+//! What an admission looks at decides into which parts a history can be taken. Where only users
+//! have a quota, emergencies of two users never meet, whatever their profiles: the one active emergency,
+//! the pause and the quota are all of one user. Where only profiles have a quota, emergencies for two
 //! profiles never meet. What couples the parts is the clock, whose every move is in each part, and
 //! the order of versions, which is checked over the whole store. Where both have a quota, histories
 //! are checked whole.
@@ -22,40 +22,40 @@ use std::sync::Arc;
 
 use countersign_breakglass::Status;
 use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
-use countersign_core::sync::history::{Event, Recorder};
+use countersign_core::sync::history::{Operation, Recorder};
 
 pub use subject::Subject;
 
 use specification::{
-    Answer, Call, Harness, Naive, OF_BOTH, OF_PERSONS, OF_PROFILES, WITH_PROOF, Wish, clock,
+    Answer, Call, Harness, Naive, OF_BOTH, OF_PROFILES, OF_USERS, WITH_PROOF, Wish, clock,
 };
 
-pub type History = Vec<Event<Call, Answer>>;
+pub type History = Vec<Operation<Call, Answer>>;
 
-pub const PERSONS: Range<u64> = OF_PERSONS..OF_PERSONS + 16;
+pub const USERS: Range<u64> = OF_USERS..OF_USERS + 16;
 pub const PROFILES: Range<u64> = OF_PROFILES..OF_PROFILES + 16;
-/// One second factor of one person, and reviews that are due to another.
-pub const DEBTS: Range<u64> = WITH_PROOF..OF_PERSONS;
+/// One second factor of one user, and reviews that are due to another.
+pub const DEBTS: Range<u64> = WITH_PROOF..OF_USERS;
 pub const BOTH: Range<u64> = OF_BOTH..OF_BOTH + 8;
 
 pub fn choose(random: &mut Random, last: Option<&Answer>, ids: &Range<u64>) -> Call {
     let id = ids.start + random.below(ids.end - ids.start);
     let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
     // The operations of a group of four ids are in the part of that group.
-    let operation = |id: u64, random: &mut Random| {
+    let key = |id: u64, random: &mut Random| {
         let group = ids.start + (id - ids.start) / 4;
         10 * group + random.below(5)
     };
     match random.below(100) {
         0..24 => Call::Invoke(id),
-        24..27 => Call::InvokeOnce(id, operation(id, random)),
+        24..27 => Call::InvokeOnce(id, key(id, random)),
         27..30 => Call::InvokeOverriding(id),
         30..44 => Call::Change(id, wish),
-        44..56 => match last.and_then(Answer::event) {
-            Some(event) => {
-                let (id, version) = (event.id.to_bits(), event.updated_at);
+        44..56 => match last.and_then(Answer::emergency) {
+            Some(emergency) => {
+                let (id, version) = (emergency.id.to_bits(), emergency.updated_at);
                 match random.below(3) {
-                    0 => Call::ChangeOnce(id, version, wish, operation(id, random)),
+                    0 => Call::ChangeOnce(id, version, wish, key(id, random)),
                     _ => Call::ChangeAt(id, version, wish),
                 }
             }
@@ -75,8 +75,8 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: &Range<u64>) -> C
             _ => Call::ExpireDue,
         },
         95 => {
-            let seen = last.and_then(Answer::event);
-            Call::ChangesSince(seen.map(|event| event.updated_at), 5)
+            let seen = last.and_then(Answer::emergency);
+            Call::ChangesSince(seen.map(|emergency| emergency.updated_at), 5)
         }
         // No length in the rules is a multiple of 7 hours, so that nothing ends on a moved clock.
         _ => Call::Pass(7),
@@ -119,25 +119,25 @@ fn of_the_store<S: Subject>(load: Load, ids: Range<u64>) -> History {
 /// The calls about a group of four ids, and every move of the clock. `foreign` reads more than
 /// that.
 fn part(history: &History, ids: Range<u64>, foreign: fn(Call) -> bool) -> History {
-    let belongs = |event: &Event<Call, Answer>| {
-        let id = match (event.call, &event.answer) {
+    let belongs = |emergency: &Operation<Call, Answer>| {
+        let id = match (emergency.call, &emergency.answer) {
             (Call::Pass(_) | Call::Back(_), _) => return true,
             // Which it was, the answer says.
-            (Call::ExpireDue, answer) => answer.event().map(|marked| marked.id.to_bits()),
+            (Call::ExpireDue, answer) => answer.emergency().map(|marked| marked.id.to_bits()),
             (call, _) => call.id(),
         };
-        id.is_some_and(|id| ids.contains(&id)) && !foreign(event.call)
+        id.is_some_and(|id| ids.contains(&id)) && !foreign(emergency.call)
     };
     history
         .iter()
-        .filter(|event| belongs(event))
+        .filter(|emergency| belongs(emergency))
         .cloned()
         .collect()
 }
 
 pub fn parts(history: &History, ids: &Range<u64>) -> Vec<History> {
     let foreign: fn(Call) -> bool = match ids.start {
-        OF_PERSONS => |call| matches!(call, Call::ListFor(_)),
+        OF_USERS => |call| matches!(call, Call::ListFor(_)),
         _ => |call| matches!(call, Call::ListOf(_)),
     };
     let groups = ids.clone().step_by(4);
@@ -150,10 +150,10 @@ fn versions(history: &History) -> Result<(), String> {
     check_versions(
         history
             .iter()
-            .filter(|event| event.call.writes())
-            .filter_map(|event| {
-                let written = event.answer.event()?;
-                Some((event.began, event.ended, written.updated_at))
+            .filter(|emergency| emergency.call.writes())
+            .filter_map(|emergency| {
+                let written = emergency.answer.emergency()?;
+                Some((emergency.began, emergency.ended, written.updated_at))
             }),
     )
 }

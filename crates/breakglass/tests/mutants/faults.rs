@@ -23,7 +23,7 @@ macro_rules! faults {
 faults! {
     /// The version is the clock's time, whatever was issued before.
     ClockToken,
-    /// The last version is that of the newest event that is there.
+    /// The last version is that of the newest emergency that is there.
     VersionReissuedAfterDelete,
     /// After a restart versions begin anew.
     VersionsForgottenOnReopening,
@@ -41,36 +41,36 @@ faults! {
     FieldsBeforeId,
     /// The id is looked at before the operation.
     IdBeforeOperation,
-    /// What is over is left marked active when another event takes its place.
+    /// What is over is left marked active when another emergency takes its place.
     OverLeftActive,
     /// What is over is marked expired though the creation is refused.
     OverExpiredThoughRefused,
-    /// The expiry of what is replaced has the version of the new event.
+    /// The expiry of what is replaced has the version of the new emergency.
     ExpiryWithoutVersion,
     /// The override is not recorded.
     FollowUpForgotten,
     /// A creation is made when it is called, polled or not.
     EagerCreate,
-    /// The active event is looked for under the same spelling only.
+    /// The active emergency is looked for under the same spelling only.
     ActiveByExactName,
-    /// A person's events are counted under the same spelling only.
+    /// A user's emergencies are counted under the same spelling only.
     QuotaByExactName,
-    /// An event that is as old as the window still counts.
+    /// An emergency that is as old as the window still counts.
     QuotaWindowInclusive,
-    /// Only events marked active count.
+    /// Only emergencies marked active count.
     QuotaOfActiveOnly,
-    /// A person's events on other profiles do not count.
+    /// A user's emergencies on other profiles do not count.
     QuotaOfOneProfile,
     /// The time to try again is that at which the oldest leaves the window.
     QuotaRetryFromOldest,
-    /// A pause is for all profiles of a person.
-    CooldownOfPerson,
-    /// A pause is after the first event.
+    /// A pause is for all profiles of a user.
+    CooldownOfUser,
+    /// A pause is after the first emergency.
     CooldownFromOldest,
-    /// A second factor is forgotten when its event is over.
+    /// A second factor is forgotten when its emergency is over.
     ProofForgottenWhenOver,
-    /// A second factor is looked for among the same person's.
-    ProofOfOnePerson,
+    /// A second factor is looked for among the same user's.
+    ProofOfOneUser,
     /// Reviews are due for the same profile only.
     ReviewOfOneProfile,
     /// Of several reviews that are due the last is named.
@@ -83,7 +83,7 @@ faults! {
     StatusBeforeVersion,
     /// A note rewrites the justification.
     IdentityRewritten,
-    /// The history is cut when the event is over.
+    /// The history is cut when the emergency is over.
     HistoryDeletedAtEnd,
     /// A change does not keep its operation.
     LostOperation,
@@ -94,20 +94,20 @@ faults! {
     /// What is not there cannot be deleted.
     AbsentIsAnError,
     /// What was deleted still counts.
-    QuotaOutlivesEvent,
+    QuotaOutlivesEmergency,
     /// The second factor of what was deleted is good again.
-    ProofGoesWithEvent,
+    ProofGoesWithEmergency,
     /// The limit is applied before the filter.
     LimitBeforeFilter,
     /// There is no upper limit.
     NoUpperLimit,
     /// Lists are in the order of the last change.
     ListByChange,
-    /// A page whose last event is gone begins anew.
-    CursorNeedsItsEvent,
+    /// A page whose last emergency is gone begins anew.
+    CursorNeedsItsEmergency,
     /// Of several profiles the first 16 of each await review.
     AwaitingReadsAhead,
-    /// A list shows the events of 16 profiles.
+    /// A list shows the emergencies of 16 profiles.
     ListOf16Profiles,
     /// A full page always says that there is another.
     FullPageIsNotLast,
@@ -115,9 +115,9 @@ faults! {
     CursorSkipsTies,
     /// Filters do not tell spellings apart.
     FilterFoldsCase,
-    /// The active event is the one marked so.
+    /// The active emergency is the one marked so.
     ActiveThoughOver,
-    /// The active event is found under any spelling.
+    /// The active emergency is found under any spelling.
     ActiveUnderAnySpelling,
     /// What is over at the very moment is not due.
     DueExclusive,
@@ -131,10 +131,10 @@ faults! {
     EndedUnreviewed,
     /// The change at the reader's version is told again.
     StreamInclusive,
-    /// Of each event the last change is told.
+    /// Of each emergency the last change is told.
     StreamOfLastChanges,
-    /// Changes are told event by event.
-    StreamByEvent,
+    /// Changes are told emergency by emergency.
+    StreamByEmergency,
     /// After a restart operations are forgotten.
     OperationsForgottenOnReopening,
     /// After a restart second factors are forgotten.
@@ -150,18 +150,18 @@ faults! {
     /// Every reason code but the first is another.
     ReasonCodeForgotten,
     /// Deleted ids are taken for ever.
-    IdOutlivesEvent,
+    IdOutlivesEmergency,
     /// Fields are not checked.
     FieldsUnchecked,
     /// Fields at their limits are refused.
     FieldsBelowLimits,
     /// The rules of the invocation are not asked.
     RulesUnasked,
-    /// An event blocks at the moment of its end too.
+    /// An emergency blocks at the moment of its end too.
     ActiveAtItsEnd,
-    /// An event blocks all of its profile.
+    /// An emergency blocks all of its profile.
     ActiveBlocksEveryone,
-    /// A closed event still blocks.
+    /// A closed emergency still blocks.
     ClosedBlocks,
     /// Whatever of a profile is over is expired by the next creation.
     OverOfOthersExpired,
@@ -175,29 +175,29 @@ faults! {
     RefusedUsesProof,
     /// A second factor is checked a nanosecond later than the step.
     ProofCheckedLate,
-    /// The second factor is forgotten when its event is closed.
+    /// The second factor is forgotten when its emergency is closed.
     ProofNotKept,
-    /// A review is due whether an event awaits one or not.
+    /// A review is due whether an emergency awaits one or not.
     ReviewAlwaysDue,
     /// What is not there is told to be at another version.
     AbsentIsAConflict,
-    /// A review marks the event as over.
+    /// A review marks the emergency as over.
     ReviewMarksOver,
     /// Every review is taken for a justification.
     OutcomeForgotten,
     /// A last status can be left.
     LastStatusLeft,
-    /// A change is made to all events of the person.
-    ChangesAllOfPerson,
+    /// A change is made to all emergencies of the user.
+    ChangesAllOfUser,
     /// What is read is not what is there, but what was there before the last change.
     ReadsBehind,
-    /// Operations outlive their event.
-    OperationOutlivesEvent,
+    /// Operations outlive their emergency.
+    OperationOutlivesEmergency,
     /// What is over is deleted, marked so or not.
     DeleteWhatIsDue,
-    /// A deletion leaves the event in the lists.
+    /// A deletion leaves the emergency in the lists.
     DeletedIsListed,
-    /// The active event is the first of its person and profile, if that is active.
+    /// The active emergency is the first of its user and profile, if that is active.
     ActiveOldestOnly,
     /// A version is the last plus a nanosecond, however late it is.
     VersionIgnoresClock,

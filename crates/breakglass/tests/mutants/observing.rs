@@ -12,63 +12,69 @@ impl Naive {
     pub fn observe(&self, state: &State, wanted: &Observation) -> Observed {
         let now = &wanted.now;
         let exactly = self.has(Fault::ActiveByExactName);
-        let same = |event: &&Arc<Event>| event.invoker.same_person(&wanted.person);
-        let here = |event: &&Arc<Event>| event.profile == wanted.profile;
-        let mut counted: Vec<Arc<Event>> = state.events.clone();
-        if self.has(Fault::QuotaOutlivesEvent) {
+        let same = |emergency: &&Arc<Emergency>| emergency.invoker.same_user(&wanted.user);
+        let here = |emergency: &&Arc<Emergency>| emergency.profile == wanted.profile;
+        let mut counted: Vec<Arc<Emergency>> = state.emergencies.clone();
+        if self.has(Fault::QuotaOutlivesEmergency) {
             counted.extend(state.deleted.iter().cloned());
         }
         if self.has(Fault::RefusedCounts) {
             counted.extend(state.refused.iter().cloned());
         }
         if self.has(Fault::QuotasForgottenOnReopening) {
-            counted.retain(|event| event.updated_at > state.reopened.unwrap_or(event.updated_at));
+            counted.retain(|emergency| {
+                emergency.updated_at > state.reopened.unwrap_or(emergency.updated_at)
+            });
             if state.reopened.is_none() {
-                counted.clone_from(&state.events);
+                counted.clone_from(&state.emergencies);
             }
         }
-        let active = state.events.iter().find(|event| {
+        let active = state.emergencies.iter().find(|emergency| {
             let named = if exactly {
-                event.invoker == wanted.person
+                emergency.invoker == wanted.user
             } else {
-                same(event)
+                same(emergency)
             };
             let named = named || self.has(Fault::ActiveBlocksEveryone);
-            let closed = self.has(Fault::ClosedBlocks) && now.at() < event.expires_at;
-            named && here(event) && (self.gives_access(state, event, now) || closed)
+            let closed = self.has(Fault::ClosedBlocks) && now.at() < emergency.expires_at;
+            named && here(emergency) && (self.gives_access(state, emergency, now) || closed)
         });
         let paused = counted
             .iter()
-            .filter(|event| same(event) && (here(event) || self.has(Fault::CooldownOfPerson)))
-            .map(|event| match self.fault {
-                Fault::CooldownFromDate => event.created_at,
-                Fault::CooldownOnlyWhileAhead => now.moment(event.created_at),
-                _ => event.begun_at(now),
+            .filter(|emergency| {
+                same(emergency) && (here(emergency) || self.has(Fault::CooldownOfUser))
+            })
+            .map(|emergency| match self.fault {
+                Fault::CooldownFromDate => emergency.created_at,
+                Fault::CooldownOnlyWhileAhead => now.moment(emergency.created_at),
+                _ => emergency.begun_at(now),
             });
         let last_created_at = match self.fault {
             Fault::CooldownFromOldest => paused.min(),
             Fault::CooldownFromDatedLatest => {
-                let both = counted.iter().filter(|event| same(event) && here(event));
-                let latest = both.max_by_key(|event| event.created_at);
-                latest.map(|event| event.begun_at(now))
+                let both = counted
+                    .iter()
+                    .filter(|emergency| same(emergency) && here(emergency));
+                let latest = both.max_by_key(|emergency| emergency.created_at);
+                latest.map(|emergency| emergency.begun_at(now))
             }
             _ => paused.max(),
         };
-        let count = |of: &dyn Fn(&&Arc<Event>) -> bool, wanted: Option<CountWanted>| {
+        let count = |of: &dyn Fn(&&Arc<Emergency>) -> bool, wanted: Option<CountWanted>| {
             let Some(wanted) = wanted else {
                 return Counted::default();
             };
             let mut times: Vec<DateTime<Utc>> = counted
                 .iter()
-                .filter(|event| of(event))
-                .filter(|event| {
-                    !self.has(Fault::QuotaOfActiveOnly) || event.status == Status::Active
+                .filter(|emergency| of(emergency))
+                .filter(|emergency| {
+                    !self.has(Fault::QuotaOfActiveOnly) || emergency.status == Status::Active
                 })
-                .map(|event| match (self.fault, wanted.nth_newest) {
+                .map(|emergency| match (self.fault, wanted.nth_newest) {
                     (Fault::QuotaFromDate, _) | (Fault::EscalationFromDate, None) => {
-                        event.created_at
+                        emergency.created_at
                     }
-                    _ => event.begun_at(now),
+                    _ => emergency.begun_at(now),
                 })
                 .filter(|time| {
                     let inclusive = self.has(Fault::QuotaWindowInclusive);
@@ -85,26 +91,26 @@ impl Naive {
                 nth_newest: times.get(nth.wrapping_sub(1)).copied(),
             }
         };
-        let of_person = |event: &&Arc<Event>| {
+        let of_user = |emergency: &&Arc<Emergency>| {
             let named = if self.has(Fault::QuotaByExactName) {
-                event.invoker == wanted.person
+                emergency.invoker == wanted.user
             } else {
-                same(event)
+                same(emergency)
             };
-            named && (here(event) || !self.has(Fault::QuotaOfOneProfile))
+            named && (here(emergency) || !self.has(Fault::QuotaOfOneProfile))
         };
-        let proofs = state.events.iter().chain(
+        let proofs = state.emergencies.iter().chain(
             state
                 .deleted
                 .iter()
-                .filter(|_| !self.has(Fault::ProofGoesWithEvent)),
+                .filter(|_| !self.has(Fault::ProofGoesWithEmergency)),
         );
         let refused = state.refused.iter();
         let mut proofs = proofs.chain(refused.filter(|_| self.has(Fault::RefusedUsesProof)));
-        let used = proofs.find(|event| {
-            let id = event.mfa.as_ref().map(|proof| &proof.id);
-            let known = !self.has(Fault::ProofForgottenWhenOver) || !event.is_terminal();
-            let known = known && (!self.has(Fault::ProofOfOnePerson) || same(event));
+        let used = proofs.find(|emergency| {
+            let id = emergency.mfa.as_ref().map(|proof| &proof.id);
+            let known = !self.has(Fault::ProofForgottenWhenOver) || !emergency.is_terminal();
+            let known = known && (!self.has(Fault::ProofOfOneUser) || same(emergency));
             let since = state
                 .reopened
                 .filter(|_| self.has(Fault::ProofsForgottenOnReopening));
@@ -114,39 +120,39 @@ impl Naive {
                 }
                 (id, wanted) => id.is_some() && id == wanted.as_ref(),
             };
-            known && Some(event.updated_at) > since && same_id
+            known && Some(emergency.updated_at) > since && same_id
         });
         let due = state
-            .events
+            .emergencies
             .iter()
             .filter(same)
-            .filter(|event| here(event) || !self.has(Fault::ReviewOfOneProfile))
-            .filter(|event| event.awaits_review(*now));
+            .filter(|emergency| here(emergency) || !self.has(Fault::ReviewOfOneProfile))
+            .filter(|emergency| emergency.awaits_review(*now));
         let unreviewed = if self.has(Fault::ReviewNewestNamed) {
-            due.max_by_key(|event| event.ended_at())
+            due.max_by_key(|emergency| emergency.ended_at())
         } else {
-            due.min_by_key(|event| (event.ended_at(), event.id))
+            due.min_by_key(|emergency| (emergency.ended_at(), emergency.id))
         };
         Observed {
-            active: active.map(|event| ActiveEvent {
-                id: event.id,
-                expires_at: event.expires_at + self.nano_if(Fault::ActiveAtItsEnd),
+            active: active.map(|emergency| ActiveEmergency {
+                id: emergency.id,
+                expires_at: emergency.expires_at + self.nano_if(Fault::ActiveAtItsEnd),
             }),
             last_created_at: last_created_at.map(|at| at + self.nano_if(Fault::CooldownTooLong)),
-            of_person: count(&of_person, wanted.of_person),
+            of_user: count(&of_user, wanted.of_user),
             of_profile: count(&here, wanted.of_profile),
-            proof_used_by: used.map(|event| event.id),
+            proof_used_by: used.map(|emergency| emergency.id),
             unreviewed: match unreviewed {
-                Some(event) => Some(UnreviewedEvent {
-                    id: event.id,
+                Some(emergency) => Some(UnreviewedEmergency {
+                    id: emergency.id,
                     ended_at: if self.has(Fault::ReviewSinceDate) {
-                        event.ended_at()
+                        emergency.ended_at()
                     } else {
-                        event.over_since(now)
+                        emergency.over_since(now)
                     },
                 }),
-                None if self.has(Fault::ReviewAlwaysDue) => Some(UnreviewedEvent {
-                    id: EventId::MIN,
+                None if self.has(Fault::ReviewAlwaysDue) => Some(UnreviewedEmergency {
+                    id: EmergencyId::MIN,
                     ended_at: now.at(),
                 }),
                 None => None,

@@ -21,165 +21,178 @@ impl Naive {
     pub fn list(&self, filter: &Filter, page: Page) -> Listing {
         let state = self.lock();
         let fold = self.has(Fault::FilterFoldsCase);
-        let wanted = |event: &&Arc<Event>| match filter {
-            Filter::Invoker(person) if fold => event.invoker.same_person(person),
-            Filter::Invoker(person) => event.invoker == *person,
-            Filter::Profile(profile) => event.profile == *profile,
-            Filter::Status(status) => event.status == *status,
+        let wanted = |emergency: &&Arc<Emergency>| match filter {
+            Filter::Invoker(user) if fold => emergency.invoker.same_user(user),
+            Filter::Invoker(user) => emergency.invoker == *user,
+            Filter::Profile(profile) => emergency.profile == *profile,
+            Filter::Status(status) => emergency.status == *status,
         };
         let limit = self.limit(page.limit);
-        let mut events: Vec<Arc<Event>> = state
-            .events
+        let mut emergencies: Vec<Arc<Emergency>> = state
+            .emergencies
             .iter()
-            .filter(|event| !state.unlisted.contains(&event.id))
+            .filter(|emergency| !state.unlisted.contains(&emergency.id))
             .cloned()
             .collect();
         if self.has(Fault::DeletedIsListed) {
-            events.extend(state.deleted.iter().cloned());
+            emergencies.extend(state.deleted.iter().cloned());
         }
-        events.sort_by_key(|event| (std::cmp::Reverse(event.created), event.id));
+        emergencies.sort_by_key(|emergency| (std::cmp::Reverse(emergency.created), emergency.id));
         if self.has(Fault::ListByDate) {
-            events.sort_by_key(|event| std::cmp::Reverse(event.created_at));
+            emergencies.sort_by_key(|emergency| std::cmp::Reverse(emergency.created_at));
         }
         if self.has(Fault::ListByChange) {
-            events.sort_by_key(|event| std::cmp::Reverse(event.updated_at));
+            emergencies.sort_by_key(|emergency| std::cmp::Reverse(emergency.updated_at));
         }
         if self.has(Fault::LimitBeforeFilter) {
-            events.truncate(limit);
+            emergencies.truncate(limit);
         }
         if self.has(Fault::ListOf16Profiles) {
-            let profiles: BTreeSet<_> = events.iter().map(|event| event.profile.clone()).collect();
+            let profiles: BTreeSet<_> = emergencies
+                .iter()
+                .map(|emergency| emergency.profile.clone())
+                .collect();
             let first: BTreeSet<_> = profiles.into_iter().take(16).collect();
-            events.retain(|event| first.contains(&event.profile));
+            emergencies.retain(|emergency| first.contains(&emergency.profile));
         }
-        let mut items: Vec<Arc<Event>> = events.iter().filter(wanted).cloned().collect();
+        let mut items: Vec<Arc<Emergency>> = emergencies.iter().filter(wanted).cloned().collect();
         if let Some(cursor) = page.after {
-            if self.has(Fault::CursorNeedsItsEvent) {
-                let place = items.iter().position(|event| event.id == cursor.id);
+            if self.has(Fault::CursorNeedsItsEmergency) {
+                let place = items.iter().position(|emergency| emergency.id == cursor.id);
                 items.drain(..place.map_or(0, |place| place + 1));
             } else {
-                items.retain(|event| {
-                    let created = event.created.as_nanos();
-                    created < cursor.place || created == cursor.place && event.id > cursor.id
+                items.retain(|emergency| {
+                    let created = emergency.created.as_nanos();
+                    created < cursor.place || created == cursor.place && emergency.id > cursor.id
                 });
             }
         }
-        self.page(items, limit, |event| {
-            Cursor::at_version(event.created, event.id)
+        self.page(items, limit, |emergency| {
+            Cursor::at_version(emergency.created, emergency.id)
         })
     }
 
     pub fn page(
         &self,
-        mut items: Vec<Arc<Event>>,
+        mut items: Vec<Arc<Emergency>>,
         limit: usize,
-        place: impl Fn(&Event) -> Cursor,
+        place: impl Fn(&Emergency) -> Cursor,
     ) -> Listing {
         let full = items.len() == limit && self.has(Fault::FullPageIsNotLast);
         let more = items.len() > limit || full;
         items.truncate(limit);
-        let next = items.last().filter(|_| more).map(|event| place(event));
+        let next = items
+            .last()
+            .filter(|_| more)
+            .map(|emergency| place(emergency));
         Listing { items, next }
     }
 
-    pub fn find_grant(&self, person: &Person, profile: &Profile) -> Result<Option<Grant>, Error> {
+    pub fn find_grant(&self, user: &User, profile: &Profile) -> Result<Option<Grant>, Error> {
         let (state, now) = self.lock_now();
         drop(state);
         now.granting()?;
-        let found = self.active_at(person, profile, now);
-        Ok(found.map(|event| Grant {
+        let found = self.active_at(user, profile, now);
+        Ok(found.map(|emergency| Grant {
             kind: GrantKind::Emergency,
-            person: event.invoker.clone(),
-            profile: event.profile.clone(),
-            granted_by: GrantedBy::Person(event.invoker.clone()),
-            until: event.expires_at,
+            user: emergency.invoker.clone(),
+            profile: emergency.profile.clone(),
+            granted_by: GrantedBy::User(emergency.invoker.clone()),
+            until: emergency.expires_at,
             policy: None,
             ends_with_policy: false,
         }))
     }
 
-    pub fn active_at(&self, person: &Person, profile: &Profile, now: Now) -> Option<Arc<Event>> {
+    pub fn active_at(&self, user: &User, profile: &Profile, now: Now) -> Option<Arc<Emergency>> {
         let state = self.lock();
-        let named = |event: &&Arc<Event>| {
+        let named = |emergency: &&Arc<Emergency>| {
             let same = if self.has(Fault::ActiveUnderAnySpelling) {
-                event.invoker.same_person(person)
+                emergency.invoker.same_user(user)
             } else {
-                event.invoker == *person
+                emergency.invoker == *user
             };
-            same && event.profile == *profile
+            same && emergency.profile == *profile
         };
-        let mut candidates: Vec<_> = state.events.iter().filter(named).cloned().collect();
+        let mut candidates: Vec<_> = state.emergencies.iter().filter(named).cloned().collect();
         if self.has(Fault::ActiveOldestOnly) {
             candidates.truncate(1);
         }
         let marked = self.has(Fault::ActiveThoughOver);
-        let active = |event: &Arc<Event>| {
-            self.gives_access(&state, event, &now) || marked && event.status == Status::Active
+        let active = |emergency: &Arc<Emergency>| {
+            self.gives_access(&state, emergency, &now)
+                || marked && emergency.status == Status::Active
         };
         candidates.into_iter().find(active)
     }
 
-    pub fn list_expirable(&self, limit: usize) -> Vec<Arc<Event>> {
+    pub fn list_expirable(&self, limit: usize) -> Vec<Arc<Emergency>> {
         let (state, now) = self.lock_now();
         let exclusive = self.has(Fault::DueExclusive);
-        let mut due = state.events.clone();
-        due.retain(|event| {
-            let over = event.is_over(now) && !(exclusive && event.expires_at == now.at());
-            let void = !event.is_void(&now) || !self.has(Fault::DueWithoutVoid);
-            event.status == Status::Active && over && void
+        let mut due = state.emergencies.clone();
+        due.retain(|emergency| {
+            let over = emergency.is_over(now) && !(exclusive && emergency.expires_at == now.at());
+            let void = !emergency.is_void(&now) || !self.has(Fault::DueWithoutVoid);
+            emergency.status == Status::Active && over && void
         });
-        due.sort_by_key(|event| (event.expires_at > now.at(), event.expires_at, event.id));
+        due.sort_by_key(|emergency| {
+            (
+                emergency.expires_at > now.at(),
+                emergency.expires_at,
+                emergency.id,
+            )
+        });
         due.truncate(self.limit(limit));
         due
     }
 
     pub fn list_awaiting_review(&self, page: Page) -> Listing {
         let (state, now) = self.lock_now();
-        let mut items = state.events.clone();
-        items.retain(|event| {
-            let marked = event.is_terminal() || !self.has(Fault::AwaitingMarkedOnly);
-            event.awaits_review(now) && marked
+        let mut items = state.emergencies.clone();
+        items.retain(|emergency| {
+            let marked = emergency.is_terminal() || !self.has(Fault::AwaitingMarkedOnly);
+            emergency.awaits_review(now) && marked
         });
-        items.sort_by_key(|event| (event.ended_at(), event.id));
+        items.sort_by_key(|emergency| (emergency.ended_at(), emergency.id));
         if self.has(Fault::AwaitingNewestFirst) {
             items.reverse();
         }
         if let Some(cursor) = page.after {
             let ties = !self.has(Fault::CursorSkipsTies);
-            items.retain(|event| {
-                let ended = Cursor::at_time(event.ended_at(), event.id).place;
-                ended > cursor.place || ties && ended == cursor.place && event.id > cursor.id
+            items.retain(|emergency| {
+                let ended = Cursor::at_time(emergency.ended_at(), emergency.id).place;
+                ended > cursor.place || ties && ended == cursor.place && emergency.id > cursor.id
             });
         }
         if self.has(Fault::AwaitingReadsAhead) {
             let mut seen: BTreeMap<Profile, usize> = BTreeMap::new();
-            items.retain(|event| {
-                let seen = seen.entry(event.profile.clone()).or_default();
+            items.retain(|emergency| {
+                let seen = seen.entry(emergency.profile.clone()).or_default();
                 *seen += 1;
                 *seen <= 16
             });
         }
-        self.page(items, self.limit(page.limit), |event| {
-            Cursor::at_time(event.ended_at(), event.id)
+        self.page(items, self.limit(page.limit), |emergency| {
+            Cursor::at_time(emergency.ended_at(), emergency.id)
         })
     }
 
-    pub fn list_ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Event>> {
+    pub fn list_ended(&self, before: DateTime<Utc>, limit: usize) -> Vec<Arc<Emergency>> {
         let (state, now) = self.lock_now();
-        let over_since = |event: &Event| {
+        let over_since = |emergency: &Emergency| {
             if self.has(Fault::EndedByDate) {
-                event.ended_at()
+                emergency.ended_at()
             } else {
-                event.over_since(&now)
+                emergency.over_since(&now)
             }
         };
-        let mut ended = state.events.clone();
-        ended.retain(|event| {
-            let reviewed = event.review.is_some() || self.has(Fault::EndedUnreviewed);
-            let at = self.has(Fault::EndedInclusive) && over_since(event) == before;
-            event.is_terminal() && reviewed && (over_since(event) < before || at)
+        let mut ended = state.emergencies.clone();
+        ended.retain(|emergency| {
+            let reviewed = emergency.review.is_some() || self.has(Fault::EndedUnreviewed);
+            let at = self.has(Fault::EndedInclusive) && over_since(emergency) == before;
+            emergency.is_terminal() && reviewed && (over_since(emergency) < before || at)
         });
-        ended.sort_by_key(|event| (event.ended_at(), event.id));
+        ended.sort_by_key(|emergency| (emergency.ended_at(), emergency.id));
         let limit = match limit {
             limit if limit > 0 && self.has(Fault::NoUpperLimitOfEnded) => limit,
             limit => self.limit(limit),
@@ -190,11 +203,11 @@ impl Naive {
 
     pub fn changes_after(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
         let state = self.lock();
-        let changed = |event: &Arc<Event>| -> Vec<Changed> {
-            let mut entries = event.history.iter().map(|entry| Changed {
+        let changed = |emergency: &Arc<Emergency>| -> Vec<Changed> {
+            let mut entries = emergency.history.iter().map(|entry| Changed {
                 version: entry.to,
                 entry: Arc::clone(entry),
-                event: Arc::clone(event),
+                emergency: Arc::clone(emergency),
             });
             if self.has(Fault::StreamOfLastChanges) {
                 entries.next_back().into_iter().collect()
@@ -202,8 +215,8 @@ impl Naive {
                 entries.collect()
             }
         };
-        let mut changes: Vec<Changed> = state.events.iter().flat_map(changed).collect();
-        if !self.has(Fault::StreamByEvent) {
+        let mut changes: Vec<Changed> = state.emergencies.iter().flat_map(changed).collect();
+        if !self.has(Fault::StreamByEmergency) {
             changes.sort_by_key(|change| change.version);
         }
         let inclusive = self.has(Fault::StreamInclusive);

@@ -41,16 +41,16 @@ impl<const FAULT: usize> Subject for Mutant<FAULT> {
 #[derive(Default, Clone)]
 pub struct State {
     /// In the order of their creation.
-    pub events: Vec<Arc<Event>>,
+    pub emergencies: Vec<Arc<Emergency>>,
     pub timeline: Timeline,
     /// What some faults remember wrongly.
-    pub deleted: Vec<Arc<Event>>,
-    spent: Vec<OperationId>,
+    pub deleted: Vec<Arc<Emergency>>,
+    spent: Vec<IdempotencyKey>,
     /// Second factors of creations that were refused, and what those would have begun.
-    pub refused: Vec<Arc<Event>>,
-    /// Events as they were before their last change.
-    before: Vec<Arc<Event>>,
-    pub unlisted: Vec<EventId>,
+    pub refused: Vec<Arc<Emergency>>,
+    /// Emergencies as they were before their last change.
+    before: Vec<Arc<Emergency>>,
+    pub unlisted: Vec<EmergencyId>,
     pub reopened: Option<Version>,
     /// The latest time that any step had.
     pub latest: Option<DateTime<Utc>>,
@@ -58,13 +58,13 @@ pub struct State {
 
 /// What a step writes and answers.
 struct Step {
-    writes: Vec<Event>,
+    writes: Vec<Emergency>,
     timeline: Timeline,
-    answer: Arc<Event>,
+    answer: Arc<Emergency>,
 }
 
 impl Step {
-    fn nothing(state: &State, answer: Event) -> Self {
+    fn nothing(state: &State, answer: Emergency) -> Self {
         let (writes, timeline) = (Vec::new(), state.timeline);
         let answer = Arc::new(answer);
         Self {
@@ -88,20 +88,23 @@ async fn give_way() {
 }
 
 impl State {
-    fn get(&self, id: EventId) -> Option<&Arc<Event>> {
-        self.events.iter().find(|event| event.id == id)
+    fn get(&self, id: EmergencyId) -> Option<&Arc<Emergency>> {
+        self.emergencies.iter().find(|emergency| emergency.id == id)
     }
 
-    fn commit(&mut self, step: Step) -> Arc<Event> {
-        for event in step.writes {
-            let place = self.events.iter().position(|old| old.id == event.id);
+    fn commit(&mut self, step: Step) -> Arc<Emergency> {
+        for emergency in step.writes {
+            let place = self
+                .emergencies
+                .iter()
+                .position(|old| old.id == emergency.id);
             match place {
                 Some(place) => {
-                    let old = std::mem::replace(&mut self.events[place], Arc::new(event));
+                    let old = std::mem::replace(&mut self.emergencies[place], Arc::new(emergency));
                     self.before.retain(|before| before.id != old.id);
                     self.before.push(old);
                 }
-                None => self.events.push(Arc::new(event)),
+                None => self.emergencies.push(Arc::new(emergency)),
             }
         }
         self.remember(step.timeline);
@@ -157,7 +160,7 @@ impl Naive {
         }
         if self.has(Fault::DeletedIsBackOnReopening) {
             let deleted = std::mem::take(&mut state.deleted);
-            state.events.extend(deleted);
+            state.emergencies.extend(deleted);
         }
     }
 
@@ -196,7 +199,11 @@ impl Naive {
             return Ok(Stamp { version, now: *now });
         }
         if self.has(Fault::VersionReissuedAfterDelete) {
-            let newest = state.events.iter().map(|event| event.updated_at).max();
+            let newest = state
+                .emergencies
+                .iter()
+                .map(|emergency| emergency.updated_at)
+                .max();
             let this = timeline
                 .version()
                 .filter(|last| Some(*last) > state.timeline.version());
@@ -231,7 +238,10 @@ impl Naive {
             _ => false,
         };
         let now = self.now(state);
-        if self.has(Fault::EmptyStoreLearns) && now.granting().is_err() && state.events.is_empty() {
+        if self.has(Fault::EmptyStoreLearns)
+            && now.granting().is_err()
+            && state.emergencies.is_empty()
+        {
             let wrong = self.clock.now();
             let at = Version::of(wrong).unwrap_or(Version::from_nanos(0));
             state.timeline = Timeline::after(at, wrong, Writer::ONLY);
@@ -255,17 +265,17 @@ impl Naive {
         (state, now)
     }
 
-    /// Whether the event gives access.
-    pub fn gives_access(&self, state: &State, event: &Event, now: &Now) -> bool {
-        let is_active = event.is_active(*now);
+    /// Whether the emergency gives access.
+    pub fn gives_access(&self, state: &State, emergency: &Emergency, now: &Now) -> bool {
+        let is_active = emergency.is_active(*now);
         match self.fault {
             // Whatever was over once stays so.
             Fault::EndedByLatest => {
-                is_active && state.latest.is_none_or(|at| at < event.expires_at)
+                is_active && state.latest.is_none_or(|at| at < emergency.expires_at)
             }
-            Fault::EndedAtOnce => is_active && event.begun_at(now) == event.created_at,
+            Fault::EndedAtOnce => is_active && emergency.begun_at(now) == emergency.created_at,
             Fault::DatedAheadIsInForce => {
-                is_active || event.status == Status::Active && event.created_at > now.at()
+                is_active || emergency.status == Status::Active && emergency.created_at > now.at()
             }
             _ => is_active,
         }
@@ -274,21 +284,22 @@ impl Naive {
     fn done_before<'s>(
         &self,
         state: &'s State,
-        operation: Option<OperationId>,
-    ) -> Option<&'s Event> {
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Option<&'s Emergency> {
         let forgotten = state
             .reopened
             .filter(|_| self.has(Fault::OperationsForgottenOnReopening));
-        let known = |event: &&Arc<Event>| {
-            let mut entries = event.history.iter();
-            entries.any(|entry| entry.operation == operation && Some(entry.to) > forgotten)
+        let known = |emergency: &&Arc<Emergency>| {
+            let mut entries = emergency.history.iter();
+            entries
+                .any(|entry| entry.idempotency_key == idempotency_key && Some(entry.to) > forgotten)
         };
         let outlived = state
             .deleted
             .iter()
-            .filter(|_| self.has(Fault::OperationOutlivesEvent));
-        let mut events = state.events.iter().chain(outlived);
-        operation.and_then(|_| events.find(known).map(|event| &**event))
+            .filter(|_| self.has(Fault::OperationOutlivesEmergency));
+        let mut emergencies = state.emergencies.iter().chain(outlived);
+        idempotency_key.and_then(|_| emergencies.find(known).map(|emergency| &**emergency))
     }
 
     /// The shortest time there is for a store with this fault, and none for others.
@@ -313,16 +324,17 @@ impl Naive {
     /// What a fault remembers of a creation that failed.
     fn remember_failed(&self, state: &mut State, draft: &Draft) {
         if self.has(Fault::FailureLeavesOperation) {
-            state.spent.extend(draft.operation);
+            state.spent.extend(draft.idempotency_key);
         }
         let (mut timeline, now) = (state.timeline, self.now(state));
         let Ok(stamp) = self.stamp(state, &mut timeline, &now) else {
             return;
         };
         let admitted = self.admitted_anyway(draft, now);
-        let event = admitted.map(|admitted| Event::create(draft, &admitted, &self.limits(), stamp));
-        if let Ok(Ok(event)) = event {
-            state.refused.push(Arc::new(event));
+        let emergency =
+            admitted.map(|admitted| Emergency::create(draft, &admitted, &self.limits(), stamp));
+        if let Ok(Ok(emergency)) = emergency {
+            state.refused.push(Arc::new(emergency));
         }
     }
 
@@ -344,8 +356,9 @@ impl Naive {
         draft: &Draft,
         admission: &Admission,
     ) -> Result<Step, Error> {
-        let outlived =
-            |event: &Arc<Event>| event.id == draft.id && self.has(Fault::IdOutlivesEvent);
+        let outlived = |emergency: &Arc<Emergency>| {
+            emergency.id == draft.id && self.has(Fault::IdOutlivesEmergency)
+        };
         let taken = || match state.get(draft.id) {
             None if !state.deleted.iter().any(outlived) => Ok(()),
             _ => Err(Error::AlreadyExists { id: draft.id }),
@@ -353,11 +366,17 @@ impl Naive {
         if self.has(Fault::IdBeforeOperation) {
             taken()?;
         }
-        if let Some(operation) = draft.operation.filter(|name| state.spent.contains(name)) {
+        if let Some(idempotency_key) = draft
+            .idempotency_key
+            .filter(|name| state.spent.contains(name))
+        {
             let id = draft.id;
-            return Err(Error::OperationReused { operation, id });
+            return Err(Error::IdempotencyKeyReused {
+                idempotency_key,
+                id,
+            });
         }
-        if let Some(found) = self.done_before(state, draft.operation) {
+        if let Some(found) = self.done_before(state, draft.idempotency_key) {
             let first = admission.first_result(draft, found)?;
             return Ok(Step::nothing(state, first));
         }
@@ -386,7 +405,7 @@ impl Naive {
             Err(
                 Refusal::OtherProfile { .. }
                 | Refusal::NoRule { .. }
-                | Refusal::Person { .. }
+                | Refusal::User { .. }
                 | Refusal::ReasonCode { .. }
                 | Refusal::Time { .. }
                 | Refusal::Duration { .. }
@@ -394,41 +413,41 @@ impl Naive {
             ) if self.has(Fault::RulesUnasked) => self.admitted_anyway(draft, now)?,
             admitted => admitted?,
         };
-        let mut event = Event::create(draft, &admitted, &limits, stamp)?;
+        let mut emergency = Emergency::create(draft, &admitted, &limits, stamp)?;
         let follow_up = admitted
             .follow_up()
             .filter(|_| !self.has(Fault::FollowUpForgotten));
         if let Some(change) = follow_up {
-            event = event.apply(&change, self.stamp(state, &mut timeline, &now)?)?;
+            emergency = emergency.apply(&change, self.stamp(state, &mut timeline, &now)?)?;
         }
         match self.fault {
             Fault::TruncatedTimes => {
-                let nanos = event.expires_at.timestamp_subsec_nanos() % 1_000;
-                event.expires_at -= TimeDelta::nanoseconds(nanos.into());
+                let nanos = emergency.expires_at.timestamp_subsec_nanos() % 1_000;
+                emergency.expires_at -= TimeDelta::nanoseconds(nanos.into());
             }
-            Fault::TicketForgotten => event.ticket = None,
+            Fault::TicketForgotten => emergency.ticket = None,
             Fault::CreationWithoutOperation => {
-                Arc::make_mut(&mut event.history[0]).operation = None;
+                Arc::make_mut(&mut emergency.history[0]).idempotency_key = None;
             }
             Fault::TextsInAscii => {
-                let text = event.justification.chars().filter(char::is_ascii);
-                event.justification = text.collect::<String>().into();
+                let text = emergency.justification.chars().filter(char::is_ascii);
+                emergency.justification = text.collect::<String>().into();
             }
-            Fault::ReasonCodeForgotten => event.reason_code = ReasonCode::Incident,
+            Fault::ReasonCodeForgotten => emergency.reason_code = ReasonCode::Incident,
             _ => {}
         }
         let mut writes = Vec::new();
         for over in self.replaced(state, draft) {
             let at = if self.has(Fault::ExpiryWithoutVersion) {
-                let version = event.updated_at;
+                let version = emergency.updated_at;
                 Stamp { version, now }
             } else {
                 self.stamp(state, &mut timeline, &now)?
             };
             writes.push(self.marked_right(over.apply(&Change::make_way(), at)?));
         }
-        let answer = Arc::new(event.clone());
-        writes.push(event);
+        let answer = Arc::new(emergency.clone());
+        writes.push(emergency);
         Ok(Step {
             writes,
             timeline,
@@ -436,29 +455,29 @@ impl Naive {
         })
     }
 
-    /// By whom the end of an event is marked.
-    fn marked_right(&self, mut event: Event) -> Event {
-        if let (true, Some(entry)) = (self.has(Fault::MarkedByTime), event.history.last_mut()) {
+    /// By whom the end of an emergency is marked.
+    fn marked_right(&self, mut emergency: Emergency) -> Emergency {
+        if let (true, Some(entry)) = (self.has(Fault::MarkedByTime), emergency.history.last_mut()) {
             if entry.actor == Actor::Clock {
                 Arc::make_mut(entry).actor = Actor::Time;
             }
         }
-        event
+        emergency
     }
 
-    fn replaced(&self, state: &State, draft: &Draft) -> Vec<Arc<Event>> {
+    fn replaced(&self, state: &State, draft: &Draft) -> Vec<Arc<Emergency>> {
         let now = self.clock.now();
-        let over = |event: &&Arc<Event>| {
-            let others = self.has(Fault::OverOfOthersExpired) && event.expires_at <= now;
-            event.status == Status::Active
-                && (event.invoker.same_person(&draft.invoker) || others)
-                && event.profile == draft.profile
+        let over = |emergency: &&Arc<Emergency>| {
+            let others = self.has(Fault::OverOfOthersExpired) && emergency.expires_at <= now;
+            emergency.status == Status::Active
+                && (emergency.invoker.same_user(&draft.invoker) || others)
+                && emergency.profile == draft.profile
                 && !self.has(Fault::OverLeftActive)
         };
-        state.events.iter().filter(over).cloned().collect()
+        state.emergencies.iter().filter(over).cloned().collect()
     }
 
-    async fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
+    async fn create(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Emergency>, Error> {
         let seen = self.lock().clone();
         match self.fault {
             Fault::CheckThenCreate => {
@@ -473,7 +492,7 @@ impl Naive {
                 return Ok(state.commit(step));
             }
             Fault::IndexAfterRecord => {
-                let event = {
+                let emergency = {
                     let mut state = self.lock();
                     let step = self.creating(&state, &state, draft, admission)?;
                     state.unlisted.push(draft.id);
@@ -481,14 +500,18 @@ impl Naive {
                 };
                 give_way().await;
                 self.lock().unlisted.retain(|id| *id != draft.id);
-                return Ok(event);
+                return Ok(emergency);
             }
             _ => {}
         }
         self.create_at_once(draft, admission)
     }
 
-    fn create_at_once(&self, draft: &Draft, admission: &Admission) -> Result<Arc<Event>, Error> {
+    fn create_at_once(
+        &self,
+        draft: &Draft,
+        admission: &Admission,
+    ) -> Result<Arc<Emergency>, Error> {
         let mut state = self.lock();
         let step = self.creating(&state, &state, draft, admission);
         if step.is_err() {
@@ -518,11 +541,11 @@ impl Naive {
     fn updating(
         &self,
         state: &State,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &Change,
     ) -> Result<Step, Error> {
-        if let Some(found) = self.done_before(state, change.operation()) {
+        if let Some(found) = self.done_before(state, change.idempotency_key()) {
             let first = change.first_result(id, found)?;
             return Ok(Step::nothing(state, first));
         }
@@ -574,7 +597,7 @@ impl Naive {
         }
         if self.has(Fault::LostOperation) {
             if let Some(entry) = after.history.last_mut() {
-                Arc::make_mut(entry).operation = None;
+                Arc::make_mut(entry).idempotency_key = None;
             }
         }
         if self.has(Fault::IdentityRewritten) {
@@ -587,11 +610,13 @@ impl Naive {
         }
         let answer = Arc::new(after.clone());
         let mut writes = Vec::new();
-        if self.has(Fault::ChangesAllOfPerson) {
-            let same = |event: &&Arc<Event>| event.invoker == after.invoker && event.id != id;
-            for other in state.events.iter().filter(same) {
+        if self.has(Fault::ChangesAllOfUser) {
+            let same = |emergency: &&Arc<Emergency>| {
+                emergency.invoker == after.invoker && emergency.id != id
+            };
+            for other in state.emergencies.iter().filter(same) {
                 let note = after.note.clone();
-                writes.push(Event {
+                writes.push(Emergency {
                     note,
                     ..(**other).clone()
                 });
@@ -607,10 +632,10 @@ impl Naive {
 
     async fn update(
         &self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &Change,
-    ) -> Result<Arc<Event>, Error> {
+    ) -> Result<Arc<Emergency>, Error> {
         if self.has(Fault::CheckThenUpdate) {
             let seen = self.lock().clone();
             let step = self.updating(&seen, id, expected, change)?;
@@ -625,9 +650,9 @@ impl Naive {
         Ok(state.commit(step?))
     }
 
-    fn delete(&self, id: EventId, retention: &Retention) -> Result<bool, Error> {
+    fn delete(&self, id: EmergencyId, retention: &Retention) -> Result<bool, Error> {
         let mut state = self.lock();
-        let Some(event) = state.get(id).cloned() else {
+        let Some(emergency) = state.get(id).cloned() else {
             return if self.has(Fault::AbsentIsAnError) {
                 Err(Error::NotFound { id })
             } else {
@@ -649,18 +674,18 @@ impl Naive {
             }
             _ => {}
         }
-        let mut judged = (*event).clone();
-        if self.has(Fault::DeleteWhatIsDue) && !event.is_active(now) {
+        let mut judged = (*emergency).clone();
+        if self.has(Fault::DeleteWhatIsDue) && !emergency.is_active(now) {
             judged.status = Status::Expired;
         }
-        if !(self.has(Fault::RetentionIgnored) && event.is_terminal()) {
+        if !(self.has(Fault::RetentionIgnored) && emergency.is_terminal()) {
             retention.check(&judged, now)?;
         }
         let (mut timeline, now) = (state.timeline, self.now(&state));
         self.stamp(&state, &mut timeline, &now)?;
         state.remember(timeline);
-        state.events.retain(|event| event.id != id);
-        state.deleted.push(event);
+        state.emergencies.retain(|emergency| emergency.id != id);
+        state.deleted.push(emergency);
         Ok(true)
     }
 }
@@ -670,7 +695,7 @@ impl Store for Naive {
         &'a self,
         draft: &'a Draft,
         admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         if self.has(Fault::EagerCreate) {
             let created = self.create_at_once(draft, admission);
             return Box::pin(async move { created });
@@ -678,11 +703,11 @@ impl Store for Naive {
         Box::pin(self.create(draft, admission))
     }
 
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+    fn get(&self, id: EmergencyId) -> BoxFuture<'_, Result<Arc<Emergency>, Error>> {
         Box::pin(async move {
             let state = self.lock();
             let found = state.get(id).ok_or(Error::NotFound { id })?;
-            let behind = state.before.iter().find(|event| event.id == id);
+            let behind = state.before.iter().find(|emergency| emergency.id == id);
             let behind = behind.filter(|_| self.has(Fault::ReadsBehind));
             Ok(Arc::clone(behind.unwrap_or(found)))
         })
@@ -690,16 +715,16 @@ impl Store for Naive {
 
     fn update<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         Box::pin(self.update(id, expected, change))
     }
 
     fn delete<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(async move { self.delete(id, retention) })
@@ -715,22 +740,22 @@ impl Store for Naive {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        Box::pin(async move { self.find_grant(person, profile) })
+        Box::pin(async move { self.find_grant(user, profile) })
     }
 
     fn active_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        Box::pin(async move { Ok(self.active_at(person, profile, Now::at_given(at))) })
+    ) -> BoxFuture<'a, Result<Option<Arc<Emergency>>, Error>> {
+        Box::pin(async move { Ok(self.active_at(user, profile, Now::at_given(at))) })
     }
 
-    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         Box::pin(async move { Ok(self.list_expirable(limit)) })
     }
 
@@ -742,7 +767,7 @@ impl Store for Naive {
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         Box::pin(async move { Ok(self.list_ended(before, limit)) })
     }
 

@@ -1,4 +1,4 @@
-//! A store of events as one caller would see it, written without table, lock or index.
+//! A store of emergencies as one caller would see it, written without table, lock or index.
 //!
 //! The rules themselves are pure functions, and the specification calls the same ones on what it
 //! observes by walking a plain list; what it shows is whether a store that is called by several
@@ -23,24 +23,24 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 
 // Who invokes what under an id is always the same, so that an id says what a call is about.
 
-/// Ids of the models: two spellings of one person and two others, for one profile with a quota.
+/// Ids of the models: two spellings of one user and two others, for one profile with a quota.
 pub const OF_MODELS: u64 = 1;
-/// One person who shows one second factor for two profiles.
+/// One user who shows one second factor for two profiles.
 pub const WITH_PROOF: u64 = 5;
 pub const WITH_PROOF_AGAIN: u64 = 6;
-/// One person whose emergencies for two profiles wait until what was before is reviewed.
+/// One user whose emergencies for two profiles wait until what was before is reviewed.
 pub const AFTER_REVIEW: u64 = 7;
 pub const AFTER_REVIEW_AGAIN: u64 = 8;
-/// Four ids for each of four persons, who have a quota: two spellings, two profiles.
-pub const OF_PERSONS: u64 = 11;
-/// Four ids for each of four profiles, which have a quota: one person in two spellings, two others.
+/// Four ids for each of four users, who have a quota: two spellings, two profiles.
+pub const OF_USERS: u64 = 11;
+/// Four ids for each of four profiles, which have a quota: one user in two spellings, two others.
 pub const OF_PROFILES: u64 = 31;
-/// Eight ids where both have a quota: four persons, two profiles.
+/// Eight ids where both have a quota: four users, two profiles.
 pub const OF_BOTH: u64 = 51;
 
 const RULES: &str = r#"{"version": "1", "rules": [
     {"name": "models", "profiles": ["prod"], "max_per_profile": 2, "quota_window": "24h"},
-    {"name": "persons", "profiles": ["orders", "ledger"], "cooldown": "2h",
+    {"name": "users", "profiles": ["orders", "ledger"], "cooldown": "2h",
      "max_per_user": 3, "quota_window": "24h", "escalation_threshold": 2},
     {"name": "profiles", "profiles": ["web-0", "web-1", "web-2", "web-3"], "cooldown": "2h",
      "max_per_profile": 3, "quota_window": "24h"},
@@ -51,15 +51,15 @@ fn invoker_and_profile(id: u64) -> (&'static str, &'static str) {
     let profiles = ["web-0", "web-1", "web-2", "web-3"];
     match id {
         WITH_PROOF..AFTER_REVIEW => ("ivan", pick(&["safe-0", "safe-1"], id - WITH_PROOF)),
-        AFTER_REVIEW..OF_PERSONS => ("nina", pick(&["guarded-0", "guarded-1"], id - AFTER_REVIEW)),
+        AFTER_REVIEW..OF_USERS => ("nina", pick(&["guarded-0", "guarded-1"], id - AFTER_REVIEW)),
         OF_MODELS..WITH_PROOF => (pick(&["alice", "ALICE", "bob", "carol"], id - 1), "prod"),
-        OF_PERSONS..OF_PROFILES => {
-            let place = id - OF_PERSONS;
+        OF_USERS..OF_PROFILES => {
+            let place = id - OF_USERS;
             let spellings = [
                 "dave", "DAVE", "erin", "ERIN", "frank", "FRANK", "gina", "GINA",
             ];
-            let person = pick(&spellings, 2 * (place / 4) + place % 2);
-            (person, pick(&["orders", "ledger"], place % 4 / 2))
+            let user = pick(&spellings, 2 * (place / 4) + place % 2);
+            (user, pick(&["orders", "ledger"], place % 4 / 2))
         }
         OF_PROFILES..OF_BOTH => {
             let place = id - OF_PROFILES;
@@ -83,29 +83,29 @@ pub enum Call {
     Invoke(u64),
     /// With the word of a responder that it may begin although a review is due.
     InvokeOverriding(u64),
-    /// In an operation: once, however often it is called.
+    /// In an idempotency_key: once, however often it is called.
     InvokeOnce(u64, u64),
-    /// Reads the event, then changes it by what was read, as often as it takes.
+    /// Reads the emergency, then changes it by what was read, as often as it takes.
     Change(u64, Wish),
-    /// Changes this version of the event, and no other.
+    /// Changes this version of the emergency, and no other.
     ChangeAt(u64, Version, Wish),
-    /// Changes this version of the event in an operation: once, however often it is called.
+    /// Changes this version of the emergency in an idempotency_key: once, however often it is called.
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
-    /// The workflow marks what is due, at most one event. It may pass over what somebody has
+    /// The workflow marks what is due, at most one emergency. It may pass over what somebody has
     /// changed since it looked.
     ExpireDue,
     /// The workflow deletes what ended earlier than so many hours after the start, at most one
-    /// event. It may pass over what is gone by now.
+    /// emergency. It may pass over what is gone by now.
     DeleteEnded(u32),
     Get(u64),
     /// The access that the invoker of an id has to its profile.
     FindGrant(u64),
-    /// The active event of the invoker and profile of an id, so many hours after the start.
+    /// The active emergency of the invoker and profile of an id, so many hours after the start.
     ActiveAt(u64, u32),
-    /// The events of the invoker of an id.
+    /// The emergencies of the invoker of an id.
     ListOf(u64),
-    /// The events for the profile of an id.
+    /// The emergencies for the profile of an id.
     ListFor(u64),
     List(Status),
     /// What is marked active and over.
@@ -145,7 +145,7 @@ impl Wish {
 }
 
 impl Call {
-    /// Whether its answer says what an event has become by this very call.
+    /// Whether its answer says what an emergency has become by this very call.
     pub fn writes(self) -> bool {
         matches!(
             self,
@@ -158,11 +158,9 @@ impl Call {
     }
 
     /// The operation that it is, if it is one: a repeat answers what the first call did.
-    pub fn operation(self) -> Option<u64> {
+    pub fn key(self) -> Option<u64> {
         match self {
-            Call::InvokeOnce(_, operation) | Call::ChangeOnce(_, _, _, operation) => {
-                Some(operation)
-            }
+            Call::InvokeOnce(_, key) | Call::ChangeOnce(_, _, _, key) => Some(key),
             _ => None,
         }
     }
@@ -198,8 +196,8 @@ impl Call {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Event(Arc<Event>),
-    Found(Vec<Arc<Event>>),
+    Emergency(Arc<Emergency>),
+    Found(Vec<Arc<Emergency>>),
     /// Until when there is access, if there is.
     Granted(Option<DateTime<Utc>>),
     Changes(Vec<Changed>),
@@ -214,15 +212,15 @@ pub enum Answer {
     NotTerminal(Status),
     /// Nothing is deleted before this.
     Jumped(DateTime<Utc>),
-    /// The operation is another change, of this event.
+    /// The operation is another change, of this emergency.
     Reused(u64),
 }
 
 impl Answer {
-    /// The event that a call has read or written.
-    pub fn event(&self) -> Option<&Arc<Event>> {
+    /// The emergency that a call has read or written.
+    pub fn emergency(&self) -> Option<&Arc<Emergency>> {
         match self {
-            Answer::Event(event) => Some(event),
+            Answer::Emergency(emergency) => Some(emergency),
             _ => None,
         }
     }
@@ -238,17 +236,17 @@ impl From<Error> for Answer {
             Error::Refused(refusal) => Answer::Refused(refusal),
             Error::NotTerminal { status, .. } => Answer::NotTerminal(status),
             Error::ClockJumped { until } => Answer::Jumped(until),
-            Error::OperationReused { id, .. } => Answer::Reused(id.to_bits()),
+            Error::IdempotencyKeyReused { id, .. } => Answer::Reused(id.to_bits()),
             other => panic!("no call here can fail so: {other}"),
         }
     }
 }
 
-fn answered(result: Result<Arc<Event>, Error>) -> Answer {
-    result.map_or_else(Answer::from, Answer::Event)
+fn answered(result: Result<Arc<Emergency>, Error>) -> Answer {
+    result.map_or_else(Answer::from, Answer::Emergency)
 }
 
-fn found(result: Result<Vec<Arc<Event>>, Error>) -> Answer {
+fn found(result: Result<Vec<Arc<Emergency>>, Error>) -> Answer {
     result.map_or_else(Answer::from, Answer::Found)
 }
 
@@ -272,27 +270,24 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
     let limits: RateLimitPolicy = RULES.parse().unwrap();
     let cast = |id| {
         let (invoker, profile) = invoker_and_profile(id);
-        let (invoker, profile) = (
-            Person::new(invoker).unwrap(),
-            Profile::new(profile).unwrap(),
-        );
-        let person = |name: &str| Person::new(name).unwrap();
+        let (invoker, profile) = (User::new(invoker).unwrap(), Profile::new(profile).unwrap());
+        let user = |name: &str| User::new(name).unwrap();
         let review = |by: &str, outcome| {
             let text = "it was called for";
-            Change::review(&invocation, &profile, &person(by), outcome, text)
+            Change::review(&invocation, &profile, &user(by), outcome, text)
         };
         let proof = || MfaProof {
             id: ProofId::new("phone-7:59104432").unwrap(),
             method: MfaMethod::Totp,
-            person: invoker.clone(),
-            event: EventId::from_bits(id),
+            user: invoker.clone(),
+            emergency: EmergencyId::from_bits(id),
             verified_at: after_start(0),
         };
         let admission = Admission::new(&invocation, &limits, &profile);
         let cast = Cast {
             overriding: admission
                 .clone()
-                .with_review_override(&person("walt"), "the reviewers are asleep"),
+                .with_review_override(&user("walt"), "the reviewers are asleep"),
             admission,
             close: Change::close(&invocation, &profile, &invoker, "it is over"),
             reviews: [
@@ -301,8 +296,8 @@ static CASTS: LazyLock<BTreeMap<u64, Cast>> = LazyLock::new(|| {
             ],
             note: Change::note(&invoker, "one"),
             draft: Draft {
-                id: EventId::from_bits(id),
-                operation: None,
+                id: EmergencyId::from_bits(id),
+                idempotency_key: None,
                 mfa: (WITH_PROOF..AFTER_REVIEW).contains(&id).then(proof),
                 invoker,
                 profile,
@@ -345,16 +340,16 @@ fn change(id: u64, wish: Wish) -> &'static Change {
     }
 }
 
-fn draft_once(id: u64, operation: u64) -> Draft {
+fn draft_once(id: u64, key: u64) -> Draft {
     Draft {
-        operation: Some(OperationId::from_bits(operation)),
+        idempotency_key: Some(IdempotencyKey::from_bits(key)),
         ..cast(id).draft.clone()
     }
 }
 
-fn change_once(id: u64, wish: Wish, operation: u64) -> Change {
+fn change_once(id: u64, wish: Wish, key: u64) -> Change {
     let change = change(id, wish).clone();
-    change.with_operation(OperationId::from_bits(operation))
+    change.with_idempotency_key(IdempotencyKey::from_bits(key))
 }
 
 fn after_start(hours: u32) -> DateTime<Utc> {
@@ -421,31 +416,39 @@ impl<S: Store + 'static> Harness<S> {
                 } = cast(id);
                 answered(store.create(draft, overriding).await)
             }
-            Call::InvokeOnce(id, operation) => {
-                let draft = draft_once(id, operation);
+            Call::InvokeOnce(id, key) => {
+                let draft = draft_once(id, key);
                 answered(store.create(&draft, &cast(id).admission).await)
             }
             Call::Change(id, wish) => {
                 let change = change(id, wish);
-                let id = EventId::from_bits(id);
+                let id = EmergencyId::from_bits(id);
                 let update = store.update_with(id, &self.retry, |_| Ok(change.clone()));
                 answered(update.await)
             }
             Call::ChangeAt(id, version, wish) => {
                 let change = change(id, wish);
-                answered(store.update(EventId::from_bits(id), version, change).await)
+                answered(
+                    store
+                        .update(EmergencyId::from_bits(id), version, change)
+                        .await,
+                )
             }
-            Call::ChangeOnce(id, version, wish, operation) => {
-                let change = change_once(id, wish, operation);
-                answered(store.update(EventId::from_bits(id), version, &change).await)
+            Call::ChangeOnce(id, version, wish, key) => {
+                let change = change_once(id, wish, key);
+                answered(
+                    store
+                        .update(EmergencyId::from_bits(id), version, &change)
+                        .await,
+                )
             }
             Call::Delete(id) => {
-                let deleted = store.delete(EventId::from_bits(id), &RETENTION).await;
+                let deleted = store.delete(EmergencyId::from_bits(id), &RETENTION).await;
                 deleted.map_or_else(Answer::from, Answer::Deleted)
             }
             Call::ExpireDue => match self.workflow.expire_due(1).await {
                 Ok(expired) => match expired.into_iter().next() {
-                    Some(event) => Answer::Event(event),
+                    Some(emergency) => Answer::Emergency(emergency),
                     None => Answer::Done,
                 },
                 Err(error) => error.into(),
@@ -455,7 +458,7 @@ impl<S: Store + 'static> Harness<S> {
                 let deleted = self.workflow.delete_ended_before(before, 1).await;
                 deleted.map_or_else(Answer::from, |deleted| Answer::Deleted(deleted > 0))
             }
-            Call::Get(id) => answered(store.get(EventId::from_bits(id)).await),
+            Call::Get(id) => answered(store.get(EmergencyId::from_bits(id)).await),
             Call::FindGrant(id) => {
                 let Draft {
                     invoker, profile, ..

@@ -1,4 +1,4 @@
-//! The specification itself: what each call does to a plain list of events, and what time it is
+//! The specification itself: what each call does to a plain list of emergencies, and what time it is
 //! for it, said without the store's own rules of time.
 
 use std::collections::BTreeMap;
@@ -23,11 +23,11 @@ pub struct Naive {
     correction: Option<(i64, i64)>,
     /// When the clock has last gone forward by more than a day.
     jumped_at: Option<i64>,
-    events: BTreeMap<u64, Arc<Event>>,
+    emergencies: BTreeMap<u64, Arc<Emergency>>,
     /// The second factors that were ever used, and for what.
-    proofs: Vec<(ProofId, EventId)>,
+    proofs: Vec<(ProofId, EmergencyId)>,
     /// What each operation was, and its answer.
-    operations: BTreeMap<u64, (Call, Arc<Event>)>,
+    keys: BTreeMap<u64, (Call, Arc<Emergency>)>,
     /// The changes of what is there, in order, and the last that was seen.
     log: Vec<(Version, u64)>,
     seen: Option<Version>,
@@ -52,9 +52,9 @@ impl Naive {
             last_at: None,
             correction: None,
             jumped_at: None,
-            events: BTreeMap::new(),
+            emergencies: BTreeMap::new(),
             proofs: Vec::new(),
-            operations: BTreeMap::new(),
+            keys: BTreeMap::new(),
             log: Vec::new(),
             seen: None,
             part: false,
@@ -99,38 +99,40 @@ impl Naive {
         }
     }
 
-    fn began(&self, event: &Event) -> DateTime<Utc> {
-        self.moment(event.created_at, event.created)
+    fn began(&self, emergency: &Emergency) -> DateTime<Utc> {
+        self.moment(emergency.created_at, emergency.created)
     }
 
-    /// Whether the event began more than an hour later than the clock was corrected to, and that
+    /// Whether the emergency began more than an hour later than the clock was corrected to, and that
     /// was an hour ago.
-    fn is_void(&self, event: &Event, at: i64) -> bool {
+    fn is_void(&self, emergency: &Emergency, at: i64) -> bool {
         self.correction.is_some_and(|(version, to)| {
-            event.created.as_nanos() < version
-                && nanos(event.created_at) > to + AN_HOUR
+            emergency.created.as_nanos() < version
+                && nanos(emergency.created_at) > to + AN_HOUR
                 && at >= to + AN_HOUR
         })
     }
 
-    fn gives_access(&self, event: &Event, at: i64) -> bool {
-        event.status == Status::Active
-            && (nanos(event.created_at)..nanos(event.expires_at)).contains(&at)
-            && !self.is_void(event, at)
+    fn gives_access(&self, emergency: &Emergency, at: i64) -> bool {
+        emergency.status == Status::Active
+            && (nanos(emergency.created_at)..nanos(emergency.expires_at)).contains(&at)
+            && !self.is_void(emergency, at)
     }
 
-    fn is_over(&self, event: &Event, at: i64) -> bool {
-        event.status != Status::Active || nanos(event.expires_at) <= at || self.is_void(event, at)
+    fn is_over(&self, emergency: &Emergency, at: i64) -> bool {
+        emergency.status != Status::Active
+            || nanos(emergency.expires_at) <= at
+            || self.is_void(emergency, at)
     }
 
-    /// When the event was over, as far as is known now.
-    fn over_since(&self, event: &Event) -> DateTime<Utc> {
+    /// When the emergency was over, as far as is known now.
+    fn over_since(&self, emergency: &Emergency) -> DateTime<Utc> {
         let is_end =
             |entry: &&Arc<HistoryEntry>| matches!(entry.action, Action::Closed | Action::Expired);
-        match event.history.iter().find(is_end) {
-            Some(end) => self.moment(end.at, end.to).min(event.expires_at),
-            None if self.began(event) < event.created_at => self.began(event),
-            None => event.expires_at,
+        match emergency.history.iter().find(is_end) {
+            Some(end) => self.moment(end.at, end.to).min(emergency.expires_at),
+            None if self.began(emergency) < emergency.created_at => self.began(emergency),
+            None => emergency.expires_at,
         }
     }
 
@@ -142,39 +144,39 @@ impl Naive {
         }
     }
 
-    fn keep(&mut self, event: Event) -> Answer {
-        let event = Arc::new(event);
-        let id = event.id.to_bits();
-        let before = self.events.get(&id).map_or(0, |event| event.history.len());
-        for entry in &event.history[before..] {
+    fn keep(&mut self, emergency: Emergency) -> Answer {
+        let emergency = Arc::new(emergency);
+        let id = emergency.id.to_bits();
+        let before = self
+            .emergencies
+            .get(&id)
+            .map_or(0, |emergency| emergency.history.len());
+        for entry in &emergency.history[before..] {
             self.log.push((entry.to, id));
             self.last_at = Some(nanos(entry.at));
         }
-        self.last = Some(event.updated_at.as_nanos());
-        self.events.insert(id, Arc::clone(&event));
-        Answer::Event(event)
+        self.last = Some(emergency.updated_at.as_nanos());
+        self.emergencies.insert(id, Arc::clone(&emergency));
+        Answer::Emergency(emergency)
     }
 
     /// Makes the first call of an operation, and repeats its answer to the others.
-    fn once(
-        &mut self,
-        call: Call,
-        operation: u64,
-        make: impl FnOnce(&mut Self) -> Answer,
-    ) -> Answer {
+    fn once(&mut self, call: Call, key: u64, make: impl FnOnce(&mut Self) -> Answer) -> Answer {
         // The version that a change was to be made at is no part of what it is.
         let content = match call {
             Call::ChangeOnce(id, _, wish, _) => Call::Change(id, wish),
             other => other,
         };
-        match self.operations.get(&operation) {
-            Some((first, event)) if *first == content => Answer::Event(Arc::clone(event)),
-            Some((_, event)) => Answer::Reused(event.id.to_bits()),
+        match self.keys.get(&key) {
+            Some((first, emergency)) if *first == content => {
+                Answer::Emergency(Arc::clone(emergency))
+            }
+            Some((_, emergency)) => Answer::Reused(emergency.id.to_bits()),
             None => {
                 let answer = make(self);
-                if let Answer::Event(event) = &answer {
-                    let first = (content, Arc::clone(event));
-                    self.operations.insert(operation, first);
+                if let Answer::Emergency(emergency) = &answer {
+                    let first = (content, Arc::clone(emergency));
+                    self.keys.insert(key, first);
                 }
                 answer
             }
@@ -187,38 +189,44 @@ impl Naive {
             .iter()
             .filter(|(version, _)| Some(*version) > after);
         let changed = |(version, id): &(Version, u64)| {
-            let event = Arc::clone(&self.events[id]);
-            let entry = event.history.iter().find(|entry| entry.to == *version);
+            let emergency = Arc::clone(&self.emergencies[id]);
+            let entry = emergency.history.iter().find(|entry| entry.to == *version);
             Changed {
                 version: *version,
                 entry: Arc::clone(entry.unwrap()),
-                event,
+                emergency,
             }
         };
         Answer::Changes(later.take(limit).map(changed).collect())
     }
 
     /// Those wanted, that which was over first coming first.
-    fn soonest_over(&self, wanted: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
-        let wanted = self.events.values().filter(|event| wanted(event));
-        let mut found: Vec<Arc<Event>> = wanted.cloned().collect();
-        found.sort_by_key(|event| (event.ended_at(), event.id));
+    fn soonest_over(&self, wanted: impl Fn(&Emergency) -> bool) -> Vec<Arc<Emergency>> {
+        let wanted = self
+            .emergencies
+            .values()
+            .filter(|emergency| wanted(emergency));
+        let mut found: Vec<Arc<Emergency>> = wanted.cloned().collect();
+        found.sort_by_key(|emergency| (emergency.ended_at(), emergency.id));
         found
     }
 
-    fn newest_first(&self, wanted: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
-        let wanted = self.events.values().filter(|event| wanted(event));
-        let mut found: Vec<Arc<Event>> = wanted.cloned().collect();
-        found.sort_by_key(|event| std::cmp::Reverse(event.created));
+    fn newest_first(&self, wanted: impl Fn(&Emergency) -> bool) -> Vec<Arc<Emergency>> {
+        let wanted = self
+            .emergencies
+            .values()
+            .filter(|emergency| wanted(emergency));
+        let mut found: Vec<Arc<Emergency>> = wanted.cloned().collect();
+        found.sort_by_key(|emergency| std::cmp::Reverse(emergency.created));
         found
     }
 
-    fn count(&self, wanted: Option<CountWanted>, of: impl Fn(&Event) -> bool) -> Counted {
+    fn count(&self, wanted: Option<CountWanted>, of: impl Fn(&Emergency) -> bool) -> Counted {
         let Some(wanted) = wanted else {
             return Counted::default();
         };
-        let counted = self.events.values().filter(|event| of(event));
-        let mut counted: Vec<_> = counted.map(|event| self.began(event)).collect();
+        let counted = self.emergencies.values().filter(|emergency| of(emergency));
+        let mut counted: Vec<_> = counted.map(|emergency| self.began(emergency)).collect();
         counted.retain(|began| *began > wanted.created_after);
         counted.sort();
         counted.reverse();
@@ -230,77 +238,85 @@ impl Naive {
     }
 
     fn invoke(&mut self, draft: &Draft, admission: &Admission) -> Answer {
-        if self.events.contains_key(&draft.id.to_bits()) {
+        if self.emergencies.contains_key(&draft.id.to_bits()) {
             return Answer::Exists;
         }
         let at = self.look(true);
         let stamp = self.stamp(at);
-        let of_person = |event: &Event| event.invoker.same_person(&draft.invoker);
-        let of_profile = |event: &Event| event.profile == draft.profile;
-        let of_both = |event: &Event| of_person(event) && of_profile(event);
+        let of_user = |emergency: &Emergency| emergency.invoker.same_user(&draft.invoker);
+        let of_profile = |emergency: &Emergency| emergency.profile == draft.profile;
+        let of_both = |emergency: &Emergency| of_user(emergency) && of_profile(emergency);
         let wanted = admission.observation(draft, time(at));
         let before = self.newest_first(of_both);
-        let active = before.iter().find(|event| self.gives_access(event, at));
-        let last_created_at = before.iter().map(|event| self.began(event)).max();
+        let active = before
+            .iter()
+            .find(|emergency| self.gives_access(emergency, at));
+        let last_created_at = before.iter().map(|emergency| self.began(emergency)).max();
         let mut proofs = self.proofs.iter();
         let used_by = proofs.find(|(proof, _)| Some(proof) == wanted.proof.as_ref());
-        let due = |event: &Event| {
-            let over = self.is_over(event, at);
-            wanted.unreviewed && of_person(event) && over && event.review.is_none()
+        let due = |emergency: &Emergency| {
+            let over = self.is_over(emergency, at);
+            wanted.unreviewed && of_user(emergency) && over && emergency.review.is_none()
         };
-        let unreviewed = self.soonest_over(due).first().map(|event| UnreviewedEvent {
-            id: event.id,
-            ended_at: self.over_since(event),
-        });
+        let unreviewed = self
+            .soonest_over(due)
+            .first()
+            .map(|emergency| UnreviewedEmergency {
+                id: emergency.id,
+                ended_at: self.over_since(emergency),
+            });
         let observed = Observed {
-            active: active.map(|event| ActiveEvent {
-                id: event.id,
-                expires_at: event.expires_at,
+            active: active.map(|emergency| ActiveEmergency {
+                id: emergency.id,
+                expires_at: emergency.expires_at,
             }),
             last_created_at: last_created_at.filter(|_| wanted.last_created_at),
-            of_person: self.count(wanted.of_person, of_person),
+            of_user: self.count(wanted.of_user, of_user),
             of_profile: self.count(wanted.of_profile, of_profile),
-            proof_used_by: used_by.map(|(_, event)| *event),
+            proof_used_by: used_by.map(|(_, emergency)| *emergency),
             unreviewed,
         };
         let admitted = match admission.decide(draft, &observed, time(at)) {
             Ok(admitted) => admitted,
             Err(refusal) => return Answer::Refused(refusal),
         };
-        let mut event = Event::create(draft, &admitted, &LIMITS, stamp).unwrap();
+        let mut emergency = Emergency::create(draft, &admitted, &LIMITS, stamp).unwrap();
         if let Some(overridden) = admitted.follow_up() {
             self.last = Some(stamp.version.as_nanos());
-            event = event.apply(&overridden, self.stamp(at)).unwrap();
+            emergency = emergency.apply(&overridden, self.stamp(at)).unwrap();
         }
         let used = draft.mfa.iter().map(|proof| (proof.id.clone(), draft.id));
         self.proofs.extend(used);
-        let answer = self.keep(event);
-        for over in before.iter().filter(|event| event.status == Status::Active) {
+        let answer = self.keep(emergency);
+        for over in before
+            .iter()
+            .filter(|emergency| emergency.status == Status::Active)
+        {
             let expired = self.expired(over, at);
             self.keep(expired);
         }
         answer
     }
 
-    /// The event marked as over: by time, or by the clock if its time is not over.
-    fn expired(&self, event: &Event, at: i64) -> Event {
+    /// The emergency marked as over: by time, or by the clock if its time is not over.
+    fn expired(&self, emergency: &Emergency, at: i64) -> Emergency {
         let stamp = self.stamp(at);
-        if nanos(event.expires_at) <= at {
-            return event.apply(&EXPIRE, stamp).unwrap();
+        if nanos(emergency.expires_at) <= at {
+            return emergency.apply(&EXPIRE, stamp).unwrap();
         }
-        let mut event = event.clone();
-        event.history.push(Arc::new(HistoryEntry {
+        let mut emergency = emergency.clone();
+        emergency.history.push(Arc::new(HistoryEntry {
             action: Action::Expired,
             actor: Actor::Clock,
             reason: None,
-            operation: None,
-            from: Some(event.updated_at),
+            idempotency_key: None,
+            from: Some(emergency.updated_at),
             to: stamp.version,
             at: time(at),
         }));
-        event.status = Status::Expired;
-        event.updated_at = stamp.version;
-        event
+        emergency.status = Status::Expired;
+        emergency.updated_at = stamp.version;
+        emergency
     }
 
     fn update(
@@ -310,7 +326,7 @@ impl Naive {
         change: &Change,
         expected: Option<Version>,
     ) -> Answer {
-        let Some(current) = self.events.get(&id).cloned() else {
+        let Some(current) = self.emergencies.get(&id).cloned() else {
             return Answer::NotFound;
         };
         let actual = current.updated_at;
@@ -335,51 +351,51 @@ impl Naive {
             _ => current.apply(change, stamp),
         };
         match changed {
-            Ok(event) => self.keep(event),
+            Ok(emergency) => self.keep(emergency),
             Err(rejection) => Error::from(rejection).into(),
         }
     }
 
     fn delete(&mut self, id: u64) -> Answer {
-        let Some(event) = self.events.get(&id).cloned() else {
+        let Some(emergency) = self.emergencies.get(&id).cloned() else {
             return Answer::Deleted(false);
         };
         let at = self.look(true);
-        if event.status == Status::Active {
-            return Answer::NotTerminal(event.status);
+        if emergency.status == Status::Active {
+            return Answer::NotTerminal(emergency.status);
         }
-        if event.review.is_none() {
-            return Answer::Refused(Refusal::Unreviewed { id: event.id });
+        if emergency.review.is_none() {
+            return Answer::Refused(Refusal::Unreviewed { id: emergency.id });
         }
         let settled = self.jumped_at.map(|jumped_at| jumped_at + AN_HOUR);
         if let Some(until) = settled.filter(|settled| at < *settled) {
             return Answer::Jumped(time(until));
         }
-        let until = self.over_since(&event) + RETENTION.keep_for();
+        let until = self.over_since(&emergency) + RETENTION.keep_for();
         if time(at) < until {
-            let id = event.id;
+            let id = emergency.id;
             return Answer::Refused(Refusal::Kept { id, until });
         }
         self.last = Some(self.stamp(at).version.as_nanos());
         self.last_at = Some(at);
-        self.events.remove(&id);
+        self.emergencies.remove(&id);
         self.log.retain(|(_, of)| *of != id);
-        let others = |(_, event): &(Call, Arc<Event>)| event.id.to_bits() != id;
-        self.operations.retain(|_, first| others(first));
+        let others = |(_, emergency): &(Call, Arc<Emergency>)| emergency.id.to_bits() != id;
+        self.keys.retain(|_, first| others(first));
         Answer::Deleted(true)
     }
 
-    fn list_ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Event>> {
+    fn list_ended(&mut self, before: DateTime<Utc>) -> Vec<Arc<Emergency>> {
         self.look(false);
-        self.soonest_over(|event| {
-            event.status != Status::Active
-                && event.review.is_some()
-                && self.over_since(event) < before
+        self.soonest_over(|emergency| {
+            emergency.status != Status::Active
+                && emergency.review.is_some()
+                && self.over_since(emergency) < before
         })
     }
 
     /// Marks as expired what the answer says to have been: it was due, and as it was looked at.
-    fn expire(&mut self, marked: &Event) -> Answer {
+    fn expire(&mut self, marked: &Emergency) -> Answer {
         let before = marked.history.last().and_then(|entry| entry.from);
         self.update(marked.id.to_bits(), Wish::Expire, &EXPIRE, before)
     }
@@ -388,16 +404,16 @@ impl Naive {
         match call {
             Call::Invoke(id) => self.invoke(&cast(id).draft, &cast(id).admission),
             Call::InvokeOverriding(id) => self.invoke(&cast(id).draft, &cast(id).overriding),
-            Call::InvokeOnce(id, operation) => self.once(call, operation, |store| {
-                store.invoke(&draft_once(id, operation), &cast(id).admission)
+            Call::InvokeOnce(id, key) => self.once(call, key, |store| {
+                store.invoke(&draft_once(id, key), &cast(id).admission)
             }),
             Call::Change(id, wish) => self.update(id, wish, change(id, wish), None),
             Call::ChangeAt(id, version, wish) => {
                 self.update(id, wish, change(id, wish), Some(version))
             }
-            Call::ChangeOnce(id, version, wish, operation) => {
-                let change = change_once(id, wish, operation);
-                self.once(call, operation, |store| {
+            Call::ChangeOnce(id, version, wish, key) => {
+                let change = change_once(id, wish, key);
+                self.once(call, key, |store| {
                     store.update(id, wish, &change, Some(version))
                 })
             }
@@ -405,54 +421,58 @@ impl Naive {
             // Which of those that are due it is, the answer says: see `explains`.
             Call::ExpireDue => Answer::Done,
             Call::DeleteEnded(hours) => match self.list_ended(after_start(hours)).first() {
-                Some(event) => self.delete(event.id.to_bits()),
+                Some(emergency) => self.delete(emergency.id.to_bits()),
                 None => Answer::Deleted(false),
             },
-            Call::Get(id) => match self.events.get(&id) {
-                Some(event) => Answer::Event(Arc::clone(event)),
+            Call::Get(id) => match self.emergencies.get(&id) {
+                Some(emergency) => Answer::Emergency(Arc::clone(emergency)),
                 None => Answer::NotFound,
             },
             Call::FindGrant(id) => {
                 let at = self.look(false);
                 let draft = &cast(id).draft;
-                let granted = self.newest_first(|event| {
-                    event.invoker == draft.invoker
-                        && event.profile == draft.profile
-                        && self.gives_access(event, at)
+                let granted = self.newest_first(|emergency| {
+                    emergency.invoker == draft.invoker
+                        && emergency.profile == draft.profile
+                        && self.gives_access(emergency, at)
                 });
                 assert!(granted.len() < 2, "two are active: {granted:?}");
-                Answer::Granted(granted.first().map(|event| event.expires_at))
+                Answer::Granted(granted.first().map(|emergency| emergency.expires_at))
             }
             Call::ActiveAt(id, hours) => {
                 let (draft, at) = (&cast(id).draft, after_start(hours));
-                Answer::Found(self.newest_first(|event| {
-                    event.invoker == draft.invoker
-                        && event.profile == draft.profile
-                        && event.status == Status::Active
-                        && (event.created_at..event.expires_at).contains(&at)
+                Answer::Found(self.newest_first(|emergency| {
+                    emergency.invoker == draft.invoker
+                        && emergency.profile == draft.profile
+                        && emergency.status == Status::Active
+                        && (emergency.created_at..emergency.expires_at).contains(&at)
                 }))
             }
             Call::ListOf(id) => {
                 let invoker = &cast(id).draft.invoker;
-                Answer::Found(self.newest_first(|event| event.invoker == *invoker))
+                Answer::Found(self.newest_first(|emergency| emergency.invoker == *invoker))
             }
             Call::ListFor(id) => {
                 let profile = &cast(id).draft.profile;
-                Answer::Found(self.newest_first(|event| event.profile == *profile))
+                Answer::Found(self.newest_first(|emergency| emergency.profile == *profile))
             }
-            Call::List(status) => Answer::Found(self.newest_first(|event| event.status == status)),
+            Call::List(status) => {
+                Answer::Found(self.newest_first(|emergency| emergency.status == status))
+            }
             Call::Due => {
                 let at = self.look(false);
-                let mut due = self.soonest_over(|event| {
-                    event.status == Status::Active && self.is_over(event, at)
+                let mut due = self.soonest_over(|emergency| {
+                    emergency.status == Status::Active && self.is_over(emergency, at)
                 });
                 // By time, then by the clock.
-                due.sort_by_key(|event| nanos(event.expires_at) > at);
+                due.sort_by_key(|emergency| nanos(emergency.expires_at) > at);
                 Answer::Found(due)
             }
             Call::AwaitingReview => {
                 let at = self.look(false);
-                let awaits = |event: &Event| event.review.is_none() && self.is_over(event, at);
+                let awaits = |emergency: &Emergency| {
+                    emergency.review.is_none() && self.is_over(emergency, at)
+                };
                 Answer::Found(self.soonest_over(awaits))
             }
             Call::Ended(hours) => Answer::Found(self.list_ended(after_start(hours))),
@@ -475,17 +495,20 @@ impl Naive {
         }
     }
 
-    /// Takes the event `id` as calls elsewhere have left it in `other`.
+    /// Takes the emergency `id` as calls elsewhere have left it in `other`.
     pub fn overwrite(&mut self, other: Self, id: u64) {
         self.last = self.last.max(other.last);
         self.last_at = self.last_at.max(other.last_at);
-        self.events.remove(&id);
+        self.emergencies.remove(&id);
         self.log.retain(|(_, of)| *of != id);
         self.log
             .extend(other.log.iter().filter(|(_, of)| *of == id));
         self.log.sort();
-        let kept = other.events.into_iter().find(|(other, _)| *other == id);
-        self.events.extend(kept);
+        let kept = other
+            .emergencies
+            .into_iter()
+            .find(|(other, _)| *other == id);
+        self.emergencies.extend(kept);
     }
 }
 
@@ -494,9 +517,9 @@ impl Specification for Naive {
     type Answer = Answer;
 
     fn explains(&mut self, call: &Call, answer: &Answer) -> bool {
-        let is_first = |operation| !self.operations.contains_key(&operation);
-        let writes = call.writes() || call.operation().is_some_and(is_first);
-        if let (true, true, Some(written)) = (self.part, writes, answer.event()) {
+        let is_first = |key| !self.keys.contains_key(&key);
+        let writes = call.writes() || call.key().is_some_and(is_first);
+        if let (true, true, Some(written)) = (self.part, writes, answer.emergency()) {
             // Others write less often than once a nanosecond for a second.
             let least = self.stamp(self.clock).version.as_nanos();
             let version = written.updated_at.as_nanos();
@@ -509,11 +532,13 @@ impl Specification for Naive {
             // When the others made their last step is not known.
             (Call::Delete(id), Answer::Jumped(until)) if self.part => {
                 let settled = self.clock..=self.clock + AN_HOUR;
-                let event = self.events.get(id);
+                let emergency = self.emergencies.get(id);
                 settled.contains(&nanos(*until))
-                    && event.is_some_and(|event| event.is_terminal() && event.review.is_some())
+                    && emergency.is_some_and(|emergency| {
+                        emergency.is_terminal() && emergency.review.is_some()
+                    })
             }
-            (Call::ExpireDue, Answer::Event(marked)) => self.expire(marked) == *answer,
+            (Call::ExpireDue, Answer::Emergency(marked)) => self.expire(marked) == *answer,
             // It was gone, or is still to be kept.
             (Call::DeleteEnded(_), Answer::Deleted(false)) => true,
             _ => self.apply(*call) == *answer,

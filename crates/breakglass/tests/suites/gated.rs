@@ -18,7 +18,7 @@ pub fn retry(tries: u32) -> Retry {
         .with_random(Arc::new(SequenceRandom::default()))
 }
 
-/// Reads an event, waits until as many others have read it as the gate is for, then updates it,
+/// Reads an emergency, waits until as many others have read it as the gate is for, then updates it,
 /// and tries again after a conflict.
 pub async fn gated_update<S: Store>(
     store: Arc<Instrumented<S>>,
@@ -26,7 +26,7 @@ pub async fn gated_update<S: Store>(
     bits: u64,
     change: Change,
     tries: u32,
-) -> (Result<Arc<Event>, Error>, u64) {
+) -> (Result<Arc<Emergency>, Error>, u64) {
     let passed = AtomicBool::new(false);
     let gated = Gated {
         store,
@@ -55,11 +55,11 @@ impl<S: Store> Store for Gated<S> {
         &'a self,
         draft: &'a Draft,
         admission: &'a Admission,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         self.store.create(draft, admission)
     }
 
-    fn get(&self, id: EventId) -> BoxFuture<'_, Result<Arc<Event>, Error>> {
+    fn get(&self, id: EmergencyId) -> BoxFuture<'_, Result<Arc<Emergency>, Error>> {
         Box::pin(async move {
             let read = self.store.get(id).await;
             if !self.passed.swap(true, Ordering::SeqCst) {
@@ -71,16 +71,16 @@ impl<S: Store> Store for Gated<S> {
 
     fn update<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         expected: Version,
         change: &'a Change,
-    ) -> BoxFuture<'a, Result<Arc<Event>, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Emergency>, Error>> {
         self.store.update(id, expected, change)
     }
 
     fn delete<'a>(
         &'a self,
-        id: EventId,
+        id: EmergencyId,
         retention: &'a Retention,
     ) -> BoxFuture<'a, Result<bool, Error>> {
         self.store.delete(id, retention)
@@ -94,7 +94,7 @@ impl<S: Store> Store for Gated<S> {
         &self,
         before: DateTime<Utc>,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    ) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         self.store.list_ended(before, limit)
     }
 
@@ -116,22 +116,22 @@ impl<S: Store> Store for Gated<S> {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        self.store.find_grant(person, profile)
+        self.store.find_grant(user, profile)
     }
 
     fn active_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Option<Arc<Event>>, Error>> {
-        self.store.active_at(person, profile, at)
+    ) -> BoxFuture<'a, Result<Option<Arc<Emergency>>, Error>> {
+        self.store.active_at(user, profile, at)
     }
 
-    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Event>>, Error>> {
+    fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Emergency>>, Error>> {
         self.store.list_expirable(limit)
     }
 }

@@ -44,13 +44,13 @@ impl<S: Subject> Ground<S> {
 
     // What prepares a suite or looks at its end is not counted by the instrument.
 
-    pub async fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Event> {
+    pub async fn begin(&self, bits: u64, invoker: &str, wanted: &str) -> Arc<Emergency> {
         let store = self.store.inner();
         let draft = draft(bits, invoker, wanted);
         store.create(&draft, &free(wanted)).await.unwrap()
     }
 
-    pub async fn get(&self, bits: u64) -> Arc<Event> {
+    pub async fn get(&self, bits: u64) -> Arc<Emergency> {
         self.store.inner().get(id(bits)).await.unwrap()
     }
 
@@ -59,7 +59,7 @@ impl<S: Subject> Ground<S> {
         Workflow::new(self.store.clone(), Arc::new(anybody()), limits)
     }
 
-    pub async fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Event>> {
+    pub async fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Emergency>> {
         let (store, filter) = (self.store.inner(), filter.into());
         let listing = store.list(&filter, Page::first(Page::MAX_LIMIT)).await;
         let listing = listing.unwrap();

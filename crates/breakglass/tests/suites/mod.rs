@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{admission, anybody, draft, id, limits, person, profile, refusal, start};
+use common::{admission, anybody, draft, id, limits, profile, refusal, start, user};
 use countersign_breakglass::instrumented::Method;
 use countersign_breakglass::*;
 use countersign_core::sync::suite;
@@ -70,7 +70,7 @@ pub fn free(wanted: &str) -> Admission {
 }
 
 fn close(by: &str, wanted: &str) -> Change {
-    Change::close(&anybody(), &profile(wanted), &person(by), "over")
+    Change::close(&anybody(), &profile(wanted), &user(by), "over")
 }
 
 /// Whether an entry follows on the one before it, with a later version.
@@ -78,11 +78,11 @@ fn chained(two: &[Arc<HistoryEntry>]) -> bool {
     two[1].from == Some(two[0].to) && two[0].to < two[1].to
 }
 
-fn newest_first(items: &[Arc<Event>]) -> bool {
+fn newest_first(items: &[Arc<Emergency>]) -> bool {
     items.windows(2).all(|two| two[0].created > two[1].created)
 }
 
-/// 50 people invoke distinct events for one profile: all are there, each once, each with its own
+/// 50 people invoke distinct emergencies for one profile: all are there, each once, each with its own
 /// version.
 ///
 /// Fails without: versions that grow under a clock that stands still.
@@ -91,16 +91,19 @@ pub fn concurrent_create<S: Subject>() {
         let ground = Ground::<S>::new().await;
         let tasks = (0..50).map(|n| {
             let store = ground.store.clone();
-            let draft = draft(n, &format!("person-{n}"), "prod");
+            let draft = draft(n, &format!("user-{n}"), "prod");
             async move { store.create(&draft, &free("prod")).await.unwrap() }
         });
         let created = suite.together(tasks).await;
-        let versions: BTreeSet<_> = created.iter().map(|event| event.updated_at).collect();
+        let versions: BTreeSet<_> = created
+            .iter()
+            .map(|emergency| emergency.updated_at)
+            .collect();
         assert_eq!(versions.len(), 50);
         let listed = ground.listed(Status::Active).await;
-        let ids: BTreeSet<_> = listed.iter().map(|event| event.id).collect();
+        let ids: BTreeSet<_> = listed.iter().map(|emergency| emergency.id).collect();
         assert_eq!((listed.len(), ids), (50, (0..50).map(id).collect()));
-        assert!(created.iter().all(|event| listed.contains(event)));
+        assert!(created.iter().all(|emergency| listed.contains(emergency)));
         let counts = ground.counts(Method::Create);
         assert_eq!((counts.started, counts.succeeded), (50, 50));
         ground.sound();
@@ -116,13 +119,13 @@ pub fn concurrent_create_duplicates<S: Subject>() {
         let ground = Ground::<S>::new().await;
         let tasks = (0..20).map(|n| {
             let store = ground.store.clone();
-            let draft = draft(1, &format!("person-{n}"), "prod");
+            let draft = draft(1, &format!("user-{n}"), "prod");
             async move { store.create(&draft, &free("prod")).await }
         });
         let (mut won, mut taken) = (Vec::new(), 0);
         for result in suite.together(tasks).await {
             match result {
-                Ok(event) => won.push(event),
+                Ok(emergency) => won.push(emergency),
                 Err(Error::AlreadyExists { id: of }) if of == id(1) => taken += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -136,7 +139,7 @@ pub fn concurrent_create_duplicates<S: Subject>() {
     });
 }
 
-/// 100 readers read one event 5 times each while 10 writers write a note each: each reads whole
+/// 100 readers read one emergency 5 times each while 10 writers write a note each: each reads whole
 /// records only, and never an older one after a newer one.
 ///
 /// Fails without: a record that is replaced as one (its version and its history disagree), or
@@ -150,7 +153,7 @@ pub fn concurrent_get<S: Subject>() {
             let mut seen = first.updated_at;
             async move {
                 if n < 10 {
-                    let note = Change::note(&person("bob"), &format!("note {n}"));
+                    let note = Change::note(&user("bob"), &format!("note {n}"));
                     store
                         .update_with(id(1), &retry(10), |_| Ok(note.clone()))
                         .await
@@ -158,11 +161,14 @@ pub fn concurrent_get<S: Subject>() {
                     return;
                 }
                 for _ in 0..5 {
-                    let event = store.get(id(1)).await.unwrap();
-                    assert!(event.updated_at >= seen, "an older one after a newer one");
-                    seen = event.updated_at;
-                    let last = event.history.last().unwrap();
-                    assert_eq!((last.to, &last.reason), (seen, &event.note));
+                    let emergency = store.get(id(1)).await.unwrap();
+                    assert!(
+                        emergency.updated_at >= seen,
+                        "an older one after a newer one"
+                    );
+                    seen = emergency.updated_at;
+                    let last = emergency.history.last().unwrap();
+                    assert_eq!((last.to, &last.reason), (seen, &emergency.note));
                     tokio::task::yield_now().await;
                 }
             }
@@ -179,7 +185,7 @@ pub fn concurrent_get<S: Subject>() {
     });
 }
 
-/// 50 writers have all read one event and note on it with 50 tries each: all succeed, the history
+/// 50 writers have all read one emergency and note on it with 50 tries each: all succeed, the history
 /// holds all 50 in the order of their versions, and the last writer's text stands. No luck is
 /// needed: each conflict means that another one has written, so a writer meets at most 49.
 ///
@@ -191,14 +197,16 @@ pub fn concurrent_update<S: Subject>() {
         ground.begin(1, "alice", "prod").await;
         let gate = Arc::new(Barrier::new(50));
         let tasks = (0..50).map(|n| {
-            let note = Change::note(&person("bob"), &format!("note {n}"));
+            let note = Change::note(&user("bob"), &format!("note {n}"));
             gated_update(ground.store.clone(), gate.clone(), 1, note, 50)
         });
         let results = suite.together(tasks).await;
         let made: u64 = results.iter().map(|(_, made)| made).sum();
         assert!(results.iter().all(|(_, made)| (1..=50).contains(made)));
         let written = results.into_iter().map(|(result, _)| result.unwrap());
-        let last = written.max_by_key(|event| event.updated_at).unwrap();
+        let last = written
+            .max_by_key(|emergency| emergency.updated_at)
+            .unwrap();
         let after = ground.get(1).await;
         assert_eq!(after, last, "the last writer's text stands");
         assert_eq!(after.note, after.history[50].reason);
@@ -222,7 +230,7 @@ pub fn concurrent_update<S: Subject>() {
     });
 }
 
-/// 50 readers list alice's events 5 times each while 20 writers invoke and close one of hers each:
+/// 50 readers list alice's emergencies 5 times each while 20 writers invoke and close one of hers each:
 /// every list is ordered, without duplicates, of hers alone, holds the ten that nobody touches,
 /// and never shrinks.
 ///
@@ -242,22 +250,29 @@ pub fn concurrent_list_by_invoker<S: Subject>() {
             async move {
                 if n < 20 {
                     let wanted = format!("profile-{n}");
-                    let event = store
+                    let emergency = store
                         .create(&draft(n, "alice", &wanted), &free(&wanted))
                         .await
                         .unwrap();
                     tokio::task::yield_now().await;
                     let close = close("alice", &wanted);
-                    store.update(id(n), event.updated_at, &close).await.unwrap();
+                    store
+                        .update(id(n), emergency.updated_at, &close)
+                        .await
+                        .unwrap();
                     return;
                 }
                 let mut most = untouched.len();
                 for _ in 0..5 {
-                    let filter = Filter::Invoker(person("alice"));
+                    let filter = Filter::Invoker(user("alice"));
                     let items = store.list(&filter, Page::default()).await.unwrap().items;
-                    assert!(items.iter().all(|event| event.invoker == person("alice")));
+                    assert!(
+                        items
+                            .iter()
+                            .all(|emergency| emergency.invoker == user("alice"))
+                    );
                     assert!(newest_first(&items), "out of order, or listed twice");
-                    assert!(untouched.iter().all(|event| items.contains(event)));
+                    assert!(untouched.iter().all(|emergency| items.contains(emergency)));
                     assert!(items.len() >= most, "one is gone");
                     most = items.len();
                     tokio::task::yield_now().await;
@@ -265,7 +280,7 @@ pub fn concurrent_list_by_invoker<S: Subject>() {
             }
         });
         suite.together(tasks).await;
-        assert_eq!(ground.listed(person("alice")).await.len(), 30);
+        assert_eq!(ground.listed(user("alice")).await.len(), 30);
         assert_eq!(ground.counts(Method::List).succeeded, 250);
         assert_eq!(ground.counts(Method::Create).succeeded, 20);
         assert_eq!(ground.counts(Method::Update).succeeded, 20);
@@ -273,8 +288,8 @@ pub fn concurrent_list_by_invoker<S: Subject>() {
     });
 }
 
-/// 50 readers list active events 5 times each while 20 writers invoke and close one each: every
-/// list is ordered, without duplicates, of active events alone, and holds the ten that nobody
+/// 50 readers list active emergencies 5 times each while 20 writers invoke and close one each: every
+/// list is ordered, without duplicates, of active emergencies alone, and holds the ten that nobody
 /// touches.
 ///
 /// Fails without: versions that grow under a clock that stands still (the order is lost).
@@ -283,7 +298,7 @@ pub fn concurrent_list_by_status<S: Subject>() {
         let ground = Ground::<S>::new().await;
         let mut untouched = Vec::new();
         for bits in 100..110 {
-            let invoker = format!("person-{bits}");
+            let invoker = format!("user-{bits}");
             untouched.push(ground.begin(bits, &invoker, "prod").await);
         }
         let tasks = (0..70).map(|n| {
@@ -291,22 +306,29 @@ pub fn concurrent_list_by_status<S: Subject>() {
             let untouched = untouched.clone();
             async move {
                 if n < 20 {
-                    let me = format!("person-{n}");
-                    let event = store
+                    let me = format!("user-{n}");
+                    let emergency = store
                         .create(&draft(n, &me, "prod"), &free("prod"))
                         .await
                         .unwrap();
                     tokio::task::yield_now().await;
                     let close = close(&me, "prod");
-                    store.update(id(n), event.updated_at, &close).await.unwrap();
+                    store
+                        .update(id(n), emergency.updated_at, &close)
+                        .await
+                        .unwrap();
                     return;
                 }
                 for _ in 0..5 {
                     let filter = Filter::Status(Status::Active);
                     let items = store.list(&filter, Page::default()).await.unwrap().items;
-                    assert!(items.iter().all(|event| event.status == Status::Active));
+                    assert!(
+                        items
+                            .iter()
+                            .all(|emergency| emergency.status == Status::Active)
+                    );
                     assert!(newest_first(&items), "out of order, or listed twice");
-                    assert!(untouched.iter().all(|event| items.contains(event)));
+                    assert!(untouched.iter().all(|emergency| items.contains(emergency)));
                     tokio::task::yield_now().await;
                 }
             }
@@ -321,7 +343,7 @@ pub fn concurrent_list_by_status<S: Subject>() {
     });
 }
 
-/// 100 tasks of 20 operations each, on events of their own and on ten that all share: every
+/// 100 tasks of 20 operations each, on emergencies of their own and on ten that all share: every
 /// operation succeeds, and nothing is lost.
 ///
 /// Fails without: versions that grow under a clock that stands still, or index entries written in
@@ -336,7 +358,7 @@ pub fn concurrent_mixed_operations<S: Subject>() {
             let store = ground.store.clone();
             async move {
                 let own = |step| 1_000 + task * 100 + step;
-                let me = format!("person-{task}");
+                let me = format!("user-{task}");
                 for step in 0..20 {
                     match step % 5 {
                         0 => {
@@ -344,13 +366,13 @@ pub fn concurrent_mixed_operations<S: Subject>() {
                             store.create(&draft, &free("prod")).await.unwrap();
                         }
                         1 => {
-                            let me = person(&me);
+                            let me = user(&me);
                             let found = store.active_at(&me, &profile("prod"), start()).await;
                             assert_eq!(found.unwrap().unwrap().id, id(own(step - 1)));
                         }
                         2 => {
-                            // 40 notes on each shared event: at most 39 conflicts.
-                            let note = Change::note(&person(&me), "mixed");
+                            // 40 notes on each shared emergency: at most 39 conflicts.
+                            let note = Change::note(&user(&me), "mixed");
                             let on = id(task % 10);
                             store
                                 .update_with(on, &retry(40), |_| Ok(note.clone()))
@@ -358,7 +380,7 @@ pub fn concurrent_mixed_operations<S: Subject>() {
                                 .unwrap();
                         }
                         3 => {
-                            let filter = Filter::Invoker(person(&me));
+                            let filter = Filter::Invoker(user(&me));
                             let items = store.list(&filter, Page::default()).await.unwrap().items;
                             assert_eq!(items.len() as u64, step / 5 + 1);
                         }
@@ -393,10 +415,10 @@ pub fn concurrent_mixed_operations<S: Subject>() {
     });
 }
 
-/// 30 tasks call every method on the same three events, 10 rounds each, with every answer that
+/// 30 tasks call every method on the same three emergencies, 10 rounds each, with every answer that
 /// the contract allows and no other; each change that was answered is in the store's books.
 ///
-/// Fails without: the look at the status in `Event::apply`, or the look for the id at the creation.
+/// Fails without: the look at the status in `Emergency::apply`, or the look for the id at the creation.
 pub fn race_detection<S: Subject>() {
     suite::run("race_detection", |suite| async move {
         let ground = Ground::<S>::new().await;
@@ -433,7 +455,7 @@ pub fn race_detection<S: Subject>() {
                         Err(Error::NotFound { .. }) => {}
                         Err(error) => panic!("{error}"),
                     }
-                    let filter = Filter::Invoker(person("alice"));
+                    let filter = Filter::Invoker(user("alice"));
                     assert!(
                         store
                             .list(&filter, Page::default())
@@ -443,20 +465,23 @@ pub fn race_detection<S: Subject>() {
                             .len()
                             <= 3
                     );
-                    let (alice, profile) = (person("alice"), profile(&wanted));
+                    let (alice, profile) = (user("alice"), profile(&wanted));
                     let found = store.active_at(&alice, &profile, start()).await.unwrap();
-                    assert!(found.is_none_or(|event| event.status == Status::Active));
+                    assert!(found.is_none_or(|emergency| emergency.status == Status::Active));
                     let grant = store.find_grant(&alice, &profile).await.unwrap();
                     assert!(grant.is_none_or(|grant| grant.covers(&alice, &profile, start())));
                     let due = store.list_expirable(0).await.unwrap();
-                    assert!(due.iter().all(|event| event.status == Status::Active));
+                    assert!(
+                        due.iter()
+                            .all(|emergency| emergency.status == Status::Active)
+                    );
                     let waiting = store.list_awaiting_review(Page::default()).await;
                     let now = store.now().await.unwrap();
-                    for event in waiting.unwrap().items {
-                        assert!(event.awaits_review(now));
+                    for emergency in waiting.unwrap().items {
+                        assert!(emergency.awaits_review(now));
                     }
                     let ended = store.list_ended(start() + common::HOUR, 0).await.unwrap();
-                    assert!(ended.iter().all(|event| event.review.is_some()));
+                    assert!(ended.iter().all(|emergency| emergency.review.is_some()));
                     let changes = store.changes_after(None, 0).await.unwrap();
                     let versions: Vec<_> = changes.iter().map(|changed| changed.version).collect();
                     assert!(versions.is_sorted());
@@ -510,7 +535,7 @@ pub fn race_detection<S: Subject>() {
         assert_eq!(ground.counts(Method::Create).succeeded, created);
         let reviewed = reviewed.load(Ordering::SeqCst);
         assert_eq!(ground.counts(Method::Update).succeeded, closed + reviewed);
-        assert!(reviewed <= closed, "an event was reviewed twice");
+        assert!(reviewed <= closed, "an emergency was reviewed twice");
         // Of what was created, each one was closed at most once; what was not is still active.
         assert_eq!(
             created,
@@ -520,10 +545,10 @@ pub fn race_detection<S: Subject>() {
     });
 }
 
-/// 50 callers invoke for one person, under several spellings, and one profile: exactly one event
+/// 50 callers invoke for one user, under several spellings, and one profile: exactly one emergency
 /// becomes active, and 49 are refused because of it.
 ///
-/// Fails without: the look for an active event at the creation.
+/// Fails without: the look for an active emergency at the creation.
 pub fn concurrent_invoke_same_profile<S: Subject>() {
     suite::run("concurrent_invoke_same_profile", |suite| async move {
         let ground = Ground::<S>::new().await;
@@ -555,15 +580,15 @@ pub fn concurrent_invoke_same_profile<S: Subject>() {
     });
 }
 
-/// 50 callers under a quota of 3, of one person over 50 profiles and then of 50 people over one
+/// 50 callers under a quota of 3, of one user over 50 profiles and then of 50 people over one
 /// profile: exactly 3 begin, and 47 are told that there are 3 of 3.
 ///
-/// Fails without: the count of events at the creation.
+/// Fails without: the count of emergencies at the creation.
 pub fn concurrent_quota<S: Subject>() {
     suite::run("concurrent_quota", |suite| async move {
-        for of_person in [true, false] {
+        for of_user in [true, false] {
             let ground = Ground::<S>::new().await;
-            let field = if of_person {
+            let field = if of_user {
                 "max_per_user"
             } else {
                 "max_per_profile"
@@ -572,10 +597,10 @@ pub fn concurrent_quota<S: Subject>() {
             let workflow = ground.workflow(&limits);
             let tasks = (0..50).map(|n| {
                 let workflow = workflow.clone();
-                let draft = if of_person {
+                let draft = if of_user {
                     draft(n, "alice", &format!("profile-{n}"))
                 } else {
-                    draft(n, &format!("person-{n}"), "prod")
+                    draft(n, &format!("user-{n}"), "prod")
                 };
                 async move { workflow.invoke(&draft).await }
             });
@@ -587,8 +612,8 @@ pub fn concurrent_quota<S: Subject>() {
             assert_eq!((begun.len(), refused.len()), (3, 47));
             assert_eq!(ground.listed(Status::Active).await.len(), 3);
             for result in refused {
-                match (refusal(result), of_person) {
-                    (Refusal::PersonQuota { count, max, .. }, true)
+                match (refusal(result), of_user) {
+                    (Refusal::UserQuota { count, max, .. }, true)
                     | (Refusal::ProfileQuota { count, max, .. }, false) => {
                         assert_eq!((count, max.get()), (3, 3));
                     }

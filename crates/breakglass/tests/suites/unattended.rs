@@ -1,4 +1,4 @@
-//! What no person does: workflows that mark what is over and delete what is old, while people review.
+//! What nobody does: workflows that mark what is over and delete what is old, while people review.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use super::common::{HOUR, id, review};
 use super::gated::retry;
 use super::ground::Ground;
 
-/// 10 mark what is over, 5 delete what ended, and 20 review one each of 20 events that are over:
-/// each event is marked once, reviewed once and deleted once, and nobody is told of those who were
+/// 10 mark what is over, 5 delete what ended, and 20 review one each of 20 emergencies that are over:
+/// each emergency is marked once, reviewed once and deleted once, and nobody is told of those who were
 /// faster.
 ///
 /// Fails without: a workflow that passes over what somebody has changed, or that is gone.
@@ -21,7 +21,7 @@ pub fn concurrent_expire_and_delete<S: Subject>() {
         let mut end = ground.clock.now();
         for bits in 1..=20 {
             end = ground
-                .begin(bits, &format!("person-{bits}"), "prod")
+                .begin(bits, &format!("user-{bits}"), "prod")
                 .await
                 .expires_at;
         }
@@ -56,7 +56,7 @@ pub fn concurrent_expire_and_delete<S: Subject>() {
         marked.extend(workflow.expire_due(0).await.unwrap());
         let rest = workflow.delete_ended_before(end + HOUR, 0).await;
         deleted += rest.unwrap();
-        let ids: BTreeSet<_> = marked.iter().map(|event| event.id).collect();
+        let ids: BTreeSet<_> = marked.iter().map(|emergency| emergency.id).collect();
         assert_eq!((marked.len(), ids.len()), (20, 20), "each is marked once");
         assert!(marked.iter().all(|one| one.status == Status::Expired));
         assert_eq!(deleted, 20, "each is deleted once");

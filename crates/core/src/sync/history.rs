@@ -35,7 +35,7 @@ pub trait Specification: Clone + Eq + Hash {
 
 /// One call of a history.
 #[derive(Debug, Clone)]
-pub struct Event<C, A> {
+pub struct Operation<C, A> {
     /// When it began; no two calls begin or end at the same moment.
     pub began: u64,
     /// When it ended.
@@ -58,7 +58,7 @@ pub struct Event<C, A> {
 #[derive(Debug)]
 pub struct Recorder<C, A> {
     clock: AtomicU64,
-    events: Mutex<Vec<Event<C, A>>>,
+    operations: Mutex<Vec<Operation<C, A>>>,
 }
 
 impl<C, A> Default for Recorder<C, A> {
@@ -72,7 +72,7 @@ impl<C, A> Recorder<C, A> {
     pub fn new() -> Self {
         Self {
             clock: AtomicU64::new(0),
-            events: Mutex::new(Vec::new()),
+            operations: Mutex::new(Vec::new()),
         }
     }
 
@@ -95,8 +95,11 @@ impl<C, A> Recorder<C, A> {
     /// Notes that the call that began at `began` has ended.
     pub fn end(&self, began: u64, call: C, answer: A) {
         let ended = self.clock.fetch_add(1, Ordering::SeqCst);
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push(Event {
+        let mut operations = self
+            .operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        operations.push(Operation {
             began,
             ended,
             call,
@@ -105,15 +108,20 @@ impl<C, A> Recorder<C, A> {
     }
 
     /// The calls recorded so far; the recorder is empty afterwards.
-    pub fn take(&self) -> Vec<Event<C, A>> {
-        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> Vec<Operation<C, A>> {
+        std::mem::take(
+            &mut *self
+                .operations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
 /// Whether one order explains the history, beginning in `start`.
 ///
 /// ```
-/// use countersign_core::sync::history::{Event, Specification, is_linearizable};
+/// use countersign_core::sync::history::{Operation, Specification, is_linearizable};
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct Counter(u64);
@@ -127,11 +135,14 @@ impl<C, A> Recorder<C, A> {
 ///     }
 /// }
 ///
-/// let event = |began, ended, answer| Event { began, ended, call: (), answer };
-/// assert!(is_linearizable(Counter(0), &[event(0, 2, 2), event(1, 3, 1)]));
-/// assert!(!is_linearizable(Counter(0), &[event(0, 1, 2), event(2, 3, 1)]), "they do not overlap");
+/// let operation = |began, ended, answer| Operation { began, ended, call: (), answer };
+/// assert!(is_linearizable(Counter(0), &[operation(0, 2, 2), operation(1, 3, 1)]));
+/// assert!(!is_linearizable(Counter(0), &[operation(0, 1, 2), operation(2, 3, 1)]), "they do not overlap");
 /// ```
-pub fn is_linearizable<S: Specification>(start: S, history: &[Event<S::Call, S::Answer>]) -> bool {
+pub fn is_linearizable<S: Specification>(
+    start: S,
+    history: &[Operation<S::Call, S::Answer>],
+) -> bool {
     explain(start, history).is_ok()
 }
 
@@ -141,35 +152,35 @@ pub fn is_linearizable<S: Specification>(start: S, history: &[Event<S::Call, S::
 /// [`Unexplained`] if no order explains the history.
 pub fn explain<S: Specification>(
     start: S,
-    history: &[Event<S::Call, S::Answer>],
+    history: &[Operation<S::Call, S::Answer>],
 ) -> Result<(), Unexplained> {
-    let mut events: Vec<&Event<S::Call, S::Answer>> = history.iter().collect();
-    events.sort_by_key(|event| event.began);
+    let mut operations: Vec<&Operation<S::Call, S::Answer>> = history.iter().collect();
+    operations.sort_by_key(|operation| operation.began);
     let mut given_up: HashSet<(Done, S)> = HashSet::new();
     let mut furthest = (0, Vec::new());
     let step = |done: Done, state: S| Step {
-        nexts: done.nexts(&events).into_iter(),
+        nexts: done.nexts(&operations).into_iter(),
         done,
         state,
     };
     let mut steps = vec![step(Done::default(), start)];
     while let Some(last) = steps.last_mut() {
-        if last.done.first == events.len() {
+        if last.done.first == operations.len() {
             return Ok(());
         }
         let Some(next) = last.nexts.next() else {
             if let Some(Step { done, state, .. }) = steps.pop() {
                 if steps.len() >= furthest.0 {
-                    furthest = (steps.len(), done.nexts(&events));
+                    furthest = (steps.len(), done.nexts(&operations));
                 }
                 given_up.insert((done, state));
             }
             continue;
         };
         let mut state = last.state.clone();
-        let explained = events
+        let explained = operations
             .get(next)
-            .is_some_and(|event| state.explains(&event.call, &event.answer));
+            .is_some_and(|operation| state.explains(&operation.call, &operation.answer));
         if !explained {
             continue;
         }
@@ -180,11 +191,11 @@ pub fn explain<S: Specification>(
             steps.push(step(reached.0, reached.1));
         }
     }
-    let open = furthest.1.iter().filter_map(|place| events.get(*place));
+    let open = furthest.1.iter().filter_map(|place| operations.get(*place));
     Err(Unexplained {
-        calls: events.len(),
+        calls: operations.len(),
         explained: furthest.0,
-        open: open.map(|event| format!("{event:?}")).collect(),
+        open: open.map(|operation| format!("{operation:?}")).collect(),
     })
 }
 
@@ -213,15 +224,15 @@ impl Done {
 
     /// The calls that may be next: those that began before every open call has ended. The first
     /// to end is tried first.
-    fn nexts<C, A>(&self, events: &[&Event<C, A>]) -> Vec<usize> {
+    fn nexts<C, A>(&self, operations: &[&Operation<C, A>]) -> Vec<usize> {
         let (mut open, mut first_end) = (Vec::new(), u64::MAX);
-        for (place, event) in events.iter().enumerate().skip(self.first) {
-            if event.began > first_end {
+        for (place, operation) in operations.iter().enumerate().skip(self.first) {
+            if operation.began > first_end {
                 break;
             }
             if !self.later.contains(&place) {
-                first_end = first_end.min(event.ended);
-                open.push((event.ended, event.began, place));
+                first_end = first_end.min(operation.ended);
+                open.push((operation.ended, operation.began, place));
             }
         }
         open.retain(|(_, began, _)| *began < first_end);
@@ -251,8 +262,8 @@ impl fmt::Display for Unexplained {
             "no order of the calls explains the history: after {explained} of {calls}, none of \
              these can be next:"
         )?;
-        for event in &self.open {
-            write!(f, "\n{event}")?;
+        for operation in &self.open {
+            write!(f, "\n{operation}")?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use countersign_policy::{
-    ConditionsDocument, HoursDocument, Mode, Person, PolicyDocument, Profile, Query, RuleDocument,
+    ConditionsDocument, HoursDocument, Mode, PolicyDocument, Profile, Query, RuleDocument, User,
     WindowDocument,
 };
 
@@ -18,8 +18,8 @@ impl Numbers {
     }
 }
 
-pub fn person(number: usize) -> String {
-    format!("person-{number:06}@example.com")
+pub fn user(number: usize) -> String {
+    format!("user-{number:06}@example.com")
 }
 
 pub fn profile(number: usize) -> String {
@@ -51,17 +51,17 @@ fn one(name: String) -> Option<Vec<String>> {
 pub fn flat(people: usize, profiles: usize) -> PolicyDocument {
     let pairs = (0..people).flat_map(|who| (0..profiles).map(move |what| (who, what)));
     document(pairs.map(|(who, what)| ConditionsDocument {
-        users: one(person(who)),
+        users: one(user(who)),
         profiles: one(profile(what)),
         ..ConditionsDocument::default()
     }))
 }
 
 /// The people and profiles of [`flat`], in the order of its rules.
-pub fn pairs(people: usize, profiles: usize) -> impl Iterator<Item = (Person, Profile)> {
+pub fn pairs(people: usize, profiles: usize) -> impl Iterator<Item = (User, Profile)> {
     let pairs = (0..people).flat_map(move |who| (0..profiles).map(move |what| (who, what)));
     pairs.map(|(who, what)| {
-        let who = Person::new(person(who)).unwrap();
+        let who = User::new(user(who)).unwrap();
         (who, Profile::new(profile(what)).unwrap())
     })
 }
@@ -70,7 +70,7 @@ pub fn pairs(people: usize, profiles: usize) -> impl Iterator<Item = (Person, Pr
 pub fn unknown(count: usize) -> Vec<Query> {
     let queries = queries(count, 1, 1).into_iter().enumerate();
     let queries = queries.map(|(number, query)| {
-        let who = Person::new(format!("nobody-{number:06}@example.com")).unwrap();
+        let who = User::new(format!("nobody-{number:06}@example.com")).unwrap();
         Query::new(who, query.profile().clone(), query.at())
     });
     queries.collect()
@@ -82,7 +82,7 @@ pub fn mixed(rules: usize, people: usize, profiles: usize) -> PolicyDocument {
     let mut numbers = Numbers(6);
     document((0..rules).map(|_| {
         let kind = numbers.below(100);
-        let users = (0..1 + numbers.below(5)).map(|_| person(numbers.below(people)));
+        let users = (0..1 + numbers.below(5)).map(|_| user(numbers.below(people)));
         let users: Vec<String> = users.collect();
         let listed = (0..1 + numbers.below(3)).map(|_| profile(numbers.below(profiles)));
         let listed: Vec<String> = listed.collect();
@@ -102,7 +102,7 @@ pub fn mixed(rules: usize, people: usize, profiles: usize) -> PolicyDocument {
 pub fn hundred_by_ten(rules: usize, people: usize, profiles: usize) -> PolicyDocument {
     let mut numbers = Numbers(10);
     document((0..rules).map(|_| ConditionsDocument {
-        users: Some((0..100).map(|_| person(numbers.below(people))).collect()),
+        users: Some((0..100).map(|_| user(numbers.below(people))).collect()),
         profiles: Some((0..10).map(|_| profile(numbers.below(profiles))).collect()),
         ..ConditionsDocument::default()
     }))
@@ -124,7 +124,7 @@ pub fn queries(count: usize, people: usize, profiles: usize) -> Vec<Query> {
     let mut numbers = Numbers(1);
     (0..count)
         .map(|_| {
-            let who = Person::new(person(numbers.below(people))).unwrap();
+            let who = User::new(user(numbers.below(people))).unwrap();
             let what = Profile::new(profile(numbers.below(profiles))).unwrap();
             let seconds = 1_767_225_600 + numbers.below(365 * 86_400) as i64;
             let at = chrono::DateTime::from_timestamp(seconds, 0).unwrap();

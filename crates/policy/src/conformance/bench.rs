@@ -30,7 +30,7 @@ pub(super) fn nanos(count: i64) -> TimeDelta {
     TimeDelta::nanoseconds(count)
 }
 
-/// A policy that lets this person use every profile.
+/// A policy that lets this user use every profile.
 pub(super) fn some(who: &str) -> Arc<Policy> {
     let user = serde_json::Value::from(who);
     let json = format!(

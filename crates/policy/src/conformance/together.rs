@@ -27,7 +27,7 @@ async fn put_together(
     let tasks: Vec<_> = (0..50)
         .map(|number| {
             let store = Arc::clone(&bench.store);
-            let (name, policy) = (name(number), some(&format!("person {number}")));
+            let (name, policy) = (name(number), some(&format!("user {number}")));
             async move { store.put(&name, expected, policy).await }
         })
         .collect();
@@ -92,7 +92,7 @@ pub(super) async fn of_50_updates_none_is_lost(bench: Bench) {
             let store = Arc::clone(&bench.store);
             async move {
                 let retry = Retry::default().with_tries(NonZeroU32::MIN.saturating_add(49));
-                let added = format!("person {number}");
+                let added = format!("user {number}");
                 let update = |stored: &Stored| {
                     let mut document = stored.policy.document();
                     let users = document.rules[0].conditions.users.get_or_insert_default();
@@ -137,7 +137,7 @@ pub(super) async fn of_20_deletions_one_is_made(bench: Bench) {
 
 /// Readers meanwhile see one version or the next, whole, and never an older one again.
 pub(super) async fn readers_see_versions_in_order(bench: Bench) {
-    let mut last = bench.create("main", "person 0").await.version;
+    let mut last = bench.create("main", "user 0").await.version;
     let (done, rounds) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicUsize::new(0)),
@@ -172,7 +172,7 @@ pub(super) async fn readers_see_versions_in_order(bench: Bench) {
             while rounds.load(Ordering::SeqCst) == met {
                 give_way().await;
             }
-            let (expected, policy) = (Expected::Version(last), some(&format!("person {number}")));
+            let (expected, policy) = (Expected::Version(last), some(&format!("user {number}")));
             let put = store.put("main", expected, policy).await;
             last = put.expect("the only writer meets no conflict").version;
         }

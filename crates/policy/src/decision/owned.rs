@@ -19,12 +19,12 @@ use crate::rule::Effect;
 /// Serialises as one flat object; durations are texts such as `1h30m`. Shown as the decision is.
 ///
 /// ```
-/// use countersign_policy::{Person, Policy, Profile, Query, Verdict};
+/// use countersign_policy::{User, Policy, Profile, Query, Verdict};
 ///
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "prod", "effect": "require_server", "conditions": {"profiles": ["prod"]}}
 /// ]}"#.parse()?;
-/// let query = Query::new(Person::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
+/// let query = Query::new(User::new("alice")?, Profile::new("prod")?, "2026-03-02T09:00:00Z".parse()?);
 /// let decision = policy.decide(&query).to_owned();
 /// drop(policy);
 /// assert_eq!(decision.verdict, Verdict::Deny);
@@ -116,7 +116,7 @@ pub struct OwnedRule {
     pub name: Arc<str>,
     /// The rule's place in the policy, counted from 0.
     pub index: usize,
-    /// What a person is told.
+    /// What a user is told.
     pub reason: Option<Arc<str>>,
     /// What the rule does.
     pub effect: Effect,

@@ -387,7 +387,7 @@ mod tests {
         document.to_string().parse().unwrap()
     }
 
-    /// So many rules, each for a person and a profile of its own and with an outcome of its own.
+    /// So many rules, each for a user and a profile of its own and with an outcome of its own.
     fn apart(count: usize) -> Policy {
         let rules = (1..=count).map(|number| {
             json!({"name": format!("r{number}"), "effect": "allow",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use serde::{Serialize, Serializer};
 
 use super::{Change, Difference, LocalTimes, NameSet, Outcome, Subjects};
@@ -59,7 +59,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-impl fmt::Display for Subjects<Person> {
+impl fmt::Display for Subjects<User> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, "anyone")
     }

@@ -24,7 +24,7 @@ fn policy(rules: usize, people: [usize; 2], profiles: [usize; 2]) -> Policy {
         name: format!("rule {rule}"),
         effect: "allow".to_owned(),
         conditions: ConditionsDocument {
-            users: names("person", rule, people),
+            users: names("user", rule, people),
             profiles: names("profile", rule, profiles),
             mode: (rule % 2 == 0).then(|| vec!["cli".to_owned()]),
             ..ConditionsDocument::default()

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use countersign_policy::{
-    DocumentError, Grant, GrantKind, GrantedBy, Person, Policy, Problem, Profile, Query, RuleError,
+    DocumentError, Grant, GrantKind, GrantedBy, Policy, Problem, Profile, Query, RuleError, User,
 };
 use serde_json::{Value, json};
 
@@ -96,8 +96,8 @@ pub fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-pub fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+pub fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 pub fn profile(name: &str) -> Profile {
@@ -106,15 +106,15 @@ pub fn profile(name: &str) -> Profile {
 
 /// A query of a Monday morning.
 pub fn query(who: &str, what: &str) -> Query {
-    Query::new(person(who), profile(what), at("2026-03-02T09:00:00Z"))
+    Query::new(user(who), profile(what), at("2026-03-02T09:00:00Z"))
 }
 
 pub fn grant(kind: GrantKind, who: &str, what: &str, until: DateTime<Utc>) -> Grant {
     Grant {
         kind,
-        person: person(who),
+        user: user(who),
         profile: profile(what),
-        granted_by: GrantedBy::Person(person("carol")),
+        granted_by: GrantedBy::User(user("carol")),
         until,
         policy: None,
         ends_with_policy: false,

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
-use super::{at, person, profile};
+use super::{at, profile, user};
 
 /// The names that rules use; a query may have another.
 const PEOPLE: &[&str] = &["alice", "bob"];
@@ -19,7 +19,7 @@ const PROFILES: &[&str] = &["prod", "dev"];
 const GROUPS: &[&str] = &["leads", "night", "core"];
 const PROFILE_GROUPS: &[&str] = &["live", "test"];
 /// Names that no rule has.
-const OTHER_PERSON: &str = "mallory";
+const OTHER_USER: &str = "mallory";
 const OTHER_PROFILE: &str = "lab";
 const ZONE: &str = "Asia/Kolkata";
 const MODES: &[&str] = &["server", "cli", "credential_process"];
@@ -158,7 +158,7 @@ struct Combination(Query);
 
 impl Combination {
     fn asked(&self, at: DateTime<Utc>) -> Query {
-        let query = Query::new(self.0.person().clone(), self.0.profile().clone(), at)
+        let query = Query::new(self.0.user().clone(), self.0.profile().clone(), at)
             .with_groups(self.0.groups().iter().cloned())
             .with_profile_groups(self.0.profile_groups().iter().cloned())
             .with_session_table(self.0.session_table().unwrap_or_default());
@@ -184,16 +184,14 @@ fn combination(mut number: usize) -> Combination {
         let chosen = chosen.filter(|(place, _)| bits & (1 << place) != 0);
         chosen.map(|(_, name)| Group::new(name).unwrap()).collect()
     };
-    let who = PEOPLE
-        .get(choose(PEOPLE.len() + 1))
-        .unwrap_or(&OTHER_PERSON);
+    let who = PEOPLE.get(choose(PEOPLE.len() + 1)).unwrap_or(&OTHER_USER);
     let what = PROFILES
         .get(choose(PROFILES.len() + 1))
         .unwrap_or(&OTHER_PROFILE);
     let groups = subset(choose(1 << GROUPS.len()), GROUPS);
     let profile_groups = subset(choose(1 << PROFILE_GROUPS.len()), PROFILE_GROUPS);
     let mode = choose(MODE_CHOICES);
-    let query = Query::new(person(who), profile(what), half_hour(0))
+    let query = Query::new(user(who), profile(what), half_hour(0))
         .with_groups(groups)
         .with_profile_groups(profile_groups)
         .with_session_table(["", "sessions"][choose(2)]);
@@ -235,7 +233,7 @@ pub fn each_query(policies: &[&Policy], mut visit: impl FnMut(&Query)) {
     let lists = conditions().filter_map(Conditions::profile_groups);
     let profile_groups: HashSet<_> = lists.flatten().collect();
     let told_apart = |Combination(query): &Combination| {
-        (people.contains(query.person()) || query.person().as_str() == OTHER_PERSON)
+        (people.contains(query.user()) || query.user().as_str() == OTHER_USER)
             && (profiles.contains(query.profile()) || query.profile().as_str() == OTHER_PROFILE)
             && query.groups().iter().all(|group| groups.contains(group))
             && query

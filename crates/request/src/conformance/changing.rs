@@ -13,7 +13,7 @@ use countersign_core::version::{Conflict, Version};
 
 /// Every change, on a request that it can be made to, with what it leaves.
 fn changes() -> [(Status, &'static str, Change, Action, Actor); 9] {
-    let by = |name: &str| Actor::Person(person(name));
+    let by = |name: &str| Actor::User(user(name));
     let (alice, bob) = (by("alice"), by("bob"));
     let (pending, approved) = (Status::Pending, Status::Approved);
     let rule = Actor::Rule("automatic".into());
@@ -103,10 +103,10 @@ pub async fn reasons_are_kept(ground: Ground) {
     let rules = r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#;
     let rules = rules.parse().unwrap();
     let many = profile("many");
-    let approve = Change::approve(&rules, &many, &person("bob"), Some(why));
+    let approve = Change::approve(&rules, &many, &user("bob"), Some(why));
     let approved = ground.change(1, &approve).await;
     assert_eq!(approved.approvals[0].reason.as_deref(), Some(why));
-    let release = Change::release(&person("alice"), Some("done"));
+    let release = Change::release(&user("alice"), Some("done"));
     let released = ground.change(1, &release).await;
     let reasons: Vec<_> = released
         .history
@@ -293,9 +293,7 @@ pub async fn a_function_changes_what_it_has_read(ground: Ground) {
     let retry = retry();
     let call = ground.store.update_with(id(1), &retry, |request| {
         assert_eq!(*request, *read, "the function is given the record");
-        Err(Error::Refused(Refusal::OwnRequest {
-            person: person("x"),
-        }))
+        Err(Error::Refused(Refusal::OwnRequest { user: user("x") }))
     });
     let result = ground.without_trace(call).await;
     demand!(

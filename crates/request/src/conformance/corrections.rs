@@ -49,7 +49,7 @@ async fn granted(ground: &Ground, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 async fn open(ground: &Ground, at: DateTime<Utc>) -> Vec<u64> {
-    let pages = Pages::Open(person("alice"));
+    let pages = Pages::Open(user("alice"));
     bits(&ground.at(at, ground.all(&pages, 2)).await)
 }
 

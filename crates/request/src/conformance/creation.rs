@@ -17,7 +17,7 @@ pub async fn a_created_request_is_what_its_draft_says(ground: Ground) {
         justification: "line one\n\tand 'two' \"three\" 100% \\ ; -- é e\u{301} 東京 🚒".into(),
         ticket: Some("OPS-4711".into()),
         policy: Some(digest(0xab)),
-        operation: Some(operation(u64::MAX)),
+        idempotency_key: Some(operation(u64::MAX)),
         ..draft(1)
     };
     let created = ground.create(&draft).await;
@@ -29,7 +29,7 @@ pub async fn a_created_request_is_what_its_draft_says(ground: Ground) {
         justification: created.justification.to_string(),
         ticket: created.ticket.as_deref().map(str::to_owned),
         policy: created.policy,
-        operation: created.history[0].operation,
+        idempotency_key: created.history[0].idempotency_key,
     };
     assert_eq!(said, draft, "a request is what its draft says");
     assert_eq!(ground.get(1).await, created, "what is created is read back");
@@ -69,9 +69,9 @@ pub async fn a_history_begins_with_the_creation(ground: Ground) {
     assert_eq!(created.history.len(), 1, "a creation is one entry");
     let entry = &created.history[0];
     assert_eq!(entry.action, Action::Created, "the creation is the first");
-    assert_eq!(entry.actor, Actor::Person(person("alice")), "by whom");
+    assert_eq!(entry.actor, Actor::User(user("alice")), "by whom");
     assert_eq!((entry.from, entry.to), (None, created.updated_at), "when");
-    assert_eq!((&entry.reason, entry.operation), (&None, None));
+    assert_eq!((&entry.reason, entry.idempotency_key), (&None, None));
 }
 
 /// A rule can shorten the time to decide and never lengthens it.

@@ -113,8 +113,8 @@ pub async fn the_last_group_begins_the_access(ground: Ground) {
     assert_eq!(ground.grant("pair", None, ground.now()).await, Some(1));
 }
 
-/// A person approves once, under any spelling, and counts for one group.
-pub async fn a_person_counts_once(ground: Ground) {
+/// A user approves once, under any spelling, and counts for one group.
+pub async fn a_user_counts_once(ground: Ground) {
     ground.create(&draft_for(1, "pair")).await;
     let part = ground.change(1, &approve_for("pair", "carol")).await;
     assert_eq!(part.status, Status::Pending, "carol counts for one group");
@@ -122,7 +122,7 @@ pub async fn a_person_counts_once(ground: Ground) {
     demand!(
         refusal,
         Refusal::AlreadyApproved { .. },
-        "a person approves once"
+        "a user approves once"
     );
     let whole = ground.change(1, &approve_for("pair", "bob")).await;
     assert_eq!(whole.status, Status::Approved, "bob meets the other group");
@@ -138,12 +138,12 @@ pub async fn one_denial_denies(ground: Ground) {
     assert_eq!(ground.grant("pair", None, start()).await, None, "no access");
 }
 
-/// A rule that approves is recorded as a rule, never as a person.
+/// A rule that approves is recorded as a rule, never as a user.
 pub async fn a_rule_approves_as_a_rule(ground: Ground) {
     ground.create(&draft_for(1, "dev")).await;
     let approved = ground.change(1, &approve_by_rule("dev")).await;
     let by = approved.approval.as_ref().map(|a| a.by.to_string());
     assert_eq!(by.as_deref(), Some("rule `automatic`"), "by the rule");
-    assert_eq!(approved.approving_people().count(), 0, "by no person");
+    assert_eq!(approved.approving_people().count(), 0, "by nobody");
     assert_eq!(ground.grant("dev", None, start()).await, Some(1), "access");
 }

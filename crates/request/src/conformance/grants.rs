@@ -19,15 +19,15 @@ pub async fn access_is_found_until_it_is_over(ground: Ground) {
 /// Only an approved request gives access.
 pub async fn only_what_is_approved_gives_access(ground: Ground) {
     for (bits, status) in (1..).zip(Status::ALL) {
-        let name = format!("person-{bits}");
+        let name = format!("user-{bits}");
         let draft = draft_of(bits, &name);
         let created = ground.create(&draft).await;
-        let release = crate::Change::release(&person(&name), None);
+        let release = crate::Change::release(&user(&name), None);
         match status {
             Status::Pending => {}
             Status::Denied => drop(ground.change(bits, &deny("bob")).await),
             Status::Cancelled => {
-                let cancel = crate::Change::cancel(&person(&name), None);
+                let cancel = crate::Change::cancel(&user(&name), None);
                 ground.change(bits, &cancel).await;
             }
             Status::Expired => {
@@ -109,7 +109,7 @@ pub async fn of_equals_the_smallest_id_is_found(ground: Ground) {
     let created = ground.store.create(&free, &terms).await;
     created.expect("the terms let it");
     for bits in [3, 2, 1] {
-        let by = Change::approve(&lax(), &free.profile, &person("bob"), None);
+        let by = Change::approve(&lax(), &free.profile, &user("bob"), None);
         ground.change(bits, &by).await;
     }
     assert_eq!(ground.prod(start()).await, Some(5), "the smallest id");
@@ -127,8 +127,8 @@ fn lax() -> ApprovalPolicy {
     rules.parse().expect("the rules are valid")
 }
 
-/// Access is of exactly one person to exactly one profile.
-pub async fn access_is_for_exactly_one_person_and_profile(ground: Ground) {
+/// Access is of exactly one user to exactly one profile.
+pub async fn access_is_for_exactly_one_user_and_profile(ground: Ground) {
     ground.approved(1).await;
     for (name, to) in [
         ("Alice", "prod"),
@@ -136,11 +136,11 @@ pub async fn access_is_for_exactly_one_person_and_profile(ground: Ground) {
         ("alice", "PROD"),
         ("alice", "stage"),
     ] {
-        let (person, profile) = (person(name), profile(to));
-        let found = ground.store.find_grant(&person, &profile, None).await;
+        let (user, profile) = (user(name), profile(to));
+        let found = ground.store.find_grant(&user, &profile, None).await;
         let found = found.expect("grants can be looked for");
         assert_eq!(found, None, "no access for {name} to {to}");
-        let found = ground.access_at(&person, &profile, None, start()).await;
+        let found = ground.access_at(&user, &profile, None, start()).await;
         assert_eq!(found, None, "no access for {name} to {to}");
     }
     assert_eq!(ground.prod(start()).await, Some(1), "but for alice to prod");

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use countersign_core::clock::{Clock, ManualClock};
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
-use countersign_core::id::{OperationId, SequenceRandom};
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::{IdempotencyKey, SequenceRandom};
+use countersign_core::names::{Profile, User};
 use countersign_core::retry::{NoSleep, Retry};
 use countersign_core::sync::suite::Suite;
 use countersign_core::version::Version;
@@ -54,8 +54,8 @@ pub fn far() -> DateTime<Utc> {
     start() + HOUR * 24 * 365
 }
 
-pub fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+pub fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 pub fn profile(name: &str) -> Profile {
@@ -66,8 +66,8 @@ pub fn id(bits: u64) -> RequestId {
     RequestId::from_bits(bits)
 }
 
-pub fn operation(bits: u64) -> OperationId {
-    OperationId::from_bits(bits)
+pub fn operation(bits: u64) -> IdempotencyKey {
+    IdempotencyKey::from_bits(bits)
 }
 
 pub fn digest(byte: u8) -> PolicyDigest {
@@ -78,13 +78,13 @@ pub fn digest(byte: u8) -> PolicyDigest {
 pub fn draft(bits: u64) -> Draft {
     Draft {
         id: id(bits),
-        requester: person("alice"),
+        requester: user("alice"),
         profile: profile("prod"),
         duration: HOUR,
         justification: WHY.into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     }
 }
 
@@ -96,10 +96,10 @@ pub fn draft_for(bits: u64, name: &str) -> Draft {
     }
 }
 
-/// The same of another person.
+/// The same of another user.
 pub fn draft_of(bits: u64, name: &str) -> Draft {
     Draft {
-        requester: person(name),
+        requester: user(name),
         ..draft(bits)
     }
 }
@@ -107,7 +107,7 @@ pub fn draft_of(bits: u64, name: &str) -> Draft {
 /// The same as part of an operation.
 pub fn draft_in(bits: u64, name: u64) -> Draft {
     Draft {
-        operation: Some(operation(name)),
+        idempotency_key: Some(operation(name)),
         ..draft(bits)
     }
 }
@@ -149,7 +149,7 @@ pub fn terms_of(name: &str) -> Terms {
 }
 
 pub fn approve_for(name: &str, by: &str) -> Change {
-    Change::approve(&RULES, &profile(name), &person(by), None)
+    Change::approve(&RULES, &profile(name), &user(by), None)
 }
 
 pub fn approve(by: &str) -> Change {
@@ -161,7 +161,7 @@ pub fn approve_by_rule(name: &str) -> Change {
 }
 
 pub fn deny_for(name: &str, by: &str) -> Change {
-    Change::deny(&RULES, &profile(name), &person(by), None)
+    Change::deny(&RULES, &profile(name), &user(by), None)
 }
 
 pub fn deny(by: &str) -> Change {
@@ -169,7 +169,7 @@ pub fn deny(by: &str) -> Change {
 }
 
 pub fn revoke_for(name: &str, by: &str) -> Change {
-    Change::revoke(&RULES, &profile(name), &person(by), None)
+    Change::revoke(&RULES, &profile(name), &user(by), None)
 }
 
 pub fn revoke(by: &str) -> Change {
@@ -177,15 +177,15 @@ pub fn revoke(by: &str) -> Change {
 }
 
 pub fn cancel() -> Change {
-    Change::cancel(&person("alice"), None)
+    Change::cancel(&user("alice"), None)
 }
 
 pub fn release() -> Change {
-    Change::release(&person("alice"), None)
+    Change::release(&user("alice"), None)
 }
 
 pub fn note(by: &str, text: &str) -> Change {
-    Change::note(&person(by), text)
+    Change::note(&user(by), text)
 }
 
 /// Tries often and without waiting.
@@ -232,19 +232,19 @@ pub fn identity(request: &Request) -> impl PartialEq + std::fmt::Debug + use<> {
 pub enum Pages {
     List(Filter),
     Waiting(Option<BTreeSet<Profile>>),
-    Open(Person),
+    Open(User),
 }
 
 impl Pages {
     /// Every list in which alice's pending requests for `prod` are.
     pub fn of_pending() -> [Pages; 6] {
         [
-            Pages::List(Filter::Requester(person("alice"))),
+            Pages::List(Filter::Requester(user("alice"))),
             Pages::List(Filter::Profile(profile("prod"))),
             Pages::List(Filter::Status(Status::Pending)),
             Pages::Waiting(None),
             Pages::Waiting(Some([profile("prod")].into())),
-            Pages::Open(person("alice")),
+            Pages::Open(user("alice")),
         ]
     }
 
@@ -469,7 +469,7 @@ impl Ground {
         let listing = match pages {
             Pages::List(filter) => self.store.list(filter, page).await,
             Pages::Waiting(profiles) => self.store.list_pending(profiles.as_ref(), page).await,
-            Pages::Open(person) => self.store.list_open(person, page).await,
+            Pages::Open(user) => self.store.list_open(user, page).await,
         };
         listing.expect("a list can be read")
     }
@@ -529,7 +529,7 @@ impl Ground {
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> Option<u64> {
-        let (alice, profile) = (person("alice"), profile(name));
+        let (alice, profile) = (user("alice"), profile(name));
         let found = self.access_at(&alice, &profile, policy, at).await;
         let call = self.store.find_grant(&alice, &profile, policy);
         let granted = self.at(at, call).await;
@@ -543,18 +543,18 @@ impl Ground {
 
     pub async fn access_at(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> Option<Arc<Request>> {
-        let call = self.store.access_at(person, profile, policy, at);
+        let call = self.store.access_at(user, profile, policy, at);
         call.await.expect("access can be looked for")
     }
 
     /// Alice's access to `prod` by the store's own time: until when.
     pub async fn granted(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        let (alice, prod) = (person("alice"), profile("prod"));
+        let (alice, prod) = (user("alice"), profile("prod"));
         let found = self.store.find_grant(&alice, &prod, None).await;
         found.map(|grant| grant.map(|grant| grant.until))
     }
@@ -603,9 +603,9 @@ impl Ground {
         let people: BTreeSet<_> = requests.iter().map(|r| r.requester.clone()).collect();
         let profiles: BTreeSet<_> = requests.iter().map(|r| r.profile.clone()).collect();
         let mut lists = Vec::new();
-        for person in &people {
-            lists.push(self.listed(person.clone()).await);
-            let open = Pages::Open(person.clone());
+        for user in &people {
+            lists.push(self.listed(user.clone()).await);
+            let open = Pages::Open(user.clone());
             lists.push(bits(&self.all(&open, 0).await));
         }
         for profile in &profiles {
@@ -621,12 +621,12 @@ impl Ground {
             .iter()
             .filter_map(|request| Some(request.approval.as_ref()?.at))
             .collect();
-        for person in &people {
+        for user in &people {
             for profile in &profiles {
-                let found = self.store.find_grant(person, profile, None).await;
+                let found = self.store.find_grant(user, profile, None).await;
                 grants.push(found.map_err(|error| error.to_string()));
                 for at in &began {
-                    let found = self.access_at(person, profile, None, *at).await;
+                    let found = self.access_at(user, profile, None, *at).await;
                     access.push(found.map(|request| request.id.to_bits()));
                 }
             }

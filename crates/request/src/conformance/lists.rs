@@ -16,11 +16,7 @@ pub async fn a_list_holds_what_it_is_of(ground: Ground) {
     ground.create(&draft_of(2, "dave")).await;
     ground.create(&draft_for(3, "stage")).await;
     ground.change(1, &deny("bob")).await;
-    assert_eq!(
-        ground.listed(person("alice")).await,
-        [3, 1],
-        "of a requester"
-    );
+    assert_eq!(ground.listed(user("alice")).await, [3, 1], "of a requester");
     assert_eq!(
         ground.listed(profile("prod")).await,
         [2, 1],
@@ -298,10 +294,10 @@ pub async fn a_limit_counts_what_is_listed(ground: Ground) {
         ground.create(&draft_of(bits + 20, "dave")).await;
     }
     let lists = [
-        Pages::List(person("alice").into()),
+        Pages::List(user("alice").into()),
         Pages::List(profile("stage").into()),
         Pages::Waiting(Some([profile("stage")].into())),
-        Pages::Open(person("alice")),
+        Pages::Open(user("alice")),
     ];
     for pages in lists {
         let listing = ground.page(&pages, Page::first(4)).await;
@@ -345,9 +341,9 @@ async fn pages_hold_all_of(ground: &Ground, profiles: BTreeSet<Profile>, created
     let lists = [
         Pages::Waiting(Some(profiles)),
         Pages::Waiting(None),
-        Pages::List(person("alice").into()),
+        Pages::List(user("alice").into()),
         Pages::List(Status::Pending.into()),
-        Pages::Open(person("alice")),
+        Pages::Open(user("alice")),
     ];
     for pages in lists {
         for limit in [100, 7] {

@@ -40,7 +40,7 @@ pub async fn a_repeated_change_gives_the_first_result(ground: Ground) {
             ground.change(bits, &approve("bob")).await;
         }
         let read = ground.get(bits).await.updated_at;
-        let change = change.with_operation(operation(bits));
+        let change = change.with_idempotency_key(operation(bits));
         let first = ground.change(bits, &change).await;
         let now = ground.change(bits, &note("erin", "later")).await.updated_at;
         for expected in [read, first.updated_at, now, Version::from_nanos(0)] {
@@ -55,7 +55,7 @@ pub async fn a_repeated_change_gives_the_first_result(ground: Ground) {
 /// A repeat gets its answer also where time or rules would refuse a first try.
 pub async fn a_repeat_is_not_judged_again(ground: Ground) {
     let first = ground.create(&draft_in(1, 1)).await;
-    let approve = approve("bob").with_operation(operation(2));
+    let approve = approve("bob").with_idempotency_key(operation(2));
     let approved = ground.change(1, &approve).await;
     ground.clock.set(first.decide_by + HOUR);
     let version = approved.updated_at;
@@ -74,10 +74,10 @@ pub async fn a_repeat_is_not_judged_again(ground: Ground) {
 /// The operation is in the history, of a creation and of a change.
 pub async fn the_history_names_the_operation(ground: Ground) {
     ground.create(&draft_in(1, 0)).await;
-    let change = note("bob", "seen").with_operation(operation(u64::MAX));
+    let change = note("bob", "seen").with_idempotency_key(operation(u64::MAX));
     ground.change(1, &change).await;
     let request = ground.change(1, &note("bob", "again")).await;
-    let named: Vec<_> = request.history.iter().map(|e| e.operation).collect();
+    let named: Vec<_> = request.history.iter().map(|e| e.idempotency_key).collect();
     assert_eq!(
         named,
         [Some(operation(0)), Some(operation(u64::MAX)), None],
@@ -95,7 +95,7 @@ pub async fn a_creation_under_a_used_operation_is_refused(ground: Ground) {
             ..same()
         },
         Draft {
-            requester: person("dave"),
+            requester: user("dave"),
             ..same()
         },
         Draft {
@@ -123,7 +123,7 @@ pub async fn a_creation_under_a_used_operation_is_refused(ground: Ground) {
         let result = ground.without_trace(ground.try_create(&draft)).await;
         demand!(
             result,
-            Err(Error::OperationReused { operation: used, id: by }) if (used, by) == (operation(1), id(1)),
+            Err(Error::IdempotencyKeyReused { idempotency_key: used, id: by }) if (used, by) == (operation(1), id(1)),
             "an operation is of one creation, and the error says of which request"
         );
     }
@@ -135,7 +135,7 @@ pub async fn a_change_under_a_used_operation_is_refused(ground: Ground) {
     ground.create(&draft(1)).await;
     ground.create(&draft(2)).await;
     ground
-        .change(1, &note("bob", "seen").with_operation(operation(1)))
+        .change(1, &note("bob", "seen").with_idempotency_key(operation(1)))
         .await;
     let others = [
         (2, note("bob", "seen")),
@@ -144,22 +144,22 @@ pub async fn a_change_under_a_used_operation_is_refused(ground: Ground) {
         (1, deny("bob")),
     ];
     for (bits, change) in others {
-        let change = change.with_operation(operation(1));
+        let change = change.with_idempotency_key(operation(1));
         let result = ground.without_trace(ground.try_change(bits, &change)).await;
         demand!(
             result,
-            Err(Error::OperationReused { operation: used, id: by }) if (used, by) == (operation(1), id(1)),
+            Err(Error::IdempotencyKeyReused { idempotency_key: used, id: by }) if (used, by) == (operation(1), id(1)),
             "an operation is of one change, and the error says of which request"
         );
     }
     let result = ground.try_create(&draft_in(3, 1)).await;
     demand!(
         result,
-        Err(Error::OperationReused { .. }),
+        Err(Error::IdempotencyKeyReused { .. }),
         "creations and changes share operations"
     );
     ground
-        .change(2, &note("bob", "seen").with_operation(operation(2)))
+        .change(2, &note("bob", "seen").with_idempotency_key(operation(2)))
         .await;
 }
 
@@ -167,13 +167,13 @@ pub async fn a_change_under_a_used_operation_is_refused(ground: Ground) {
 pub async fn a_used_operation_is_told_first(ground: Ground) {
     let version = ground.create(&draft_in(1, 1)).await.updated_at;
     ground.create(&draft(2)).await;
-    let change = deny("mallory").with_operation(operation(1));
+    let change = deny("mallory").with_idempotency_key(operation(1));
     let stale = Version::from_nanos(0);
     for (bits, expected) in [(9, version), (1, stale), (2, version), (1, version)] {
         let result = ground.try_update(bits, expected, &change).await;
         demand!(
             result,
-            Err(Error::OperationReused { .. }),
+            Err(Error::IdempotencyKeyReused { .. }),
             "before not found, conflict and refused"
         );
     }
@@ -184,12 +184,12 @@ pub async fn a_used_operation_is_told_first(ground: Ground) {
     let result = ground.try_create(&invalid).await;
     demand!(
         result,
-        Err(Error::OperationReused { .. }),
+        Err(Error::IdempotencyKeyReused { .. }),
         "before taken and invalid"
     );
 }
 
-/// A call that failed leaves no trace of its operation: it is judged anew, and can be another.
+/// A call that failed leaves no trace of its idempotency_key: it is judged anew, and can be another.
 pub async fn a_failed_call_leaves_no_operation(ground: Ground) {
     let invalid = Draft {
         duration: Duration::ZERO,
@@ -201,7 +201,7 @@ pub async fn a_failed_call_leaves_no_operation(ground: Ground) {
         "invalid"
     );
     let created = ground.create(&draft_in(1, 1)).await;
-    let expire = Change::expire().with_operation(operation(2));
+    let expire = Change::expire().with_idempotency_key(operation(2));
     let refusal = ground.refusal(1, &expire).await;
     demand!(refusal, Refusal::NotDue { .. }, "not due");
     let stale = Version::from_nanos(0);
@@ -227,7 +227,7 @@ pub async fn a_failed_call_leaves_no_operation(ground: Ground) {
 pub async fn a_deleted_request_takes_its_operations(ground: Ground) {
     ground.create(&draft_in(1, 1)).await;
     ground
-        .change(1, &deny("bob").with_operation(operation(2)))
+        .change(1, &deny("bob").with_idempotency_key(operation(2)))
         .await;
     ground.delete(1).await;
     let again = ground.create(&draft_in(1, 1)).await;
@@ -238,7 +238,7 @@ pub async fn a_deleted_request_takes_its_operations(ground: Ground) {
 /// A repeat of a change of a deleted request finds neither.
 pub async fn a_repeat_after_a_deletion_is_not_found(ground: Ground) {
     ground.create(&draft(1)).await;
-    let deny = deny("bob").with_operation(operation(1));
+    let deny = deny("bob").with_idempotency_key(operation(1));
     let denied = ground.change(1, &deny).await;
     ground.delete(1).await;
     let result = ground.try_update(1, denied.updated_at, &deny).await;

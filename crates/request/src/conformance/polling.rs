@@ -13,7 +13,10 @@ use crate::transition::Status;
 pub async fn nothing_happens_before_the_first_poll(ground: Ground) {
     let version = ground.create(&draft(1)).await.updated_at;
     ground.with_status(2, Status::Denied).await;
-    let (draft, change) = (draft_in(3, 1), approve("bob").with_operation(operation(2)));
+    let (draft, change) = (
+        draft_in(3, 1),
+        approve("bob").with_idempotency_key(operation(2)),
+    );
     let terms = terms(&draft);
     let store = &ground.store;
     ground

@@ -17,7 +17,7 @@ async fn waiting(ground: &Ground, profiles: &[&str]) -> Vec<u64> {
 
 /// What alice has open while the clock shows `at`.
 async fn open(ground: &Ground, at: chrono::DateTime<chrono::Utc>) -> Vec<u64> {
-    let pages = Pages::Open(person("alice"));
+    let pages = Pages::Open(user("alice"));
     bits(&ground.at(at, ground.all(&pages, 2)).await)
 }
 
@@ -105,7 +105,7 @@ pub async fn what_is_open_comes_by_its_end(ground: Ground) {
         [pending, 3, 4, 5, 6, LARGE, last],
         "by their end, last first, then smallest id first"
     );
-    let pages = Pages::Open(person("alice"));
+    let pages = Pages::Open(user("alice"));
     let place = pages.place(&*ground.get(5).await);
     let next = Page::after(place, 2);
     assert_eq!(

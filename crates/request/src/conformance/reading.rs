@@ -55,11 +55,11 @@ pub async fn names_match_exactly(ground: Ground) {
     }
     for (bits, name) in (1..).zip(names) {
         assert_eq!(
-            ground.listed(person(name)).await,
+            ground.listed(user(name)).await,
             [bits + 10, bits],
             "a list is of exactly one requester"
         );
-        let open = Pages::Open(person(name));
+        let open = Pages::Open(user(name));
         assert_eq!(
             bits_of(&ground, &open).await,
             [bits + 10, bits],
@@ -85,7 +85,7 @@ pub async fn long_names_are_kept(ground: Ground) {
     let name = "東🚒".repeat(128);
     let created = ground.create(&draft_of(1, &name)).await;
     assert_eq!(created.requester.as_str(), name, "a name is kept whole");
-    assert_eq!(ground.listed(person(&name)).await, [1]);
+    assert_eq!(ground.listed(user(&name)).await, [1]);
 }
 
 /// Every time is kept to the nanosecond.

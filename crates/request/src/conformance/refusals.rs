@@ -42,9 +42,7 @@ pub async fn only_approvers_decide(ground: Ground) {
 /// Only the requester cancels or releases, only whom the rule names revokes.
 pub async fn only_who_may_ends_a_request(ground: Ground) {
     ground.create(&draft(1)).await;
-    let refusal = ground
-        .refusal(1, &Change::cancel(&person("bob"), None))
-        .await;
+    let refusal = ground.refusal(1, &Change::cancel(&user("bob"), None)).await;
     demand!(
         refusal,
         Refusal::NotTheRequester { .. },
@@ -52,7 +50,7 @@ pub async fn only_who_may_ends_a_request(ground: Ground) {
     );
     ground.change(1, &approve("bob")).await;
     let refusal = ground
-        .refusal(1, &Change::release(&person("bob"), None))
+        .refusal(1, &Change::release(&user("bob"), None))
         .await;
     demand!(
         refusal,

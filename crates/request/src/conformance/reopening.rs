@@ -18,12 +18,12 @@ async fn day(ground: &Ground) {
         ground.change(bits, &note("bob", "seen – 東京")).await;
     }
     ground.create(&draft_for(20, "pair")).await;
-    let part = approve_for("pair", "carol").with_operation(operation(5));
+    let part = approve_for("pair", "carol").with_idempotency_key(operation(5));
     ground.change(20, &part).await;
     let pinned = Draft {
         policy: Some(digest(1)),
         ticket: Some("OPS-1".into()),
-        operation: Some(operation(6)),
+        idempotency_key: Some(operation(6)),
         ..draft_for(21, "pinned")
     };
     ground.create(&pinned).await;
@@ -148,7 +148,7 @@ pub async fn versions_of_what_is_deleted_outlive_a_restart(ground: Ground) {
 /// Operations are known after a restart, with their first results.
 pub async fn operations_are_known_after_a_restart(ground: Ground) {
     let created = ground.create(&draft_in(1, 1)).await;
-    let deny = deny("bob").with_operation(operation(2));
+    let deny = deny("bob").with_idempotency_key(operation(2));
     let denied = ground.change(1, &deny).await;
     ground.change(1, &note("bob", "sorry")).await;
     let ground = ground.reopened().await;
@@ -163,7 +163,7 @@ pub async fn operations_are_known_after_a_restart(ground: Ground) {
     let result = ground.try_create(&draft_in(2, 2)).await;
     demand!(
         result,
-        Err(Error::OperationReused { .. }),
+        Err(Error::IdempotencyKeyReused { .. }),
         "and a reuse is refused"
     );
 }

@@ -185,7 +185,7 @@ pub async fn a_correction_is_remembered_by_whoever_finds_it(ground: Ground) {
             6 => {
                 let open = ground
                     .store
-                    .list_open(&person("alice"), Page::default())
+                    .list_open(&user("alice"), Page::default())
                     .await;
                 drop(open.expect("open can be read"));
             }
@@ -292,7 +292,7 @@ pub async fn a_clock_that_can_be_no_time_ends_access(ground: Ground) {
     ground.clock.set(start() + HOUR - NANOSECOND);
     let now = ground.store.now().await.expect("the time can be read");
     assert_eq!(now.correction(), None, "no clock was corrected");
-    let (alice, prod) = (person("alice"), profile("prod"));
+    let (alice, prod) = (user("alice"), profile("prod"));
     let access = ground.access_at(&alice, &prod, None, start()).await;
     let access = access.expect("there was access");
     assert_eq!(access.access_until, until, "nothing is re-dated");

@@ -37,7 +37,7 @@ pub async fn fifty_creations_are_all_made(ground: Ground) {
 
 /// Of 20 creations with one id exactly one is made, and the others are told.
 pub async fn one_id_is_created_once(ground: Ground) {
-    let named = |n: u64| draft_of(1, &format!("person-{n}"));
+    let named = |n: u64| draft_of(1, &format!("user-{n}"));
     let results = create_together(&ground, (0..20).map(named).collect()).await;
     let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1, "an id is created once");
@@ -76,7 +76,7 @@ pub async fn one_operation_changes_once(ground: Ground) {
     let version = ground.create(&draft(1)).await.updated_at;
     let tasks = (0..20).map(|_| {
         let store = Arc::clone(&ground.store);
-        let change = note("bob", "seen").with_operation(operation(1));
+        let change = note("bob", "seen").with_idempotency_key(operation(1));
         async move { store.update(id(1), version, &change).await }
     });
     let results = ground.suite.together(tasks).await;
@@ -96,7 +96,7 @@ pub async fn one_operation_is_of_one_request(ground: Ground) {
     for result in results.into_iter().filter(Result::is_err) {
         demand!(
             result,
-            Err(Error::OperationReused { .. }),
+            Err(Error::IdempotencyKeyReused { .. }),
             "the others are told"
         );
     }
@@ -228,7 +228,7 @@ pub async fn readers_see_whole_requests(ground: Ground) {
             if n < 25 {
                 let draft = draft(n);
                 let created = store.create(&draft, &terms(&draft)).await.expect("created");
-                let noted = note("bob", "seen").with_operation(operation(n));
+                let noted = note("bob", "seen").with_idempotency_key(operation(n));
                 let noted = store.update(id(n), created.updated_at, &noted).await;
                 let version = noted.expect("nobody else changes it").updated_at;
                 let approved = store.update(id(n), version, &approve("bob")).await;

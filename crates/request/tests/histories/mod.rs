@@ -1,8 +1,8 @@
 //! Histories of any store under load, recorded on several threads and checked against the
 //! sequential specification.
 //!
-//! The requests of one person are a part of their own: every call but `Pass` and `List` looks at
-//! or changes those of one person only. What couples the parts is the clock, whose every move is
+//! The requests of one user are a part of their own: every call but `Pass` and `List` looks at
+//! or changes those of one user only. What couples the parts is the clock, whose every move is
 //! in each part, and the order of versions, which is checked over the whole store.
 //!
 //! [`Subject`] says how a store is opened; the tests of another crate can include this file with
@@ -17,33 +17,31 @@ mod subject;
 use std::sync::Arc;
 
 use countersign_core::sync::history::load::{Campaign, Load, Random, check_versions, record};
-use countersign_core::sync::history::{Event, Recorder};
+use countersign_core::sync::history::{Operation, Recorder};
 use countersign_request::Status;
 
 pub use subject::Subject;
 
-use specification::{
-    Answer, Call, Harness, IDS, Naive, OTHER, OWN, PEOPLE, Wish, clock, person_of,
-};
+use specification::{Answer, Call, Harness, IDS, Naive, OTHER, OWN, PEOPLE, Wish, clock, user_of};
 
-pub type History = Vec<Event<Call, Answer>>;
+pub type History = Vec<Operation<Call, Answer>>;
 
 /// Draws a call; `ids` says how many requests there are.
 pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
     let id = 1 + random.below(ids);
-    let person = random.below(ids.div_ceil(2)) as usize;
+    let user = random.below(ids.div_ceil(2)) as usize;
     let wish = Wish::ALL[random.below(Wish::ALL.len() as u64) as usize];
-    // The operations of a person are in the part of that person.
-    let operation = |id: u64, random: &mut Random| 10 * id.div_ceil(2) + random.below(5);
+    // The operations of a user are in the part of that user.
+    let key = |id: u64, random: &mut Random| 10 * id.div_ceil(2) + random.below(5);
     match random.below(100) {
         0..12 => Call::Create(id),
-        12..15 => Call::CreateOnce(id, operation(id, random)),
+        12..15 => Call::CreateOnce(id, key(id, random)),
         15..42 => Call::Change(id, wish),
         42..60 => match last.and_then(Answer::request) {
             Some(request) => {
                 let (id, version) = (request.id.to_bits(), request.updated_at);
                 match random.below(3) {
-                    0 => Call::ChangeOnce(id, version, wish, operation(id, random)),
+                    0 => Call::ChangeOnce(id, version, wish, key(id, random)),
                     _ => Call::ChangeAt(id, version, wish),
                 }
             }
@@ -52,14 +50,14 @@ pub fn choose(random: &mut Random, last: Option<&Answer>, ids: u64) -> Call {
         60..74 => Call::Get(id),
         74..80 => Call::Delete(id),
         80..82 => Call::DeleteOld(id, random.below(80) as u32),
-        82..85 => Call::FindGrant(person),
+        82..85 => Call::FindGrant(user),
         85 | 86 => match random.below(3) {
-            0 => Call::AccessAt(person, random.below(80) as u32),
-            1 => Call::FindGrantUnder(person, OWN),
-            _ => Call::FindGrantUnder(person, OTHER),
+            0 => Call::AccessAt(user, random.below(80) as u32),
+            1 => Call::FindGrantUnder(user, OWN),
+            _ => Call::FindGrantUnder(user, OTHER),
         },
-        87..90 => Call::ListOf(person),
-        90..93 => Call::Open(person),
+        87..90 => Call::ListOf(user),
+        90..93 => Call::Open(user),
         93 => Call::List(Status::ALL[random.below(8) as usize]),
         94 => match random.below(3) {
             0 => Call::Due,
@@ -109,17 +107,19 @@ fn of_the_store<S: Subject>(load: Load, ids: u64) -> History {
     history
 }
 
-pub fn part(history: &History, person: usize) -> History {
-    let of_it = |event: &Event<Call, Answer>| match (event.call, &event.answer) {
+pub fn part(history: &History, user: usize) -> History {
+    let of_it = |operation: &Operation<Call, Answer>| match (operation.call, &operation.answer) {
         // Whose it is, the answer says.
         (Call::ExpireDue, answer) => answer
             .request()
-            .map(|request| person_of(request.id.to_bits())),
-        (call, _) => call.person(),
+            .map(|request| user_of(request.id.to_bits())),
+        (call, _) => call.user(),
     };
     history
         .iter()
-        .filter(|event| matches!(event.call, Call::Pass(_)) || of_it(event) == Some(person))
+        .filter(|operation| {
+            matches!(operation.call, Call::Pass(_)) || of_it(operation) == Some(user)
+        })
         .cloned()
         .collect()
 }
@@ -128,21 +128,21 @@ fn versions(history: &History) -> Result<(), String> {
     check_versions(
         history
             .iter()
-            .filter(|event| event.call.writes())
-            .filter_map(|event| {
-                let request = event.answer.request()?;
-                Some((event.began, event.ended, request.updated_at))
+            .filter(|operation| operation.call.writes())
+            .filter_map(|operation| {
+                let request = operation.answer.request()?;
+                Some((operation.began, operation.ended, request.updated_at))
             }),
     )
 }
 
-/// Records `short` histories, or as many as are asked for, and checks those of each person.
+/// Records `short` histories, or as many as are asked for, and checks those of each user.
 pub fn are_linearizable<S: Subject>(name: &'static str, short: u64) {
     Campaign::new(name, short).run(|campaign, seed| {
         let (tasks, calls) = (16, 40);
         let history = of_the_store::<S>(Load { tasks, calls, seed }, IDS);
-        for person in 0..PEOPLE {
-            campaign.check(Naive::part(), &part(&history, person));
+        for user in 0..PEOPLE {
+            campaign.check(Naive::part(), &part(&history, user));
         }
         versions(&history).unwrap();
     });

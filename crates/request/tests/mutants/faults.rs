@@ -161,7 +161,7 @@ faults! {
     LargestOfEquals: "of grants that last as long, that of the largest id is given",
     GrantToItsEnd: "access is given at its end",
     GrantOfAnyProfile: "the profile is not compared",
-    GrantOfAnySpelling: "the person is compared without regard to case",
+    GrantOfAnySpelling: "the user is compared without regard to case",
     GrantAfterItsEnd: "what is revoked or released gives access",
     PinOff: "pinned access holds under every policy",
     PinOfUnknown: "pinned access holds where the policy is not known",

@@ -62,7 +62,7 @@ struct State {
     before: Vec<Arc<Request>>,
     keeps_before: bool,
     deleted: Vec<Arc<Request>>,
-    failed: Vec<OperationId>,
+    failed: Vec<IdempotencyKey>,
     reopened_at: Option<Version>,
 }
 
@@ -113,7 +113,7 @@ fn left_over() -> Arc<Request> {
         "duration": "1h", "justification": "look at the slow query", "status": "pending",
         "created": "2026-01-01T00:00:00Z", "created_at": "2026-01-01T00:00:00Z", "decide_by": "2026-01-02T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z", "history": [
-            {"action": "created", "actor": {"person": "zoe"}, "to": "2026-01-01T00:00:00Z",
+            {"action": "created", "actor": {"user": "zoe"}, "to": "2026-01-01T00:00:00Z",
              "at": "2026-01-01T00:00:00Z"}]}"#;
     serde_json::from_str(request).unwrap()
 }
@@ -220,7 +220,9 @@ impl Naive {
             Fault::FromForgotten => last.from = None,
             Fault::ReasonsForgotten => last.reason = None,
             Fault::ActorsForgotten => last.actor = Actor::Time,
-            Fault::OperationForgotten if last.action != Action::Created => last.operation = None,
+            Fault::OperationForgotten if last.action != Action::Created => {
+                last.idempotency_key = None
+            }
             Fault::NoteAfterTheEndForgotten if over && last.action == Action::Noted => {
                 request.note = None;
             }
@@ -236,10 +238,10 @@ impl Naive {
         &self,
         state: &State,
         id: RequestId,
-        operation: Option<OperationId>,
+        idempotency_key: Option<IdempotencyKey>,
     ) -> Option<Arc<Request>> {
-        let operation = operation.filter(|_| !self.is(Fault::OperationOff));
-        let operation = Some(operation?);
+        let idempotency_key = idempotency_key.filter(|_| !self.is(Fault::OperationOff));
+        let idempotency_key = Some(idempotency_key?);
         let known = |request: &&Arc<Request>| {
             let lost = self
                 .is(Fault::OperationsLost)
@@ -248,7 +250,7 @@ impl Naive {
             request
                 .history
                 .iter()
-                .any(|entry| entry.operation == operation && Some(entry.to) > lost)
+                .any(|entry| entry.idempotency_key == idempotency_key && Some(entry.to) > lost)
         };
         let here =
             |request: &&Arc<Request>| !self.is(Fault::OperationOfOneRequest) || request.id == id;
@@ -264,7 +266,7 @@ impl Naive {
     fn answer(
         &self,
         found: &Arc<Request>,
-        operation: Option<OperationId>,
+        idempotency_key: Option<IdempotencyKey>,
         first: Result<Request, Error>,
     ) -> Made {
         match self.fault {
@@ -273,7 +275,7 @@ impl Naive {
                 let entry = found
                     .history
                     .iter()
-                    .find(|entry| entry.operation == operation);
+                    .find(|entry| entry.idempotency_key == idempotency_key);
                 Ok(Arc::new(found.as_of(entry.unwrap().to).unwrap()))
             }
             _ => first.map(Arc::new),
@@ -285,19 +287,22 @@ impl Naive {
         &self,
         state: &State,
         id: RequestId,
-        operation: Option<OperationId>,
+        idempotency_key: Option<IdempotencyKey>,
     ) -> Result<(), Error> {
-        match operation {
-            Some(operation) if state.failed.contains(&operation) => {
-                Err(Error::OperationReused { operation, id })
+        match idempotency_key {
+            Some(idempotency_key) if state.failed.contains(&idempotency_key) => {
+                Err(Error::IdempotencyKeyReused {
+                    idempotency_key,
+                    id,
+                })
             }
             _ => Ok(()),
         }
     }
 
-    fn remember<T>(&self, operation: Option<OperationId>, result: &Result<T, Error>) {
+    fn remember<T>(&self, idempotency_key: Option<IdempotencyKey>, result: &Result<T, Error>) {
         if self.is(Fault::OperationOfAFailure) && result.is_err() {
-            self.lock().failed.extend(operation);
+            self.lock().failed.extend(idempotency_key);
         }
     }
 
@@ -319,7 +324,7 @@ impl Naive {
         draft: &Draft,
         terms: &Terms,
     ) -> Result<Option<Arc<Request>>, Error> {
-        self.remembered(state, draft.id, draft.operation)?;
+        self.remembered(state, draft.id, draft.idempotency_key)?;
         let place = state.place(|id| self.same_id(id, draft.id));
         let free = match self.fault {
             Fault::TakenIdOverwritten => true,
@@ -351,8 +356,8 @@ impl Naive {
     }
 
     fn repeated(&self, state: &State, draft: &Draft) -> Option<Made> {
-        let found = self.done_before(state, draft.id, draft.operation)?;
-        Some(self.answer(&found, draft.operation, draft.first_result(&found)))
+        let found = self.done_before(state, draft.id, draft.idempotency_key)?;
+        Some(self.answer(&found, draft.idempotency_key, draft.first_result(&found)))
     }
 
     fn limits(&self) -> Limits {
@@ -438,7 +443,7 @@ impl Naive {
             }
             _ => {
                 let made = self.create_at_once(draft, terms);
-                self.remember(draft.operation, &made);
+                self.remember(draft.idempotency_key, &made);
                 return made;
             }
         }
@@ -457,10 +462,14 @@ impl Naive {
         checked: bool,
     ) -> Made {
         let mut state = self.lock();
-        self.remembered(&state, id, change.operation())?;
+        self.remembered(&state, id, change.idempotency_key())?;
         let before = || {
-            let found = self.done_before(&state, id, change.operation())?;
-            Some(self.answer(&found, change.operation(), change.first_result(id, &found)))
+            let found = self.done_before(&state, id, change.idempotency_key())?;
+            Some(self.answer(
+                &found,
+                change.idempotency_key(),
+                change.first_result(id, &found),
+            ))
         };
         let late = self.is(Fault::OperationAfterTheVersion);
         if let Some(answer) = before().filter(|_| !late) {
@@ -519,7 +528,7 @@ impl Naive {
 
     async fn update(&self, id: RequestId, expected: Version, change: &Change) -> Made {
         let known = self
-            .done_before(&self.lock(), id, change.operation())
+            .done_before(&self.lock(), id, change.idempotency_key())
             .is_some();
         if known {
             return self.update_at_once(id, expected, change, false);
@@ -547,7 +556,7 @@ impl Naive {
             }
             _ => {
                 let made = self.update_at_once(id, expected, change, false);
-                self.remember(change.operation(), &made);
+                self.remember(change.idempotency_key(), &made);
                 made
             }
         }
@@ -659,22 +668,22 @@ impl Store for Naive {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        let read = self.read(move |naive| naive.find_grant(person, profile, policy));
+        let read = self.read(move |naive| naive.find_grant(user, profile, policy));
         Box::pin(async move { read.await? })
     }
 
     fn access_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.read(move |naive| naive.access_at(person, profile, policy, at))
+        self.read(move |naive| naive.access_at(user, profile, policy, at))
     }
 
     fn list_expirable(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<Request>>, Error>> {
@@ -691,10 +700,10 @@ impl Store for Naive {
 
     fn list_open<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.read(move |naive| naive.list_open(person, page))
+        self.read(move |naive| naive.list_open(user, page))
     }
 
     fn list_ended(

@@ -143,8 +143,8 @@ impl Naive {
             !self.is(Fault::OldestFirst),
             place,
             |request| match filter {
-                Filter::Requester(person) => {
-                    self.same_name(person.as_str(), request.requester.as_str())
+                Filter::Requester(user) => {
+                    self.same_name(user.as_str(), request.requester.as_str())
                 }
                 Filter::Profile(profile) => {
                     self.same_name(profile.as_str(), request.profile.as_str())
@@ -156,7 +156,7 @@ impl Naive {
 
     pub(super) fn find_grant(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         policy: Option<PolicyDigest>,
     ) -> Result<Option<Grant>, Error> {
@@ -170,10 +170,10 @@ impl Naive {
                     corrections: Vec::new(),
                     ..time.clone()
                 };
-                let found = self.access(person, profile, policy, &unaware);
+                let found = self.access(user, profile, policy, &unaware);
                 found.filter(|request| !time.is_void(request))
             }
-            _ => self.access(person, profile, policy, &time),
+            _ => self.access(user, profile, policy, &time),
         };
         Ok(found.map(|request| {
             // At a time at which it gives access by itself, whatever was wrong with this one.
@@ -186,7 +186,7 @@ impl Naive {
 
     pub(super) fn access_at(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
@@ -195,12 +195,12 @@ impl Naive {
             at: Some(at),
             ..Time::default()
         };
-        self.access(person, profile, policy, &time)
+        self.access(user, profile, policy, &time)
     }
 
     fn access(
         &self,
-        person: &Person,
+        user: &User,
         profile: &Profile,
         policy: Option<PolicyDigest>,
         time: &Time,
@@ -212,8 +212,8 @@ impl Naive {
         let mut found = self.all();
         found.retain(|request| {
             let whose = match self.fault {
-                Fault::GrantOfAnySpelling => request.requester.same_person(person),
-                _ => request.requester == *person,
+                Fault::GrantOfAnySpelling => request.requester.same_user(user),
+                _ => request.requester == *user,
             };
             let what = request.profile == *profile || self.is(Fault::GrantOfAnyProfile);
             let until = request.access_until;
@@ -306,7 +306,7 @@ impl Naive {
         listing
     }
 
-    pub(super) fn list_open(&self, person: &Person, page: Page) -> Listing {
+    pub(super) fn list_open(&self, user: &User, page: Page) -> Listing {
         let time = self.looked();
         let at = time.at();
         let place = |request: &Request| match self.fault {
@@ -323,7 +323,7 @@ impl Naive {
             };
             begun
                 && !time.is_void(request)
-                && self.same_name(person.as_str(), request.requester.as_str())
+                && self.same_name(user.as_str(), request.requester.as_str())
                 && match self.fault {
                     Fault::OpenToItsEnd => ends_at(request) >= at,
                     _ => ends_at(request) > at,

@@ -22,16 +22,16 @@ mod time;
 /// What the clock shows at first, in nanoseconds.
 pub const START: i64 = 1_772_442_000_000_001_000;
 pub const HOUR: Duration = Duration::from_secs(3600);
-/// Requests with the ids 1 and 2 are those of person 0, 3 and 4 those of person 1, and so on.
+/// Requests with the ids 1 and 2 are those of user 0, 3 and 4 those of user 1, and so on.
 pub const PEOPLE: usize = 5;
 pub const IDS: u64 = 2 * PEOPLE as u64;
-/// A request of the last person: for a profile that two groups must approve. Bob is in both and
-/// counts for one, Carol is in the second. The other persons' are for a profile that either of
+/// A request of the last user: for a profile that two groups must approve. Bob is in both and
+/// counts for one, Carol is in the second. The other users' are for a profile that either of
 /// them approves.
 pub const GROUPED: u64 = IDS;
-/// A request for a profile whose rule approves by itself what its person asks for.
+/// A request for a profile whose rule approves by itself what its user asks for.
 pub const AUTOMATIC: u64 = 7;
-/// A request of a person whose access ends with the policy [`OWN`], and another of the same person
+/// A request of a user whose access ends with the policy [`OWN`], and another of the same user
 /// for the same profile, made under another rule, whose access ends with none and lasts longer.
 pub const PINNED: u64 = 5;
 pub const FREE: u64 = 6;
@@ -42,13 +42,13 @@ pub const OTHER: u8 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     Create(u64),
-    /// Creates it in an operation: once, however often it is called.
+    /// Creates it in an idempotency_key: once, however often it is called.
     CreateOnce(u64, u64),
     /// Reads the request, then changes it by what was read, as often as it takes.
     Change(u64, Wish),
     /// Changes this version of the request, and no other.
     ChangeAt(u64, Version, Wish),
-    /// Changes this version of the request in an operation: once, however often it is called.
+    /// Changes this version of the request in an idempotency_key: once, however often it is called.
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
     /// Deletes it if it ended earlier than so many hours after the start.
@@ -60,11 +60,11 @@ pub enum Call {
     /// request. It may pass over what is another by now.
     DeleteEnded(u32),
     Get(u64),
-    /// The grant of a person now.
+    /// The grant of a user now.
     FindGrant(usize),
     /// The same under a policy.
     FindGrantUnder(usize, u8),
-    /// The access of a person, so many hours after the start.
+    /// The access of a user, so many hours after the start.
     AccessAt(usize, u32),
     /// What is due now.
     Due,
@@ -74,7 +74,7 @@ pub enum Call {
     List(Status),
     /// What waits for a decision: for both profiles, or for all without naming one.
     Waiting(bool),
-    /// What a person has open now.
+    /// What a user has open now.
     Open(usize),
     /// What ended earlier than so many hours after the start.
     Ended(u32),
@@ -130,17 +130,15 @@ impl Call {
     }
 
     /// The operation that it is, if it is one: a repeat answers what the first call did.
-    pub fn operation(self) -> Option<u64> {
+    pub fn key(self) -> Option<u64> {
         match self {
-            Call::CreateOnce(_, operation) | Call::ChangeOnce(_, _, _, operation) => {
-                Some(operation)
-            }
+            Call::CreateOnce(_, key) | Call::ChangeOnce(_, _, _, key) => Some(key),
             _ => None,
         }
     }
 
-    /// Whether it looks at or changes the requests of one person only, and of which.
-    pub fn person(self) -> Option<usize> {
+    /// Whether it looks at or changes the requests of one user only, and of which.
+    pub fn user(self) -> Option<usize> {
         match self {
             Call::Create(id)
             | Call::CreateOnce(id, _)
@@ -149,12 +147,12 @@ impl Call {
             | Call::ChangeOnce(id, ..)
             | Call::Delete(id)
             | Call::DeleteOld(id, _)
-            | Call::Get(id) => Some(person_of(id)),
-            Call::FindGrant(person)
-            | Call::FindGrantUnder(person, _)
-            | Call::AccessAt(person, _)
-            | Call::ListOf(person)
-            | Call::Open(person) => Some(person),
+            | Call::Get(id) => Some(user_of(id)),
+            Call::FindGrant(user)
+            | Call::FindGrantUnder(user, _)
+            | Call::AccessAt(user, _)
+            | Call::ListOf(user)
+            | Call::Open(user) => Some(user),
             Call::ExpireDue
             | Call::DeleteEnded(_)
             | Call::List(_)
@@ -216,7 +214,7 @@ impl From<Error> for Answer {
             Error::Retained { .. } => Answer::Retained,
             Error::Clock(error) => Answer::Clock(error),
             Error::ClockJumped { until } => Answer::Jumped(until),
-            Error::OperationReused { id, .. } => Answer::Reused(id.to_bits()),
+            Error::IdempotencyKeyReused { id, .. } => Answer::Reused(id.to_bits()),
             other => panic!("no call here can fail so: {other}"),
         }
     }
@@ -236,19 +234,19 @@ fn listed(result: Result<Listing, Error>) -> Answer {
 
 /// What calls are made with, built once.
 struct Cast {
-    people: [Person; PEOPLE],
+    people: [User; PEOPLE],
     drafts: Vec<Draft>,
     policy: Arc<ApprovalPolicy>,
     /// The same with no access that ends with a policy.
     free: Arc<ApprovalPolicy>,
     profiles: BTreeSet<Profile>,
-    bob: Person,
-    carol: Person,
+    bob: User,
+    carol: User,
 }
 
 static CAST: LazyLock<Cast> = LazyLock::new(|| {
-    let person = |name: &str| Person::new(name).unwrap();
-    let people = ["alice", "dave", "erin", "frank", "gina"].map(person);
+    let user = |name: &str| User::new(name).unwrap();
+    let people = ["alice", "dave", "erin", "frank", "gina"].map(user);
     let profiles = ["prod", "prod", "pinned", "lab", "vault"];
     let profiles = profiles.map(|name| Profile::new(name).unwrap());
     let json = r#"{"version": "1", "rules": [
@@ -262,21 +260,21 @@ static CAST: LazyLock<Cast> = LazyLock::new(|| {
         {"name": "all", "approvers": ["bob", "carol"]}]}"#;
     let draft = |id| Draft {
         id: RequestId::from_bits(id),
-        requester: people[person_of(id)].clone(),
-        profile: profiles[person_of(id)].clone(),
+        requester: people[user_of(id)].clone(),
+        profile: profiles[user_of(id)].clone(),
         duration: HOUR * (1 + u32::from(id == FREE)),
         justification: "migrate the orders table".into(),
         ticket: None,
-        policy: (person_of(id) == person_of(PINNED)).then(|| digest(OWN)),
-        operation: None,
+        policy: (user_of(id) == user_of(PINNED)).then(|| digest(OWN)),
+        idempotency_key: None,
     };
     let policy = |json: &str| Arc::new(json.parse().unwrap());
     Cast {
         drafts: (1..=IDS).map(draft).collect(),
         policy: policy(json),
         free: policy(&json.replace("true", "false")),
-        bob: person("bob"),
-        carol: person("carol"),
+        bob: user("bob"),
+        carol: user("carol"),
         profiles: profiles.iter().cloned().collect(),
         people,
     }
@@ -284,7 +282,7 @@ static CAST: LazyLock<Cast> = LazyLock::new(|| {
 
 static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
-pub fn person_of(id: u64) -> usize {
+pub fn user_of(id: u64) -> usize {
     (id as usize - 1) / 2
 }
 
@@ -292,9 +290,9 @@ fn draft(id: u64) -> &'static Draft {
     &CAST.drafts[id as usize - 1]
 }
 
-fn draft_once(id: u64, operation: u64) -> Draft {
+fn draft_once(id: u64, key: u64) -> Draft {
     Draft {
-        operation: Some(OperationId::from_bits(operation)),
+        idempotency_key: Some(IdempotencyKey::from_bits(key)),
         ..draft(id).clone()
     }
 }
@@ -315,8 +313,8 @@ fn terms(id: u64) -> Terms {
     Terms::of(policy_of(id), &draft(id).profile)
 }
 
-fn profile_of(person: usize) -> &'static Profile {
-    &draft(2 * person as u64 + 1).profile
+fn profile_of(user: usize) -> &'static Profile {
+    &draft(2 * user as u64 + 1).profile
 }
 
 fn change(id: u64, wish: Wish) -> Change {
@@ -324,7 +322,7 @@ fn change(id: u64, wish: Wish) -> Change {
         people, bob, carol, ..
     } = &*CAST;
     let policy = policy_of(id);
-    let owner = &people[person_of(id)];
+    let owner = &people[user_of(id)];
     let profile = &draft(id).profile;
     match wish {
         Wish::Approve => Change::approve(policy, profile, bob, None),
@@ -390,8 +388,8 @@ impl<S: Store + 'static> Harness<S> {
         let store = &self.store;
         match call {
             Call::Create(id) => answered(store.create(draft(id), &terms(id)).await),
-            Call::CreateOnce(id, operation) => {
-                let draft = draft_once(id, operation);
+            Call::CreateOnce(id, key) => {
+                let draft = draft_once(id, key);
                 answered(store.create(&draft, &terms(id)).await)
             }
             Call::Change(id, wish) => {
@@ -408,8 +406,8 @@ impl<S: Store + 'static> Harness<S> {
                         .await,
                 )
             }
-            Call::ChangeOnce(id, version, wish, operation) => {
-                let change = change(id, wish).with_operation(OperationId::from_bits(operation));
+            Call::ChangeOnce(id, version, wish, key) => {
+                let change = change(id, wish).with_idempotency_key(IdempotencyKey::from_bits(key));
                 let id = RequestId::from_bits(id);
                 answered(store.update(id, version, &change).await)
             }
@@ -435,13 +433,11 @@ impl<S: Store + 'static> Harness<S> {
                 deleted.map_or_else(Answer::from, |deleted| Answer::Deleted(deleted > 0))
             }
             Call::Get(id) => answered(store.get(RequestId::from_bits(id)).await),
-            Call::FindGrant(person) => self.find_grant(person, None).await,
-            Call::FindGrantUnder(person, policy) => {
-                self.find_grant(person, Some(digest(policy))).await
-            }
-            Call::AccessAt(person, hours) => {
-                let (profile, at) = (profile_of(person), after_start(hours));
-                let access = store.access_at(&CAST.people[person], profile, None, at);
+            Call::FindGrant(user) => self.find_grant(user, None).await,
+            Call::FindGrantUnder(user, policy) => self.find_grant(user, Some(digest(policy))).await,
+            Call::AccessAt(user, hours) => {
+                let (profile, at) = (profile_of(user), after_start(hours));
+                let access = store.access_at(&CAST.people[user], profile, None, at);
                 found(access.await.map(|access| access.into_iter().collect()))
             }
             Call::Due => found(store.list_expirable(100).await),
@@ -450,8 +446,8 @@ impl<S: Store + 'static> Harness<S> {
                 let made = now.correction().map(|made| (made.from, made.to));
                 Answer::Time(now.at(), made)
             }
-            Call::ListOf(person) => {
-                let filter = Filter::Requester(CAST.people[person].clone());
+            Call::ListOf(user) => {
+                let filter = Filter::Requester(CAST.people[user].clone());
                 listed(store.list(&filter, Page::default()).await)
             }
             Call::List(status) => {
@@ -461,9 +457,7 @@ impl<S: Store + 'static> Harness<S> {
                 let profiles = named.then_some(&CAST.profiles);
                 listed(store.list_pending(profiles, Page::default()).await)
             }
-            Call::Open(person) => {
-                listed(store.list_open(&CAST.people[person], Page::default()).await)
-            }
+            Call::Open(user) => listed(store.list_open(&CAST.people[user], Page::default()).await),
             Call::Ended(hours) => found(store.list_ended(after_start(hours), 100).await),
             Call::ChangesSince(after, limit) => {
                 let changes = store.changes_after(after, limit).await;
@@ -487,9 +481,9 @@ impl<S: Store + 'static> Harness<S> {
         }
     }
 
-    async fn find_grant(&self, person: usize, policy: Option<PolicyDigest>) -> Answer {
-        let (person, profile) = (&CAST.people[person], profile_of(person));
-        let grant = self.store.find_grant(person, profile, policy).await;
+    async fn find_grant(&self, user: usize, policy: Option<PolicyDigest>) -> Answer {
+        let (user, profile) = (&CAST.people[user], profile_of(user));
+        let grant = self.store.find_grant(user, profile, policy).await;
         grant.map_or_else(Answer::from, Answer::Granted)
     }
 }

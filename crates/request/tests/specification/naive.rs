@@ -15,7 +15,7 @@ pub struct Naive {
     time: Time,
     requests: BTreeMap<u64, Arc<Request>>,
     /// What each operation was, and its answer.
-    operations: BTreeMap<u64, (Call, Arc<Request>)>,
+    keys: BTreeMap<u64, (Call, Arc<Request>)>,
     /// The changes of what is there, in order, and the last that was seen.
     log: Vec<(Version, u64)>,
     seen: Option<Version>,
@@ -32,7 +32,7 @@ impl Naive {
             clock: after_start(0),
             time: Time::default(),
             requests: BTreeMap::new(),
-            operations: BTreeMap::new(),
+            keys: BTreeMap::new(),
             log: Vec::new(),
             seen: None,
             part: false,
@@ -99,25 +99,20 @@ impl Naive {
     }
 
     /// Makes the first call of an operation, and repeats its answer to the others.
-    fn once(
-        &mut self,
-        call: Call,
-        operation: u64,
-        make: impl FnOnce(&mut Self) -> Answer,
-    ) -> Answer {
+    fn once(&mut self, call: Call, key: u64, make: impl FnOnce(&mut Self) -> Answer) -> Answer {
         // The version that a change was to be made at is no part of what it is.
         let content = match call {
             Call::ChangeOnce(id, _, wish, _) => Call::Change(id, wish),
             other => other,
         };
-        match self.operations.get(&operation) {
+        match self.keys.get(&key) {
             Some((first, request)) if *first == content => Answer::Request(Arc::clone(request)),
             Some((_, request)) => Answer::Reused(request.id.to_bits()),
             None => {
                 let answer = make(self);
                 if let Answer::Request(request) = &answer {
                     let first = (content, Arc::clone(request));
-                    self.operations.insert(operation, first);
+                    self.keys.insert(key, first);
                 }
                 answer
             }
@@ -169,7 +164,7 @@ impl Naive {
         self.requests.remove(&id);
         self.log.retain(|(_, of)| *of != id);
         let others = |(_, request): &(Call, Arc<Request>)| request.id.to_bits() != id;
-        self.operations.retain(|_, first| others(first));
+        self.keys.retain(|_, first| others(first));
         Answer::Deleted(true)
     }
 
@@ -225,29 +220,29 @@ impl Naive {
         found
     }
 
-    /// The request whose access lasts longest, of those of a person that give access, and that are
+    /// The request whose access lasts longest, of those of a user that give access, and that are
     /// free or end with this policy.
     fn longest(
         &self,
-        person: usize,
+        user: usize,
         policy: Option<PolicyDigest>,
         time: &Time,
     ) -> Option<Arc<Request>> {
-        let person = &CAST.people[person];
+        let user = &CAST.people[user];
         let holds = |request: &Request| match request.ends_with_policy {
             true => policy.is_some() && request.policy == policy,
             false => true,
         };
         let mut found = self.newest_first(|request| {
-            request.requester == *person && time.gives_access(request) && holds(request)
+            request.requester == *user && time.gives_access(request) && holds(request)
         });
         found.sort_by_key(|request| (std::cmp::Reverse(request.access_until), request.id));
         found.into_iter().next()
     }
 
-    fn find_grant(&mut self, person: usize, policy: Option<PolicyDigest>) -> Answer {
+    fn find_grant(&mut self, user: usize, policy: Option<PolicyDigest>) -> Answer {
         let now = self.look();
-        let found = self.longest(person, policy, &now);
+        let found = self.longest(user, policy, &now);
         let grant = found.map(|request| request.grant(now.at()).unwrap());
         match now.granting() {
             Ok(()) => Answer::Granted(grant),
@@ -258,16 +253,14 @@ impl Naive {
     pub fn apply(&mut self, call: Call) -> Answer {
         match call {
             Call::Create(id) => self.create(draft(id)),
-            Call::CreateOnce(id, operation) => self.once(call, operation, |store| {
-                store.create(&draft_once(id, operation))
-            }),
+            Call::CreateOnce(id, key) => {
+                self.once(call, key, |store| store.create(&draft_once(id, key)))
+            }
             Call::Change(id, wish) => self.update(id, &change(id, wish), None),
             Call::ChangeAt(id, version, wish) => self.update(id, &change(id, wish), Some(version)),
-            Call::ChangeOnce(id, version, wish, operation) => {
-                let change = change(id, wish).with_operation(OperationId::from_bits(operation));
-                self.once(call, operation, |store| {
-                    store.update(id, &change, Some(version))
-                })
+            Call::ChangeOnce(id, version, wish, key) => {
+                let change = change(id, wish).with_idempotency_key(IdempotencyKey::from_bits(key));
+                self.once(call, key, |store| store.update(id, &change, Some(version)))
             }
             Call::Delete(id) => self.delete(id, None),
             Call::DeleteOld(id, hours) => self.delete(id, Some(after_start(hours))),
@@ -284,14 +277,14 @@ impl Naive {
                     None => Answer::Deleted(false),
                 }
             }
-            Call::FindGrant(person) => self.find_grant(person, None),
-            Call::FindGrantUnder(person, policy) => self.find_grant(person, Some(digest(policy))),
-            Call::AccessAt(person, hours) => {
+            Call::FindGrant(user) => self.find_grant(user, None),
+            Call::FindGrantUnder(user, policy) => self.find_grant(user, Some(digest(policy))),
+            Call::AccessAt(user, hours) => {
                 let time = Time {
                     at: Some(after_start(hours)),
                     ..Time::default()
                 };
-                Answer::Found(self.longest(person, None, &time).into_iter().collect())
+                Answer::Found(self.longest(user, None, &time).into_iter().collect())
             }
             Call::Due => {
                 let now = self.look();
@@ -306,8 +299,8 @@ impl Naive {
                 let made = now.corrections.last().map(|made| (made.from, made.to));
                 Answer::Time(now.at(), made)
             }
-            Call::ListOf(person) => {
-                Answer::Found(self.newest_first(|request| request.requester == CAST.people[person]))
+            Call::ListOf(user) => {
+                Answer::Found(self.newest_first(|request| request.requester == CAST.people[user]))
             }
             Call::List(status) => {
                 Answer::Found(self.newest_first(|request| request.status == status))
@@ -316,7 +309,7 @@ impl Naive {
                 let waits = |request: &Request| request.status == Status::Pending;
                 Answer::Found(self.ranked(waits, |request| request.created))
             }
-            Call::Open(person) => {
+            Call::Open(user) => {
                 let now = self.look();
                 let ends_at = |request: &Request| match request.status {
                     Status::Pending => Some(request.decide_by),
@@ -324,7 +317,7 @@ impl Naive {
                     _ => None,
                 };
                 let open = |request: &Request| {
-                    request.requester == CAST.people[person] && now.is_open(request)
+                    request.requester == CAST.people[user] && now.is_open(request)
                 };
                 Answer::Found(self.ranked(open, |request| std::cmp::Reverse(ends_at(request))))
             }
@@ -368,8 +361,8 @@ impl Specification for Naive {
     type Answer = Answer;
 
     fn explains(&mut self, call: &Call, answer: &Answer) -> bool {
-        let is_first = |operation| !self.operations.contains_key(&operation);
-        let writes = call.writes() || call.operation().is_some_and(is_first);
+        let is_first = |key| !self.keys.contains_key(&key);
+        let writes = call.writes() || call.key().is_some_and(is_first);
         if let (true, true, Some(written)) = (self.part, writes, answer.request()) {
             // Others write less often than once a nanosecond for a second.
             let least = self.step().version.unwrap();

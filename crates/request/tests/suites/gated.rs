@@ -94,21 +94,21 @@ impl<S: Store> Store for Gated<S> {
 
     fn find_grant<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
     ) -> BoxFuture<'a, Result<Option<Grant>, Error>> {
-        self.store.find_grant(person, profile, policy)
+        self.store.find_grant(user, profile, policy)
     }
 
     fn access_at<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         profile: &'a Profile,
         policy: Option<PolicyDigest>,
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Option<Arc<Request>>, Error>> {
-        self.store.access_at(person, profile, policy, at)
+        self.store.access_at(user, profile, policy, at)
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Now, Error>> {
@@ -129,10 +129,10 @@ impl<S: Store> Store for Gated<S> {
 
     fn list_open<'a>(
         &'a self,
-        person: &'a Person,
+        user: &'a User,
         page: Page,
     ) -> BoxFuture<'a, Result<Listing, Error>> {
-        self.store.list_open(person, page)
+        self.store.list_open(user, page)
     }
 
     fn list_ended(

@@ -9,7 +9,7 @@ use countersign_request::*;
 
 use super::Subject;
 use super::gated::retry;
-use super::support::{draft, id, person, profile, rules, start, terms};
+use super::support::{draft, id, profile, rules, start, terms, user};
 
 /// A manual clock that lets other threads run before it answers. A store reads its clock inside
 /// the step, so callers meet at the lock more often.
@@ -105,14 +105,14 @@ impl<S: Subject> Ground<S> {
     }
 }
 
-pub fn approver(number: u64) -> Person {
-    person(&format!("approver-{number}"))
+pub fn approver(number: u64) -> User {
+    user(&format!("approver-{number}"))
 }
 
-/// A draft of a person's own.
+/// A draft of a user's own.
 pub fn draft_of(bits: u64, requester: &str) -> Draft {
     Draft {
-        requester: person(requester),
+        requester: user(requester),
         ..draft(bits)
     }
 }

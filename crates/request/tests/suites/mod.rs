@@ -33,7 +33,7 @@ use countersign_request::instrumented::{Counts, Method};
 use countersign_request::*;
 use gated::{gated_update, retry};
 use ground::{Ground, approver, chained, draft_of};
-use support::{HOUR, NANOSECOND, draft, id, person, profile, rules, start, terms};
+use support::{HOUR, NANOSECOND, draft, id, profile, rules, start, terms, user};
 use tokio::sync::Barrier;
 
 /// Makes each suite a test of the store that a [`Subject`] gives. This module must be in sight as
@@ -222,7 +222,7 @@ pub fn concurrent_find_approved<S: Subject>() {
                         .unwrap();
                     return;
                 }
-                let (alice, prod) = (person("alice"), profile("prod"));
+                let (alice, prod) = (user("alice"), profile("prod"));
                 let found = store.find_grant(&alice, &prod, None).await.unwrap();
                 let found = found.expect("there is access all the time");
                 assert_eq!(found.until, start() + HOUR * 3);
@@ -295,7 +295,7 @@ pub fn concurrent_mixed_operations<S: Subject>() {
             let store = ground.store.clone();
             async move {
                 let own = |step| 1_000 + task * 100 + step;
-                let me = format!("person-{task}");
+                let me = format!("user-{task}");
                 for step in 0..20 {
                     match step % 5 {
                         0 => drop(
@@ -307,7 +307,7 @@ pub fn concurrent_mixed_operations<S: Subject>() {
                         1 => drop(store.get(id(own(step - 1))).await.unwrap()),
                         2 => {
                             // 40 notes on each shared request: at most 39 conflicts.
-                            let note = Change::note(&person(&me), "mixed");
+                            let note = Change::note(&user(&me), "mixed");
                             let on = id(task % 10);
                             store
                                 .update_with(on, &retry(40), |_| Ok(note.clone()))
@@ -315,12 +315,12 @@ pub fn concurrent_mixed_operations<S: Subject>() {
                                 .unwrap();
                         }
                         3 => {
-                            let filter = Filter::Requester(person(&me));
+                            let filter = Filter::Requester(user(&me));
                             let items = store.list(&filter, Page::default()).await.unwrap().items;
                             assert_eq!(items.len() as u64, step / 5 + 1);
                         }
                         _ => {
-                            let cancel = Change::cancel(&person(&me), None);
+                            let cancel = Change::cancel(&user(&me), None);
                             let own = id(own(step - 4));
                             store
                                 .update_with(own, &retry(1), |_| Ok(cancel.clone()))
@@ -403,7 +403,7 @@ pub fn race_detection<S: Subject>() {
                             <= 3
                     );
                     let at = start() + HOUR * 48;
-                    let (alice, prod) = (person("alice"), profile("prod"));
+                    let (alice, prod) = (user("alice"), profile("prod"));
                     let grant = store.find_grant(&alice, &prod, None).await;
                     assert!(grant.unwrap().is_none(), "nobody approves");
                     assert_eq!(
@@ -556,7 +556,7 @@ pub fn concurrent_revoke_and_find_grant<S: Subject>() {
                     revoked.store(true, Ordering::SeqCst);
                     return 0;
                 }
-                let (alice, prod) = (person("alice"), profile("prod"));
+                let (alice, prod) = (user("alice"), profile("prod"));
                 let mut refused = 0;
                 while refused < 3 {
                     let over = revoked.load(Ordering::SeqCst);
@@ -631,9 +631,9 @@ pub fn concurrent_group_approvals<S: Subject>() {
         );
         let people: Vec<_> = after.approving_people().cloned().collect();
         let rule = &policy.rules()[0];
-        assert!(rule.is_met_by(&person("alice"), &people));
+        assert!(rule.is_met_by(&user("alice"), &people));
         assert!(
-            !rule.is_met_by(&person("alice"), &people[..made - 1]),
+            !rule.is_met_by(&user("alice"), &people[..made - 1]),
             "complete before its end"
         );
         ground.sound();

@@ -1,4 +1,4 @@
-//! What no person does: rules that approve by themselves, and workflows that mark what is due and
+//! What nobody does: rules that approve by themselves, and workflows that mark what is due and
 //! delete what is old, while people decide.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use tokio::sync::Barrier;
 use super::Subject;
 use super::gated::{gated_update, retry};
 use super::ground::Ground;
-use super::support::{HOUR, id, person, profile, rules};
+use super::support::{HOUR, id, profile, rules, user};
 
 /// 25 times a rule approves one pending request by itself, and 25 people deny it, who have all read
 /// it: exactly one decides it, and 49 meet one conflict each and are then told that it is decided.
@@ -56,7 +56,7 @@ pub fn concurrent_automatic_approval<S: Subject>() {
             }
         }
         assert_eq!((winners, told), (1, 49));
-        assert_eq!(decided.approving_people().count(), 0, "no person approved");
+        assert_eq!(decided.approving_people().count(), 0, "nobody approved");
         ground.sound();
     });
 }
@@ -75,7 +75,7 @@ pub fn concurrent_expire_and_delete<S: Subject>() {
         }
         // Nothing is deleted where the clock has gone forward by more than a day in one step.
         ground.clock.set(deadline - HOUR);
-        let note = Change::note(&person("alice"), "nobody has decided");
+        let note = Change::note(&user("alice"), "nobody has decided");
         ground.change(1, &note).await;
         ground.clock.set(deadline + HOUR);
         let tasks = (0..35).map(|n| {
@@ -88,7 +88,7 @@ pub fn concurrent_expire_and_delete<S: Subject>() {
                         (Vec::new(), deleted.await.unwrap())
                     }
                     _ => {
-                        let note = Change::note(&person("alice"), "it is late");
+                        let note = Change::note(&user("alice"), "it is late");
                         let (on, retry) = (id(n - 14), retry(50));
                         let noted = store.update_with(on, &retry, |_| Ok(note.clone()));
                         match noted.await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_request::{
     ApprovalPolicy, Change, Clock, Draft, Error, InMemory, InMemorySync, ManualClock, NoSleep,
-    Person, Profile, Refusal, Request, RequestId, Retry, Status, Terms, Version, Workflow,
+    Profile, Refusal, Request, RequestId, Retry, Status, Terms, User, Version, Workflow,
 };
 
 /// The approval rules of the tests: bob and carol for `prod`; alice and bob for `dev`, which is
@@ -32,8 +32,8 @@ pub fn start() -> DateTime<Utc> {
     "2026-03-02T09:00:00Z".parse().unwrap()
 }
 
-pub fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+pub fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 pub fn profile(name: &str) -> Profile {
@@ -52,13 +52,13 @@ pub fn rules(document: &str) -> ApprovalPolicy {
 pub fn draft(bits: u64) -> Draft {
     Draft {
         id: id(bits),
-        requester: person("alice"),
+        requester: user("alice"),
         profile: profile("prod"),
         duration: HOUR,
         justification: WHY.into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     }
 }
 
@@ -109,7 +109,7 @@ impl World {
                 return Self::approved_then(status);
             }
             Status::Denied => world.deny("bob"),
-            Status::Cancelled => Change::cancel(&person("alice"), None),
+            Status::Cancelled => Change::cancel(&user("alice"), None),
             Status::Expired => {
                 world.clock.set(pending.decide_by);
                 Change::expire()
@@ -119,7 +119,7 @@ impl World {
                 world.clock.advance(8 * HOUR);
                 world.change(1, &world.approve("bob")).unwrap();
                 world.clock.set(to);
-                let note = Change::note(&person("bob"), "the clock was ahead");
+                let note = Change::note(&user("bob"), "the clock was ahead");
                 world.change(1, &note).unwrap();
                 world.clock.advance(HOUR);
                 Change::end_void()
@@ -136,7 +136,7 @@ impl World {
             request = world.change(1, &world.revoke("bob")).unwrap();
         }
         if status == Status::Released {
-            let release = Change::release(&person("alice"), None);
+            let release = Change::release(&user("alice"), None);
             request = world.change(1, &release).unwrap();
         }
         (world, request)
@@ -159,15 +159,15 @@ impl World {
     }
 
     pub fn approve(&self, by: &str) -> Change {
-        Change::approve(&self.policy, &profile("prod"), &person(by), None)
+        Change::approve(&self.policy, &profile("prod"), &user(by), None)
     }
 
     pub fn deny(&self, by: &str) -> Change {
-        Change::deny(&self.policy, &profile("prod"), &person(by), None)
+        Change::deny(&self.policy, &profile("prod"), &user(by), None)
     }
 
     pub fn revoke(&self, by: &str) -> Change {
-        Change::revoke(&self.policy, &profile("prod"), &person(by), None)
+        Change::revoke(&self.policy, &profile("prod"), &user(by), None)
     }
 
     /// Changes the request at the version it has; a failure must leave it as it was.
@@ -176,7 +176,7 @@ impl World {
         self.update(bits, before.updated_at, change)
     }
 
-    /// Makes a change that was made before, as a repeat of its operation: nothing may change.
+    /// Makes a change that was made before, as a repeat of its idempotency_key: nothing may change.
     pub fn change_again(&self, bits: u64, change: &Change) -> Arc<Request> {
         let before = self.get(bits);
         let told = self
@@ -208,7 +208,7 @@ impl World {
                     Some(&**changed),
                     "the answer is what is kept"
                 );
-                let repeated = change.operation().is_some();
+                let repeated = change.idempotency_key().is_some();
                 assert!(repeated || after.as_ref() == Some(changed));
             }
             Err(error) => assert_eq!(before, after, "changed although it failed: {error}"),
@@ -258,7 +258,7 @@ impl World {
     /// The request that gives access at a time: it is told of that time, and its grant is found
     /// while the clock shows it.
     pub fn access(&self, who: &str, what: &str, at: DateTime<Utc>) -> Option<Arc<Request>> {
-        let (who, what) = (person(who), profile(what));
+        let (who, what) = (user(who), profile(what));
         let told = self.store.sync().access_at(&who, &what, None, at).unwrap();
         let found = self.at(at, |store| store.find_grant(&who, &what, None));
         let grant = told.as_ref().map(|request| request.grant(at).unwrap());

@@ -245,7 +245,7 @@ impl Time {
             action: Action::Ended,
             actor: Actor::Clock,
             reason: None,
-            operation: change.operation(),
+            idempotency_key: change.idempotency_key(),
             from: Some(request.updated_at),
             to,
             at: self.at(),

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_breakglass::{
-    self as breakglass, Admission, EventId, InvocationPolicy, RateLimitPolicy, Store as _,
+    self as breakglass, Admission, EmergencyId, InvocationPolicy, RateLimitPolicy, Store as _,
 };
 use countersign_core::clock::ManualClock;
-use countersign_core::id::OperationId;
-use countersign_core::names::{Person, Profile};
+use countersign_core::id::IdempotencyKey;
+use countersign_core::names::{Profile, User};
 use countersign_core::version::Version;
 use countersign_request::{self as request, ApprovalPolicy, RequestId, Store as _};
-use countersign_sqlite::{Database, EventStore, Options, RequestStore, Synchronous};
+use countersign_sqlite::{Database, EmergencyStore, Options, RequestStore, Synchronous};
 use support::fill::{EACH, OF_PROFILE, Shape, file};
 use support::{Folder, Numbers, Verdicts, median, mixed, now, timed};
 use tokio::runtime::Runtime;
@@ -53,7 +53,7 @@ const LIMIT: f64 = 3.0;
 struct Side {
     shape: Shape,
     requests: RequestStore,
-    events: EventStore,
+    emergencies: EmergencyStore,
     clock: Arc<ManualClock>,
     runtime: Runtime,
 }
@@ -78,7 +78,7 @@ impl Side {
         Self {
             shape,
             requests: RequestStore::new(&database, clock.clone()),
-            events: EventStore::new(&database, clock.clone()),
+            emergencies: EmergencyStore::new(&database, clock.clone()),
             clock,
             runtime: support::runtime(),
         }
@@ -96,16 +96,16 @@ impl Side {
         self.runtime.block_on(future)
     }
 
-    fn person(&self, number: usize) -> Person {
-        Person::new(self.shape.person(number)).unwrap()
+    fn user(&self, number: usize) -> User {
+        User::new(self.shape.user(number)).unwrap()
     }
 
     fn request_profile(&self, number: usize) -> Profile {
         Profile::new(self.shape.request_profile(number)).unwrap()
     }
 
-    fn event_profile(&self, number: usize) -> Profile {
-        Profile::new(self.shape.event_profile(number)).unwrap()
+    fn emergency_profile(&self, number: usize) -> Profile {
+        Profile::new(self.shape.emergency_profile(number)).unwrap()
     }
 
     /// Any record.
@@ -113,10 +113,10 @@ impl Side {
         numbers.below(self.shape.count)
     }
 
-    /// A record of any person, at one of so many places from this one.
+    /// A record of any user, at one of so many places from this one.
     fn at_place(&self, numbers: &mut Numbers, from: usize, count: usize) -> usize {
-        let person = numbers.below(self.shape.people());
-        self.shape.number(person, from + numbers.below(count))
+        let user = numbers.below(self.shape.people());
+        self.shape.number(user, from + numbers.below(count))
     }
 
     fn version(&self, number: usize) -> Version {
@@ -130,8 +130,8 @@ impl Side {
         request::Page::after(cursor, PAGE)
     }
 
-    fn event_page(&self, number: usize) -> breakglass::Page {
-        let id = self.shape.event_id(number);
+    fn emergency_page(&self, number: usize) -> breakglass::Page {
+        let id = self.shape.emergency_id(number);
         let cursor = breakglass::Cursor::at_version(self.version(number), id);
         breakglass::Page::after(cursor, PAGE)
     }
@@ -210,7 +210,7 @@ fn main() {
     println!("|---|---|---|---|");
     requests(&mut scale);
     request_queues(&mut scale);
-    events(&mut scale);
+    emergencies(&mut scale);
     admissions(&mut scale);
     writes(&mut scale);
 }
@@ -224,17 +224,17 @@ fn look(side: &Side) {
             request.status.to_string(),
             side.shape.request_status(number)
         );
-        assert_eq!(request.requester, side.person(number));
+        assert_eq!(request.requester, side.user(number));
         request::Limits::default().validate(&request).unwrap();
-        let event = side.wait(side.events.get(side.shape.event_id(number)));
-        let event = event.unwrap();
-        let status = side.shape.event_status(number);
+        let emergency = side.wait(side.emergencies.get(side.shape.emergency_id(number)));
+        let emergency = emergency.unwrap();
+        let status = side.shape.emergency_status(number);
         assert_eq!(
-            event.status == breakglass::Status::Active,
+            emergency.status == breakglass::Status::Active,
             status == "active"
         );
-        assert_eq!(event.review.is_some(), status == "reviewed");
-        breakglass::Limits::default().validate(&event).unwrap();
+        assert_eq!(emergency.review.is_some(), status == "reviewed");
+        breakglass::Limits::default().validate(&emergency).unwrap();
     }
 }
 
@@ -246,22 +246,22 @@ fn requests(scale: &mut Scale) {
     scale.read("request: find_grant", 1, |side, numbers| {
         // Of those that give access, any.
         let number = side.at_place(numbers, 40, 20);
-        let (person, profile) = (side.person(number), side.request_profile(number));
+        let (user, profile) = (side.user(number), side.request_profile(number));
         Box::new(move || {
-            let found = side.requests.find_grant(&person, &profile, None);
+            let found = side.requests.find_grant(&user, &profile, None);
             side.wait(found).unwrap().iter().count()
         })
     });
     scale.read("request: find_grant, none there", 0, |side, numbers| {
-        let person = side.person(side.any(numbers));
+        let user = side.user(side.any(numbers));
         let profile = Profile::new("another").unwrap();
         Box::new(move || {
-            let found = side.requests.find_grant(&person, &profile, None);
+            let found = side.requests.find_grant(&user, &profile, None);
             side.wait(found).unwrap().iter().count()
         })
     });
     scale.read("request: list by requester", PAGE, |side, numbers| {
-        let filter = request::Filter::from(side.person(side.any(numbers)));
+        let filter = request::Filter::from(side.user(side.any(numbers)));
         Box::new(move || list_requests(side, &filter, request::Page::first(PAGE)))
     });
     // From any place that leaves a whole page after it.
@@ -335,13 +335,13 @@ fn request_queues(scale: &mut Scale) {
             })
         },
     );
-    scale.read("request: list_open of a person, 60", 60, |side, numbers| {
-        let person = side.person(side.any(numbers));
+    scale.read("request: list_open of a user, 60", 60, |side, numbers| {
+        let user = side.user(side.any(numbers));
         Box::new(move || {
             let page = request::Page::first(PAGE);
             // The shortest of what gives access, one second, is over at the end of that.
             side.at(Duration::from_secs(1), || {
-                let open = side.wait(side.requests.list_open(&person, page));
+                let open = side.wait(side.requests.list_open(&user, page));
                 open.unwrap().items.len()
             })
         })
@@ -363,90 +363,104 @@ fn request_queues(scale: &mut Scale) {
     );
 }
 
-fn events(scale: &mut Scale) {
-    scale.read("event: get", 1, |side, numbers| {
-        let id = side.shape.event_id(side.any(numbers));
-        Box::new(move || side.wait(side.events.get(id)).map(|_| 1).unwrap())
+fn emergencies(scale: &mut Scale) {
+    scale.read("emergency: get", 1, |side, numbers| {
+        let id = side.shape.emergency_id(side.any(numbers));
+        Box::new(move || side.wait(side.emergencies.get(id)).map(|_| 1).unwrap())
     });
-    scale.read("event: find_grant", 1, |side, numbers| {
+    scale.read("emergency: find_grant", 1, |side, numbers| {
         let number = side.at_place(numbers, 0, 20);
-        let (person, profile) = (side.person(number), side.event_profile(number));
+        let (user, profile) = (side.user(number), side.emergency_profile(number));
         Box::new(move || {
-            let found = side.events.find_grant(&person, &profile);
+            let found = side.emergencies.find_grant(&user, &profile);
             side.wait(found).unwrap().iter().count()
         })
     });
-    scale.read("event: list by invoker", PAGE, |side, numbers| {
-        let filter = breakglass::Filter::from(side.person(side.any(numbers)));
-        Box::new(move || list_events(side, &filter, breakglass::Page::first(PAGE)))
-    });
-    scale.read("event: list by profile, 40", OF_PROFILE, |side, numbers| {
-        let filter = breakglass::Filter::from(side.event_profile(side.any(numbers)));
-        Box::new(move || list_events(side, &filter, breakglass::Page::first(PAGE)))
+    scale.read("emergency: list by invoker", PAGE, |side, numbers| {
+        let filter = breakglass::Filter::from(side.user(side.any(numbers)));
+        Box::new(move || list_emergencies(side, &filter, breakglass::Page::first(PAGE)))
     });
     scale.read(
-        "event: list by status, from any place",
+        "emergency: list by profile, 40",
+        OF_PROFILE,
+        |side, numbers| {
+            let filter = breakglass::Filter::from(side.emergency_profile(side.any(numbers)));
+            Box::new(move || list_emergencies(side, &filter, breakglass::Page::first(PAGE)))
+        },
+    );
+    scale.read(
+        "emergency: list by status, from any place",
         PAGE,
         |side, numbers| {
             let filter = breakglass::Filter::from(breakglass::Status::Closed);
             let half = side.shape.count / 2;
-            let page = side.event_page(half + numbers.below(half));
-            Box::new(move || list_events(side, &filter, page))
+            let page = side.emergency_page(half + numbers.below(half));
+            Box::new(move || list_emergencies(side, &filter, page))
         },
     );
-    scale.read("event: list_expirable", PAGE, |side, _| {
+    scale.read("emergency: list_expirable", PAGE, |side, _| {
         Box::new(move || {
             let later = Duration::from_secs(5 * 3_600);
             side.at(later, || {
-                side.wait(side.events.list_expirable(PAGE)).unwrap().len()
+                side.wait(side.emergencies.list_expirable(PAGE))
+                    .unwrap()
+                    .len()
             })
         })
     });
     scale.read(
-        "event: list_awaiting_review, from any place",
+        "emergency: list_awaiting_review, from any place",
         PAGE,
         |side, numbers| {
-            let page = side.event_page(numbers.below(side.shape.count / 2));
+            let page = side.emergency_page(numbers.below(side.shape.count / 2));
             Box::new(move || {
-                let listing = side.events.list_awaiting_review(page);
+                let listing = side.emergencies.list_awaiting_review(page);
                 side.wait(listing).unwrap().items.len()
             })
         },
     );
-    scale.read("event: list_ended", PAGE, |side, _| {
+    scale.read("emergency: list_ended", PAGE, |side, _| {
         let at = side.shape.end();
-        Box::new(move || side.wait(side.events.list_ended(at, PAGE)).unwrap().len())
-    });
-    scale.read("event: changes_after any version", PAGE, |side, numbers| {
-        let after = side.version(numbers.below(side.shape.count / 2));
         Box::new(move || {
-            let changes = side.events.changes_after(Some(after), PAGE);
-            side.wait(changes).unwrap().len()
+            side.wait(side.emergencies.list_ended(at, PAGE))
+                .unwrap()
+                .len()
         })
     });
+    scale.read(
+        "emergency: changes_after any version",
+        PAGE,
+        |side, numbers| {
+            let after = side.version(numbers.below(side.shape.count / 2));
+            Box::new(move || {
+                let changes = side.emergencies.changes_after(Some(after), PAGE);
+                side.wait(changes).unwrap().len()
+            })
+        },
+    );
 }
 
-fn list_events(side: &Side, filter: &breakglass::Filter, page: breakglass::Page) -> usize {
-    let listing = side.wait(side.events.list(filter, page)).unwrap();
+fn list_emergencies(side: &Side, filter: &breakglass::Filter, page: breakglass::Page) -> usize {
+    let listing = side.wait(side.emergencies.list(filter, page)).unwrap();
     listing.items.len()
 }
 
 /// A declaration of an emergency, with a second factor that was not used.
-fn event_draft(
+fn emergency_draft(
     numbers: &mut Numbers,
     at: Version,
-    by: Person,
+    by: User,
     profile: Profile,
 ) -> breakglass::Draft {
-    let id = EventId::from_bits(mixed(numbers.below(usize::MAX) as u64));
+    let id = EmergencyId::from_bits(mixed(numbers.below(usize::MAX) as u64));
     breakglass::Draft {
         id,
-        operation: Some(OperationId::from_bits(mixed(id.to_bits()))),
+        idempotency_key: Some(IdempotencyKey::from_bits(mixed(id.to_bits()))),
         mfa: Some(breakglass::MfaProof {
             id: breakglass::ProofId::new(format!("phone:{id}")).unwrap(),
             method: breakglass::MfaMethod::Totp,
-            person: by.clone(),
-            event: id,
+            user: by.clone(),
+            emergency: id,
             verified_at: chrono::DateTime::from_timestamp_nanos(at.as_nanos()),
         }),
         invoker: by,
@@ -463,13 +477,13 @@ fn event_draft(
 fn refused<'a>(side: &'a Side, numbers: &mut Numbers, who: &str, often: &str) -> Read<'a> {
     // One that is over, of a pair of which none is active.
     let number = side.at_place(numbers, 20, 5);
-    let (person, profile) = (side.person(number), side.event_profile(number));
+    let (user, profile) = (side.user(number), side.emergency_profile(number));
     let (who, often): (InvocationPolicy, RateLimitPolicy) =
         (who.parse().unwrap(), often.parse().unwrap());
     let admission = Admission::new(&who, &often, &profile);
-    let draft = event_draft(numbers, side.version(side.shape.count), person, profile);
+    let draft = emergency_draft(numbers, side.version(side.shape.count), user, profile);
     Box::new(move || {
-        let refused = side.wait(side.events.create(&draft, &admission));
+        let refused = side.wait(side.emergencies.create(&draft, &admission));
         let Err(breakglass::Error::Refused(refusal)) = refused else {
             unreachable!("admitted: {refused:?}")
         };
@@ -483,10 +497,10 @@ const ANYONE: &str = r#"{"version": "1", "rules": [{"name": "anyone", "max_durat
 
 fn admissions(scale: &mut Scale) {
     println!(
-        "| (of the last 24 hours: {EACH} emergencies of the person, {OF_PROFILE} of the profile) | | | |"
+        "| (of the last 24 hours: {EACH} emergencies of the user, {OF_PROFILE} of the profile) | | | |"
     );
     scale.read(
-        "event: create, refused by the person's quota",
+        "emergency: create, refused by the user's quota",
         0,
         |side, numbers| {
             let often = r#"{"version": "1", "rules": [{"name": "counted", "max_per_user": 100,
@@ -495,7 +509,7 @@ fn admissions(scale: &mut Scale) {
         },
     );
     scale.read(
-        "event: create, refused by the profile's quota",
+        "emergency: create, refused by the profile's quota",
         0,
         |side, numbers| {
             let often = r#"{"version": "1", "rules": [{"name": "counted", "max_per_user": 1000,
@@ -503,12 +517,16 @@ fn admissions(scale: &mut Scale) {
             refused(side, numbers, ANYONE, often)
         },
     );
-    scale.read("event: create, refused by a pause", 0, |side, numbers| {
-        let often = r#"{"version": "1", "rules": [{"name": "paused", "cooldown": "24h"}]}"#;
-        refused(side, numbers, ANYONE, often)
-    });
     scale.read(
-        "event: create, refused until a review",
+        "emergency: create, refused by a pause",
+        0,
+        |side, numbers| {
+            let often = r#"{"version": "1", "rules": [{"name": "paused", "cooldown": "24h"}]}"#;
+            refused(side, numbers, ANYONE, often)
+        },
+    );
+    scale.read(
+        "emergency: create, refused until a review",
         0,
         |side, numbers| {
             let who = r#"{"version": "1", "rules": [{"name": "anyone", "max_duration": "4h",
@@ -537,7 +555,7 @@ fn writes(scale: &mut Scale) {
                 break request;
             }
         };
-        let bob = Person::new("bob@example.com").unwrap();
+        let bob = User::new("bob@example.com").unwrap();
         let change = request::Change::approve(&approvals(), &request.profile, &bob, Some("agreed"));
         Box::new(move || {
             let (id, expected) = (request.id, request.updated_at);
@@ -545,24 +563,25 @@ fn writes(scale: &mut Scale) {
                 .unwrap();
         })
     });
-    scale.write("event: create", |side, numbers| {
+    scale.write("emergency: create", |side, numbers| {
         let (who, often) = (ANYONE.parse().unwrap(), RateLimitPolicy::unlimited());
         let name = format!("new-{}@example.com", numbers.below(usize::MAX));
         let profile = Profile::new(format!("new-{}", numbers.below(usize::MAX))).unwrap();
         let admission = Admission::new(&who, &often, &profile);
-        let (at, person) = (side.version(side.shape.count), Person::new(name).unwrap());
-        let draft = event_draft(numbers, at, person, profile);
+        let (at, user) = (side.version(side.shape.count), User::new(name).unwrap());
+        let draft = emergency_draft(numbers, at, user, profile);
         Box::new(move || {
-            side.wait(side.events.create(&draft, &admission)).unwrap();
+            side.wait(side.emergencies.create(&draft, &admission))
+                .unwrap();
         })
     });
-    scale.write("event: update, a note", |side, numbers| {
-        let id = side.shape.event_id(side.any(numbers));
-        let event = side.wait(side.events.get(id)).unwrap();
-        let change = breakglass::Change::note(&event.invoker, "the replica lags");
+    scale.write("emergency: update, a note", |side, numbers| {
+        let id = side.shape.emergency_id(side.any(numbers));
+        let emergency = side.wait(side.emergencies.get(id)).unwrap();
+        let change = breakglass::Change::note(&emergency.invoker, "the replica lags");
         Box::new(move || {
-            let expected = event.updated_at;
-            side.wait(side.events.update(id, expected, &change))
+            let expected = emergency.updated_at;
+            side.wait(side.emergencies.update(id, expected, &change))
                 .unwrap();
         })
     });
@@ -577,12 +596,12 @@ fn request_draft(side: &Side, numbers: &mut Numbers, profile: Profile) -> reques
     let id = RequestId::from_bits(mixed(numbers.below(usize::MAX) as u64));
     request::Draft {
         id,
-        requester: side.person(side.any(numbers)),
+        requester: side.user(side.any(numbers)),
         profile,
         duration: Duration::from_secs(3_600),
         justification: "migrate the table of orders to its new place".to_owned(),
         ticket: None,
         policy: None,
-        operation: Some(OperationId::from_bits(mixed(id.to_bits()))),
+        idempotency_key: Some(IdempotencyKey::from_bits(mixed(id.to_bits()))),
     }
 }

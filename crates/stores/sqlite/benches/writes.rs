@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use countersign_breakglass as breakglass;
 use countersign_core::clock::{Clock, SystemClock};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_request as request;
-use countersign_sqlite::{Database, EventStore, Options, RequestStore, Synchronous};
+use countersign_sqlite::{Database, EmergencyStore, Options, RequestStore, Synchronous};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use support::{Folder, Verdicts, mean, median, mixed, timed};
@@ -95,17 +95,17 @@ fn request(runtime: &Runtime, store: &dyn request::Store, number: usize) -> [f64
     let profile = Profile::new(format!("profile-{:04}", number % 8)).unwrap();
     let draft = request::Draft {
         id: request::RequestId::from_bits(mixed(number as u64)),
-        requester: Person::new(format!("person-{:06}@example.com", number % 100)).unwrap(),
+        requester: User::new(format!("user-{:06}@example.com", number % 100)).unwrap(),
         profile: profile.clone(),
         duration: Duration::from_secs(3_600),
         justification: "migrate the table of orders to its new place".to_owned(),
         ticket: Some(format!("OPS-{number}")),
         policy: None,
-        operation: None,
+        idempotency_key: None,
     };
     let terms = request::Terms::of(&policy, &profile);
     let (create, made) = timed(|| runtime.block_on(store.create(&draft, &terms)).unwrap());
-    let bob = Person::new("bob@example.com").unwrap();
+    let bob = User::new("bob@example.com").unwrap();
     let change = request::Change::approve(&policy, &profile, &bob, Some("as agreed"));
     let (update, _) = timed(|| {
         let update = store.update(made.id, made.updated_at, &change);
@@ -126,10 +126,10 @@ fn emergency(runtime: &Runtime, store: &dyn breakglass::Store, number: usize) ->
             .parse()
             .unwrap();
     let profile = Profile::new(format!("profile-{:04}", number % 100)).unwrap();
-    let invoker = Person::new(format!("person-{:06}@example.com", number % 100)).unwrap();
+    let invoker = User::new(format!("user-{:06}@example.com", number % 100)).unwrap();
     let draft = breakglass::Draft {
-        id: breakglass::EventId::from_bits(mixed(number as u64)),
-        operation: None,
+        id: breakglass::EmergencyId::from_bits(mixed(number as u64)),
+        idempotency_key: None,
         invoker: invoker.clone(),
         profile: profile.clone(),
         duration: Duration::from_secs(3_600),
@@ -164,17 +164,17 @@ fn durability(folder: &Folder, runtime: &Runtime) {
     let mut stores: Vec<Stores<'_>> = Vec::new();
     for (name, file) in &files {
         let requests = RequestStore::new(file, clock.clone());
-        let events = EventStore::new(file, clock.clone());
-        stores.push((name, Arc::new(requests), Arc::new(events)));
+        let emergencies = EmergencyStore::new(file, clock.clone());
+        stores.push((name, Arc::new(requests), Arc::new(emergencies)));
     }
     let requests = request::InMemory::new(clock.clone());
-    let events = breakglass::InMemory::new(clock);
-    stores.push(("`InMemory`", Arc::new(requests), Arc::new(events)));
+    let emergencies = breakglass::InMemory::new(clock);
+    stores.push(("`InMemory`", Arc::new(requests), Arc::new(emergencies)));
     let mut times: Vec<[Times; 4]> = stores.iter().map(|_| Default::default()).collect();
     for number in 0..calls() {
-        for (times, (_, requests, events)) in times.iter_mut().zip(&stores) {
+        for (times, (_, requests, emergencies)) in times.iter_mut().zip(&stores) {
             let request = request(runtime, &**requests, number);
-            let emergency = emergency(runtime, &**events, number);
+            let emergency = emergency(runtime, &**emergencies, number);
             for (times, time) in times.iter_mut().zip(request.into_iter().chain(emergency)) {
                 times.0.push(time);
             }
@@ -185,8 +185,8 @@ fn durability(folder: &Folder, runtime: &Runtime) {
         for (times, what) in times.iter_mut().zip([
             "request: create",
             "request: update",
-            "event: create",
-            "event: update",
+            "emergency: create",
+            "emergency: update",
         ]) {
             times.tell(&format!("{what}, {name}"));
         }
@@ -238,7 +238,7 @@ fn ledger(folder: &Folder, runtime: &Runtime) {
     let mut row = prepare("UPDATE request SET note = 'x', updated_at = ?2 WHERE created = ?1");
     let mut entry = prepare(
         "INSERT INTO request_history (record, version, at, action, actor_kind, actor, reason, \
-         digest) VALUES (?1, ?2, ?2, 'noted', 'person', 'bob@example.com', 'the replica lags', \
+         digest) VALUES (?1, ?2, ?2, 'noted', 'user', 'bob@example.com', 'the replica lags', \
          zeroblob(32))",
     );
     let mut ledger = prepare(
@@ -317,14 +317,14 @@ fn rounds() -> usize {
 
 /// What `find_grant` takes alone, and while two `verify` are under way.
 fn beside(runtime: &Runtime, store: &RequestStore) {
-    let (person, profile) = (
-        |number| format!("person-{number:06}@example.com"),
+    let (user, profile) = (
+        |number| format!("user-{number:06}@example.com"),
         "profile-0003",
     );
     let profile = Profile::new(profile).unwrap();
     let find = |number: usize| {
-        let person = Person::new(person(mixed(number as u64) % 100)).unwrap();
-        let find = request::Store::find_grant(store, &person, &profile, None);
+        let user = User::new(user(mixed(number as u64) % 100)).unwrap();
+        let find = request::Store::find_grant(store, &user, &profile, None);
         timed(|| runtime.block_on(find).unwrap()).0
     };
     let (mut alone, mut disturbed) = (Vec::new(), Vec::new());

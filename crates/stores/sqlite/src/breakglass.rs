@@ -1,4 +1,4 @@
-//! Emergencies in the file: [`EventStore`].
+//! Emergencies in the file: [`EmergencyStore`].
 //!
 //! It is the store of `countersign-breakglass` over the file's engine. What is here is what only a
 //! file has: a ledger with a head, and that it can be verified.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_breakglass::{EngineStore, Error, Event, Health, Limits, OverEngine};
+use countersign_breakglass::{Emergency, EngineStore, Error, Health, Limits, OverEngine};
 use countersign_core::clock::Clock;
 use countersign_core::time::CLOCK_TOLERANCE;
 use rusqlite::Connection;
@@ -29,34 +29,34 @@ pub(crate) mod rows;
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use countersign_breakglass::*;
-/// use countersign_sqlite::{Database, EventStore, Options};
+/// use countersign_breakglass::{self as breakglass, Clock, Profile, SystemClock, User};
+/// use countersign_sqlite::{Database, EmergencyStore, Options};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("countersign.db");
-/// let who: InvocationPolicy = r#"{"version": "1", "rules": [
+/// let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
 ///     {"name": "on-call", "profiles": ["prod"], "users": ["alice"]}]}"#.parse()?;
-/// let often = RateLimitPolicy::unlimited();
+/// let often = breakglass::RateLimitPolicy::unlimited();
 /// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 /// let database = Database::open(&path, &Options::default())?;
-/// let store = Arc::new(EventStore::new(&database, clock.clone()));
-/// let workflow = Workflow::new(store.clone(), Arc::new(who), Arc::new(often));
-/// let (alice, prod, hour) = (Person::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
-/// let draft = workflow.draft(&alice, &prod, hour, ReasonCode::Incident, "orders cannot be written")?;
+/// let store = Arc::new(EmergencyStore::new(&database, clock.clone()));
+/// let workflow = breakglass::Workflow::new(store.clone(), Arc::new(who), Arc::new(often));
+/// let (alice, prod, hour) = (User::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
+/// let draft = workflow.draft(&alice, &prod, hour, breakglass::ReasonCode::Incident, "orders cannot be written")?;
 /// let id = workflow.invoke(&draft).await?.id;
 /// assert_eq!(store.get(id).await?.invoker, alice);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct EventStore {
+pub struct EmergencyStore {
     books: Books,
-    store: EngineStore<FileEngine<Event>>,
+    store: EngineStore<FileEngine<Emergency>>,
 }
 
-impl EventStore {
+impl EmergencyStore {
     /// The emergencies of this file, with the default [`Limits`].
     pub fn new(database: &Database, clock: Arc<dyn Clock>) -> Self {
         Self::with_limits(database, clock, Limits::default())
@@ -111,8 +111,8 @@ impl EventStore {
     /// [`Error::Backend`] if the engine fails. Damage to the file is not an error but a finding.
     ///
     /// ```
-    /// # use countersign_sqlite::EventStore;
-    /// # async fn example(store: &EventStore, noted: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use countersign_sqlite::EmergencyStore;
+    /// # async fn example(store: &EmergencyStore, noted: &str) -> Result<(), Box<dyn std::error::Error>> {
     /// let report = store.verify(Some(&noted.parse()?)).await?;
     /// assert!(report.is_clean(), "{:?}", report.findings);
     /// # Ok(())
@@ -131,10 +131,10 @@ pub(crate) fn verified(connection: &Connection) -> Result<Report, Failure> {
     verify(connection, &check::CHAINED, None)
 }
 
-impl OverEngine for EventStore {
-    type Engine = FileEngine<Event>;
+impl OverEngine for EmergencyStore {
+    type Engine = FileEngine<Emergency>;
 
-    fn engine_store(&self) -> &EngineStore<FileEngine<Event>> {
+    fn engine_store(&self) -> &EngineStore<FileEngine<Emergency>> {
         &self.store
     }
 }

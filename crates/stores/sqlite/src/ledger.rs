@@ -166,7 +166,7 @@ pub struct Head {
 }
 
 /// The stores that have heads.
-const STORES: [&str; 3] = ["request", "event", "policy"];
+const STORES: [&str; 3] = ["request", "emergency", "policy"];
 
 impl Head {
     pub(crate) fn new(store: &'static str, position: i64, digest: Sum) -> Self {
@@ -177,7 +177,7 @@ impl Head {
         }
     }
 
-    /// Of which store: `request`, `event` or `policy`.
+    /// Of which store: `request`, `emergency` or `policy`.
     pub fn store(&self) -> &str {
         self.store
     }
@@ -371,23 +371,23 @@ mod tests {
         }
         assert_ne!(head(&[line]), same);
         let mut of_another = Tip::START;
-        of_another.advance("event", &line);
+        of_another.advance("emergency", &line);
         assert_ne!(head(&[line]), of_another.head);
     }
 
     #[test]
     fn heads_are_parsed_strictly() {
         let digits = "0f".repeat(32);
-        let text = format!("event-7-{digits}");
+        let text = format!("emergency-7-{digits}");
         assert_eq!(text.parse::<Head>().unwrap().to_string(), text);
         for bad in [
             String::new(),
-            format!("events-7-{digits}"),
-            format!("event-07-{digits}"),
-            format!("event--7-{digits}"),
-            format!("event-7-{}", digits.to_uppercase()),
-            format!("event-7-{digits}0"),
-            format!("event-7-+{}", &digits[1..]),
+            format!("emergencies-7-{digits}"),
+            format!("emergency-07-{digits}"),
+            format!("emergency--7-{digits}"),
+            format!("emergency-7-{}", digits.to_uppercase()),
+            format!("emergency-7-{digits}0"),
+            format!("emergency-7-+{}", &digits[1..]),
             format!(" {text}"),
         ] {
             assert!(bad.parse::<Head>().is_err(), "`{bad}` was taken for a head");

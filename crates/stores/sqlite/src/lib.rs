@@ -1,6 +1,6 @@
 //! One SQLite file that keeps access requests, emergencies and policies.
 //!
-//! [`RequestStore`], [`EventStore`] and [`PolicyStore`] are the stores of `countersign-request`,
+//! [`RequestStore`], [`EmergencyStore`] and [`PolicyStore`] are the stores of `countersign-request`,
 //! `countersign-breakglass` and `countersign-policy`, each behind the feature `request`,
 //! `breakglass` or `policy`; all are on by default. They share a [`Database`]: a file and the
 //! threads that use it. SQLite is built in; nothing need be installed.
@@ -17,7 +17,7 @@
 //! - Versions grow over the whole life of the file, with a clock that steps back and after records
 //!   are deleted.
 //! - The schema holds the invariants against other writers too: who asked for what never changes,
-//!   nor does a status that nothing leads out of; one active emergency for a person and profile;
+//!   nor does a status that nothing leads out of; one active emergency for a user and profile;
 //!   versions grow; histories are appended to.
 //! - Each entry is chained to the one before it and into a ledger whose [`Head`] can be noted
 //!   elsewhere; `verify` of each store finds what was changed, dropped, added or reordered since.
@@ -49,7 +49,7 @@
 //! # #[cfg(feature = "request")]
 //! # mod example {
 //! use std::{sync::Arc, time::Duration};
-//! use countersign_request::*;
+//! use countersign_request::{self as request, Profile, SystemClock, User};
 //! use countersign_sqlite::{Database, Options, RequestStore};
 //!
 //! # pub async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,10 +58,10 @@
 //! let database = Database::open_on_a_thread(path, Options::default()).await?;
 //! let store = Arc::new(RequestStore::new(&database, Arc::new(SystemClock)));
 //!
-//! let policy: ApprovalPolicy = r#"{"version": "1", "rules": [
+//! let policy: request::ApprovalPolicy = r#"{"version": "1", "rules": [
 //!     {"name": "production", "profiles": ["prod"], "approvers": ["bob"]}]}"#.parse()?;
-//! let workflow = Workflow::new(store.clone(), Arc::new(policy));
-//! let (alice, bob, prod) = (Person::new("alice")?, Person::new("bob")?, Profile::new("prod")?);
+//! let workflow = request::Workflow::new(store.clone(), Arc::new(policy));
+//! let (alice, bob, prod) = (User::new("alice")?, User::new("bob")?, Profile::new("prod")?);
 //! let draft = workflow.draft(&alice, &prod, Duration::from_secs(3600), "migrate the orders table")?;
 //! let id = workflow.submit(&draft).await?.request.id;
 //! workflow.approve(id, &bob, Some("go ahead")).await?;
@@ -118,7 +118,7 @@ mod worker;
 
 pub use backup::{Backup, BackupError};
 #[cfg(feature = "breakglass")]
-pub use breakglass::EventStore;
+pub use breakglass::EmergencyStore;
 pub use database::Database;
 pub use error::{EngineError, OpenError, SqliteError};
 pub use ledger::{Head, ParseHeadError};

@@ -65,20 +65,20 @@ const FILL: &str = "
         updated_at)
         SELECT n, printf('%016x', n), 'alice', 'prod', 1, 'x', 0, n, n, 'approved', n, n, n, n
         FROM number;
-    INSERT INTO request_history (record, version, at, action, actor_kind, actor, operation, digest)
-        SELECT n, n, n, 'created', 'person', 'alice', printf('%016x', n), zeroblob(32) FROM number;
+    INSERT INTO request_history (record, version, at, action, actor_kind, actor, idempotency_key, digest)
+        SELECT n, n, n, 'created', 'user', 'alice', printf('%016x', n), zeroblob(32) FROM number;
     INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head)
         SELECT n, n, n, 1, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
-    INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code,
+    INSERT INTO emergency (created, id, invoker, invoker_folded, profile, duration, reason_code,
         justification, mfa_id, escalate, created_at, expires_at, status, ended_at, reviewed_at,
         updated_at)
         SELECT n, printf('%016x', n), 'alice', 'alice', 'prod', 1, 'other', 'x', 'p', 0, n, n,
         'closed', n, iif(n % 2, n, NULL), n FROM number;
-    INSERT INTO event_history (record, version, at, action, actor_kind, actor, operation, digest)
-        SELECT n, n, n, 'created', 'person', 'alice', printf('%016x', n), zeroblob(32) FROM number;
-    INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head)
+    INSERT INTO emergency_history (record, version, at, action, actor_kind, actor, idempotency_key, digest)
+        SELECT n, n, n, 'created', 'user', 'alice', printf('%016x', n), zeroblob(32) FROM number;
+    INSERT INTO emergency_ledger (position, version, at, writer, action, record, id, digest, head)
         SELECT n, n, n, 1, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
-    INSERT INTO event_proof_used SELECT printf('%x', n), 'x' FROM number;
+    INSERT INTO emergency_proof_used SELECT printf('%x', n), 'x' FROM number;
     INSERT INTO policy_version SELECT n, 'main', 'x', '{}' FROM number;
     INSERT INTO policy VALUES ('main', 2000);
     INSERT INTO policy_ledger

@@ -82,7 +82,7 @@ pub(crate) const LEDGER: Ledger = Ledger {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::*;
+/// use countersign_policy::{self as policy, SystemClock};
 /// use countersign_sqlite::{Database, Options, PolicyStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -91,12 +91,12 @@ pub(crate) const LEDGER: Ledger = Ledger {
 /// # let path = folder.path().join("countersign.db");
 /// let database = Database::open(&path, &Options::default())?;
 /// let store = Arc::new(PolicyStore::new(&database, Arc::new(SystemClock)));
-/// let policy: Policy = r#"{"version": "1", "rules": [
+/// let policy: policy::Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;
-/// let first = store.put("main", Expected::Absent, Arc::new(policy)).await?;
+/// let first = store.put("main", policy::Expected::Absent, Arc::new(policy)).await?;
 ///
-/// let cached = CachedLoader::new(store.clone());
+/// let cached = policy::CachedLoader::new(store.clone());
 /// assert_eq!(cached.load("main").await?.policy.digest(), first.digest());
 /// let second = store.rollback("main", first.version, first.version).await?;
 /// assert_eq!(store.versions("main").await?, [second, first]);

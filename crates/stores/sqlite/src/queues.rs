@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use countersign_core::clock::ManualTicks;
 use countersign_request::{
-    ApprovalPolicy, Draft, Error, Outcome, Person, Profile, RequestId, Store as _, SystemClock,
-    Terms,
+    ApprovalPolicy, Draft, Error, Outcome, Profile, RequestId, Store as _, SystemClock, Terms, User,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::error::Stop;
-use crate::{BackupError, Database, EngineError, EventStore, Options, PolicyStore, RequestStore};
+use crate::{
+    BackupError, Database, EmergencyStore, EngineError, Options, PolicyStore, RequestStore,
+};
 
 /// A call of which the test knows that it has begun, and that ends when the test says so.
 struct Held {
@@ -71,7 +72,7 @@ fn one_reader() -> Options {
 
 struct Stores {
     requests: RequestStore,
-    events: EventStore,
+    emergencies: EmergencyStore,
     policies: PolicyStore,
 }
 
@@ -80,7 +81,7 @@ impl Stores {
         let clock = Arc::new(SystemClock);
         Self {
             requests: RequestStore::new(database, clock.clone()),
-            events: EventStore::new(database, clock.clone()),
+            emergencies: EmergencyStore::new(database, clock.clone()),
             policies: PolicyStore::new(database, clock),
         }
     }
@@ -92,7 +93,7 @@ impl Stores {
             matches!(missing, Err(Error::NotFound { .. })),
             "{missing:?}"
         );
-        wait(self.events.head()).unwrap();
+        wait(self.emergencies.head()).unwrap();
         wait(self.policies.head()).unwrap();
     }
 }
@@ -110,7 +111,7 @@ fn two_long_reads_stop_no_other_read() {
     let mut verifies = pin!(async {
         (
             stores.requests.verify(None).await.unwrap(),
-            stores.events.verify(None).await.unwrap(),
+            stores.emergencies.verify(None).await.unwrap(),
         )
     });
     let mut policies = pin!(stores.policies.verify(None));
@@ -123,8 +124,8 @@ fn two_long_reads_stop_no_other_read() {
     assert_eq!(written.unwrap(), 1, "nor a change");
     drop(first.let_go);
     wait(holding).unwrap();
-    let (requests, events) = wait(verifies);
-    assert!(requests.is_clean() && events.is_clean());
+    let (requests, emergencies) = wait(verifies);
+    assert!(requests.is_clean() && emergencies.is_clean());
     assert!(wait(policies).unwrap().is_clean());
     assert_eq!(wait(backup).unwrap().reports.len(), 3);
 }
@@ -165,13 +166,13 @@ fn a_long_read_of_an_audited_file_stops_no_other_read() {
 fn draft(id: u64) -> Draft {
     Draft {
         id: RequestId::from_bits(id),
-        requester: Person::new("alice").unwrap(),
+        requester: User::new("alice").unwrap(),
         profile: Profile::new("prod").unwrap(),
         duration: Duration::from_secs(600),
         justification: "look at the slow query".into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     }
 }
 
@@ -348,7 +349,7 @@ fn a_change_too_many_is_refused_at_once_and_can_be_tried_again() {
     );
     // What reads has others, and so has whoever opens the file beside.
     stores.answer();
-    assert!(wait(stores.events.verify(None)).unwrap().is_clean());
+    assert!(wait(stores.emergencies.verify(None)).unwrap().is_clean());
     let beside = patient(&path);
     let beside_store = Stores::of(&beside).requests;
     let beside_draft = draft(4);

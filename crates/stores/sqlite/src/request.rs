@@ -29,19 +29,19 @@ pub(crate) mod rows;
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
-/// use countersign_request::*;
+/// use countersign_request::{self as request, Profile, SystemClock, User};
 /// use countersign_sqlite::{Database, Options, RequestStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("countersign.db");
-/// let policy: ApprovalPolicy =
+/// let policy: request::ApprovalPolicy =
 ///     r#"{"version": "1", "rules": [{"name": "all", "approvers": ["bob"]}]}"#.parse()?;
 /// let database = Database::open(&path, &Options::default())?;
 /// let store = Arc::new(RequestStore::new(&database, Arc::new(SystemClock)));
-/// let workflow = Workflow::new(store, Arc::new(policy));
-/// let (alice, prod) = (Person::new("alice")?, Profile::new("prod")?);
+/// let workflow = request::Workflow::new(store, Arc::new(policy));
+/// let (alice, prod) = (User::new("alice")?, Profile::new("prod")?);
 /// let draft = workflow.draft(&alice, &prod, Duration::from_secs(600), "look at the slow query")?;
 /// let id = workflow.submit(&draft).await?.request.id;
 /// drop((workflow, database));

@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(differences(&connection).unwrap(), [""; 0]);
         connection
             .execute_batch(
-                "DROP INDEX request_open; DROP VIEW event_utc;
-                 CREATE VIEW event_utc AS SELECT 1;
+                "DROP INDEX request_open; DROP VIEW emergency_utc;
+                 CREATE VIEW emergency_utc AS SELECT 1;
                  CREATE TABLE of_somebody (id INTEGER);
                  CREATE TRIGGER added AFTER INSERT ON of_somebody BEGIN SELECT 1; END;",
             )
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(
             differences(&connection).unwrap(),
             [
-                "view `event_utc` is not as it was made",
+                "view `emergency_utc` is not as it was made",
                 "index `request_open` is missing",
                 "trigger `added` was added"
             ]

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_breakglass::*;
-use countersign_sqlite::{Database, EventStore};
+use countersign_sqlite::{Database, EmergencyStore};
 
 mod common;
 
-use common::{Draws, START, at, block_on, person, profile, quick};
+use common::{Draws, START, at, block_on, profile, quick, user};
 
 const WHO: &str = r#"{"version": "1", "rules": [
     {"name": "reviewed", "profiles": ["prod"], "users": ["alice", "Alice", "bob"],
@@ -53,26 +53,26 @@ impl Rules {
     }
 }
 
-fn drawn_id(draws: &mut Draws) -> EventId {
-    EventId::from_bits(draws.below(60).wrapping_mul(0x2545_F491_4F6C_DD1D))
+fn drawn_id(draws: &mut Draws) -> EmergencyId {
+    EmergencyId::from_bits(draws.below(60).wrapping_mul(0x2545_F491_4F6C_DD1D))
 }
 
 fn drawn_draft(draws: &mut Draws, now: chrono::DateTime<chrono::Utc>) -> Draft {
     let id = drawn_id(draws);
-    let invoker = person(draws.pick(&["alice", "Alice", "bob", "bob", "eve"]));
+    let invoker = user(draws.pick(&["alice", "Alice", "bob", "bob", "eve"]));
     let profile = profile(draws.pick(&PROFILES));
     let proof = MfaProof {
         id: ProofId::new(format!("phone:{}", draws.below(30))).unwrap(),
         method: MfaMethod::Totp,
-        person: invoker.clone(),
-        event: id,
+        user: invoker.clone(),
+        emergency: id,
         verified_at: now - Duration::from_secs(draws.below(320)),
     };
     Draft {
         id,
-        operation: draws
+        idempotency_key: draws
             .one_in(4)
-            .then(|| OperationId::from_bits(draws.below(30))),
+            .then(|| IdempotencyKey::from_bits(draws.below(30))),
         mfa: (profile.as_str() == "factor" && !draws.one_in(4) || draws.one_in(6)).then_some(proof),
         invoker,
         profile,
@@ -90,21 +90,21 @@ fn drawn_draft(draws: &mut Draws, now: chrono::DateTime<chrono::Utc>) -> Draft {
     }
 }
 
-fn drawn_change(draws: &mut Draws, rules: &Rules, event: &Event) -> Change {
-    let by = person(draws.pick(&PEOPLE));
+fn drawn_change(draws: &mut Draws, rules: &Rules, emergency: &Emergency) -> Change {
+    let by = user(draws.pick(&PEOPLE));
     let who = &rules.who;
     let change = match draws.below(6) {
-        0 => Change::close(who, &event.profile, &by, "the primary is back"),
+        0 => Change::close(who, &emergency.profile, &by, "the primary is back"),
         1 => Change::expire(),
         2 => Change::note(&by, draws.pick(&["a note", "another", ""])),
         _ => {
             let outcome = draws.pick(&ReviewOutcome::ALL);
-            let by = person(draws.pick(&["carol", "dave"]));
-            Change::review(who, &event.profile, &by, outcome, "called for")
+            let by = user(draws.pick(&["carol", "dave"]));
+            Change::review(who, &emergency.profile, &by, outcome, "called for")
         }
     };
     match draws.one_in(4) {
-        true => change.with_operation(OperationId::from_bits(draws.below(30))),
+        true => change.with_idempotency_key(IdempotencyKey::from_bits(draws.below(30))),
         false => change,
     }
 }
@@ -112,7 +112,7 @@ fn drawn_change(draws: &mut Draws, rules: &Rules, event: &Event) -> Change {
 /// Two stores, both asked everything.
 struct Pair {
     memory: InMemory,
-    file: EventStore,
+    file: EmergencyStore,
 }
 
 impl Pair {
@@ -140,13 +140,13 @@ fn every_call_is_answered_as_in_memory() {
         "review_override: Some(",
         "mfa: Some(",
         "AlreadyExists",
-        "OperationReused",
+        "IdempotencyKeyReused",
         "NotFound",
         "Conflict",
         "InvalidTransition",
         "Refused(Active",
         "Refused(Cooldown",
-        "Refused(PersonQuota",
+        "Refused(UserQuota",
         "Refused(ProfileQuota",
         "Refused(ReviewDue",
         "problem: Used",
@@ -166,7 +166,7 @@ fn every_call_is_answered_as_in_memory() {
         let database = Database::open(&path, &quick()).unwrap();
         let pair = Pair {
             memory: InMemory::new(clock.clone()),
-            file: EventStore::new(&database, clock.clone()),
+            file: EmergencyStore::new(&database, clock.clone()),
         };
         let draws = &mut Draws::from_seed(seed);
         block_on(async {
@@ -198,20 +198,20 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             let draft = drawn_draft(draws, now);
             let admission = rules.admission(&draft.profile);
             let admission = match draws.one_in(3) {
-                true => admission.with_review_override(&person("carol"), "the site is down"),
+                true => admission.with_review_override(&user("carol"), "the site is down"),
                 false => admission,
             };
             pair.same(|store| store.create(&draft, &admission)).await
         }
         6..=9 => {
-            let Ok(event) = pair.memory.sync().get(id) else {
+            let Ok(emergency) = pair.memory.sync().get(id) else {
                 let (change, version) = (Change::expire(), Version::from_nanos(1));
                 return pair.same(|store| store.update(id, version, &change)).await;
             };
-            let change = drawn_change(draws, rules, &event);
+            let change = drawn_change(draws, rules, &emergency);
             let expected = match draws.one_in(8) {
                 true => Version::from_nanos(1),
-                false => event.updated_at,
+                false => emergency.updated_at,
             };
             pair.same(|store| store.update(id, expected, &change)).await
         }
@@ -221,14 +221,14 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             pair.same(|store| store.list_ended(now, 1_000)).await;
             let mut reviewed = pair.memory.sync().list_ended(now, 1_000).unwrap();
             let id = match reviewed.pop().filter(|_| draws.one_in(2)) {
-                Some(event) => event.id,
+                Some(emergency) => emergency.id,
                 None => id,
             };
             pair.same(|store| store.delete(id, &retention)).await
         }
         11 => {
             pair.same(|store| store.get(id)).await;
-            let whose = person(draws.pick(&["alice", "Alice", "bob"]));
+            let whose = user(draws.pick(&["alice", "Alice", "bob"]));
             let what = profile(draws.pick(&PROFILES));
             pair.same(|store| store.find_grant(&whose, &what)).await;
             pair.same(|store| store.active_at(&whose, &what, now)).await
@@ -238,14 +238,14 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             due + &pair.same(|store| store.list_ended(now, page.limit)).await
         }
         13 => {
-            let event = pair.memory.sync().get(id).ok();
-            let after = event.map(|event| event.updated_at);
+            let emergency = pair.memory.sync().get(id).ok();
+            let after = emergency.map(|emergency| emergency.updated_at);
             pair.same(|store| store.changes_after(after, page.limit))
                 .await
         }
         14 => {
             let filter = match draws.below(3) {
-                0 => Filter::Invoker(person(draws.pick(&PEOPLE))),
+                0 => Filter::Invoker(user(draws.pick(&PEOPLE))),
                 1 => Filter::Profile(profile(draws.pick(&PROFILES))),
                 _ => Filter::Status(draws.pick(&Status::ALL)),
             };
@@ -268,7 +268,7 @@ async fn pages<'a>(
         let Some(cursor) = call(&pair.memory, page).await.unwrap().next else {
             return answers;
         };
-        for id in [EventId::MIN, EventId::from_bits(u64::MAX)] {
+        for id in [EmergencyId::MIN, EmergencyId::from_bits(u64::MAX)] {
             let forged = Page::after(Cursor { id, ..cursor }, first.limit);
             pair.same(|store| call(store, forged)).await;
         }
@@ -278,9 +278,9 @@ async fn pages<'a>(
 
 fn draft(id: u64) -> Draft {
     Draft {
-        id: EventId::from_bits(id),
-        operation: None,
-        invoker: person("alice"),
+        id: EmergencyId::from_bits(id),
+        idempotency_key: None,
+        invoker: user("alice"),
         profile: profile("dev"),
         duration: Duration::from_secs(600),
         reason_code: ReasonCode::Incident,
@@ -301,29 +301,29 @@ fn what_was_written_is_there_after_opening_again() {
     draft.mfa = Some(MfaProof {
         id: ProofId::new("phone:1").unwrap(),
         method: MfaMethod::Totp,
-        person: draft.invoker.clone(),
-        event: draft.id,
+        user: draft.invoker.clone(),
+        emergency: draft.id,
         verified_at: clock.now() - Duration::from_nanos(1),
     });
     let before = block_on(async {
         let database = Database::open(&path, &quick()).unwrap();
-        let store = EventStore::new(&database, clock.clone());
+        let store = EmergencyStore::new(&database, clock.clone());
         let admission = rules.admission(&draft.profile);
-        let event = store.create(&draft, &admission).await.unwrap();
+        let emergency = store.create(&draft, &admission).await.unwrap();
         let close = Change::close(&rules.who, &draft.profile, &draft.invoker, "it is back");
-        let event = store
-            .update(event.id, event.updated_at, &close)
+        let emergency = store
+            .update(emergency.id, emergency.updated_at, &close)
             .await
             .unwrap();
         let found = ReviewOutcome::Justified;
-        let review = Change::review(&rules.who, &draft.profile, &person("carol"), found, "fine");
+        let review = Change::review(&rules.who, &draft.profile, &user("carol"), found, "fine");
         store
-            .update(event.id, event.updated_at, &review)
+            .update(emergency.id, emergency.updated_at, &review)
             .await
             .unwrap()
     });
     let database = Database::open(&path, &quick()).unwrap();
-    let store = EventStore::new(&database, clock);
+    let store = EmergencyStore::new(&database, clock);
     assert_eq!(block_on(store.get(draft.id)).unwrap(), before);
 }
 
@@ -335,12 +335,15 @@ fn versions_grow_over_opening_again_with_a_clock_that_stepped_back() {
     for round in 0..4 {
         let clock = ManualClock::at(at(START) - Duration::from_secs(3600 * round));
         let database = Database::open(&path, &quick()).unwrap();
-        let store = EventStore::new(&database, Arc::new(clock));
+        let store = EmergencyStore::new(&database, Arc::new(clock));
         let mut draft = draft(round);
-        draft.invoker = person(["alice", "bob"][round as usize % 2]);
+        draft.invoker = user(["alice", "bob"][round as usize % 2]);
         draft.profile = profile(["dev", "other"][round as usize / 2]);
-        let event = block_on(store.create(&draft, &rules.admission(&draft.profile))).unwrap();
-        assert!(Some(event.updated_at) > last, "a version was issued twice");
-        last = Some(event.updated_at);
+        let emergency = block_on(store.create(&draft, &rules.admission(&draft.profile))).unwrap();
+        assert!(
+            Some(emergency.updated_at) > last,
+            "a version was issued twice"
+        );
+        last = Some(emergency.updated_at);
     }
 }

@@ -21,13 +21,13 @@ use countersign_core::clock::{Clock, ManualClock};
 use countersign_core::names::Profile;
 use countersign_core::time::ClockError;
 use countersign_request as request;
-use countersign_sqlite::{Database, EventStore, RequestStore};
+use countersign_sqlite::{Database, EmergencyStore, RequestStore};
 use rusqlite::Connection;
 
 mod common;
 
 use common::requests::rules;
-use common::{START, at, block_on, file, person, profile, quick};
+use common::{START, at, block_on, file, profile, quick, user};
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ struct Process {
     requests: request::Workflow,
     emergencies: breakglass::Workflow,
     request_store: Arc<RequestStore>,
-    event_store: Arc<EventStore>,
+    emergency_store: Arc<EmergencyStore>,
 }
 
 impl Process {
@@ -53,7 +53,7 @@ impl Process {
         let shared: Arc<dyn Clock> = clock.clone();
         let database = Database::open(path, &quick()).unwrap();
         let request_store = Arc::new(RequestStore::new(&database, shared.clone()));
-        let event_store = Arc::new(EventStore::new(&database, shared.clone()));
+        let emergency_store = Arc::new(EmergencyStore::new(&database, shared.clone()));
         let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
             {"name": "on-call", "users": ["alice"], "responders": ["bob"],
              "reviewers": ["bob"], "mfa": {"required": true, "max_age": "2m"}}]}"#
@@ -67,12 +67,12 @@ impl Process {
             clock,
             requests: request::Workflow::new(request_store.clone(), Arc::new(rules())),
             emergencies: breakglass::Workflow::new(
-                event_store.clone(),
+                emergency_store.clone(),
                 Arc::new(who),
                 Arc::new(often),
             ),
             request_store,
-            event_store,
+            emergency_store,
         }
     }
 
@@ -80,24 +80,24 @@ impl Process {
         block_on(async {
             let draft =
                 self.requests
-                    .draft(&person(who), &prod(), length, "look at the slow query")?;
+                    .draft(&user(who), &prod(), length, "look at the slow query")?;
             let id = self.requests.submit(&draft).await?.request.id;
-            let approved = self.requests.approve(id, &person("bob"), None).await?;
+            let approved = self.requests.approve(id, &user("bob"), None).await?;
             Ok((*approved).clone())
         })
     }
 
     fn has_grant(&self, who: &str) -> bool {
-        block_on(self.requests.find_grant(&person(who), &prod()))
+        block_on(self.requests.find_grant(&user(who), &prod()))
             .unwrap()
             .is_some()
     }
 
     /// Alice's emergency, with a second factor of this very moment.
-    fn invoke(&self, proof: &str) -> Result<breakglass::Event, breakglass::Error> {
+    fn invoke(&self, proof: &str) -> Result<breakglass::Emergency, breakglass::Error> {
         block_on(async {
             let mut draft = self.emergencies.draft(
-                &person("alice"),
+                &user("alice"),
                 &prod(),
                 HOUR,
                 breakglass::ReasonCode::Incident,
@@ -106,8 +106,8 @@ impl Process {
             draft.mfa = Some(breakglass::MfaProof {
                 id: breakglass::ProofId::new(proof).unwrap(),
                 method: breakglass::MfaMethod::Totp,
-                person: person("alice"),
-                event: draft.id,
+                user: user("alice"),
+                emergency: draft.id,
                 verified_at: self.clock.now(),
             });
             Ok((*self.emergencies.invoke(&draft).await?).clone())
@@ -115,19 +115,19 @@ impl Process {
     }
 
     fn in_emergency(&self) -> bool {
-        block_on(self.emergencies.find_grant(&person("alice"), &prod()))
+        block_on(self.emergencies.find_grant(&user("alice"), &prod()))
             .unwrap()
             .is_some()
     }
 
-    fn close(&self, id: breakglass::EventId) -> Result<(), breakglass::Error> {
-        block_on(self.emergencies.close(id, &person("bob"), "it is over")).map(drop)
+    fn close(&self, id: breakglass::EmergencyId) -> Result<(), breakglass::Error> {
+        block_on(self.emergencies.close(id, &user("bob"), "it is over")).map(drop)
     }
 
     fn assert_clean(&self) {
         for report in [
             block_on(self.request_store.verify(None)).unwrap(),
-            block_on(self.event_store.verify(None)).unwrap(),
+            block_on(self.emergency_store.verify(None)).unwrap(),
         ] {
             assert!(report.is_clean(), "{:?}", report.findings);
         }
@@ -182,7 +182,7 @@ fn a_clock_that_was_ahead_once_does_not_make_access_last_for_years() {
         process.clock.set(at(START) + HOUR / 2);
         let invoked = process.invoke("phone:2").unwrap();
         assert_eq!(invoked.expires_at, at(START) + HOUR / 2 + HOUR, "{wrong}");
-        let replaced = block_on(process.event_store_get(invoked_ahead.id)).unwrap();
+        let replaced = block_on(process.emergency_store_get(invoked_ahead.id)).unwrap();
         assert_eq!(replaced.status, breakglass::Status::Expired, "{wrong}");
         process.clock.set(at(START) + HOUR);
         assert!(!process.has_grant("alice"), "{wrong}: over after an hour");
@@ -204,19 +204,19 @@ fn a_clock_that_was_ahead_once_does_not_make_access_last_for_years() {
 }
 
 impl Process {
-    async fn event_store_get(
+    async fn emergency_store_get(
         &self,
-        id: breakglass::EventId,
-    ) -> Result<Arc<breakglass::Event>, breakglass::Error> {
+        id: breakglass::EmergencyId,
+    ) -> Result<Arc<breakglass::Emergency>, breakglass::Error> {
         use breakglass::Store as _;
-        self.event_store.get(id).await
+        self.emergency_store.get(id).await
     }
 
     fn note(&self, who: &str) {
         block_on(async {
             let draft = self
                 .requests
-                .draft(&person(who), &prod(), HOUR, "one write of another")
+                .draft(&user(who), &prod(), HOUR, "one write of another")
                 .unwrap();
             self.requests.submit(&draft).await.unwrap();
         });
@@ -228,10 +228,10 @@ fn access_that_is_given_can_be_taken_back_after_the_clock_was_hours_ahead() {
     type End = fn(&Process, request::RequestId) -> Result<Arc<request::Request>, request::Error>;
     let ends: [(&str, End); 2] = [
         ("revoke", |process, id| {
-            block_on(process.requests.revoke(id, &person("bob"), None))
+            block_on(process.requests.revoke(id, &user("bob"), None))
         }),
         ("release", |process, id| {
-            block_on(process.requests.release(id, &person("alice"), None))
+            block_on(process.requests.release(id, &user("alice"), None))
         }),
     ];
     for (name, end) in ends {
@@ -265,7 +265,7 @@ fn access_that_is_given_can_be_taken_back_after_the_clock_was_hours_ahead() {
 fn an_emergency_that_is_given_can_be_closed_after_the_clock_was_hours_ahead() {
     let (_folder, path) = file();
     let process = Process::open(&path, at(START));
-    let event = process.invoke("phone:1").unwrap();
+    let emergency = process.invoke("phone:1").unwrap();
     process.clock.set(at(START) + 8 * HOUR);
     process
         .invoke("phone:2")
@@ -277,12 +277,12 @@ fn an_emergency_that_is_given_can_be_closed_after_the_clock_was_hours_ahead() {
     let process = Process::open(&path, at(START));
     let other = process.invoke("phone:1").unwrap();
     process.clock.set(at(START) + 8 * HOUR);
-    block_on(process.emergencies.note(other.id, &person("bob"), "called")).unwrap();
+    block_on(process.emergencies.note(other.id, &user("bob"), "called")).unwrap();
     process.clock.set(at(START) + MINUTE);
     assert!(process.in_emergency());
     process.close(other.id).unwrap();
     assert!(!process.in_emergency());
-    assert_ne!(event.id, other.id);
+    assert_ne!(emergency.id, other.id);
     process.assert_clean();
 }
 
@@ -296,7 +296,7 @@ fn a_host_with_a_right_clock_goes_on_beside_one_that_is_minutes_ahead() {
             let draft = right
                 .requests
                 .draft(
-                    &person("alice"),
+                    &user("alice"),
                     &prod(),
                     5 * MINUTE,
                     "look at the slow query",
@@ -305,7 +305,7 @@ fn a_host_with_a_right_clock_goes_on_beside_one_that_is_minutes_ahead() {
             right.requests.submit(&draft).await.unwrap().request.id
         });
         fast.note("dave");
-        let approved = block_on(right.requests.approve(asked, &person("bob"), None)).unwrap();
+        let approved = block_on(right.requests.approve(asked, &user("bob"), None)).unwrap();
         assert_eq!(
             approved.access_until,
             Some(at(START) + 5 * MINUTE),
@@ -318,12 +318,12 @@ fn a_host_with_a_right_clock_goes_on_beside_one_that_is_minutes_ahead() {
             matches!(refused, request::Error::Clock(ClockError::Corrected { .. })),
             "{ahead:?}: {refused}"
         );
-        let unknown = block_on(fast.requests.find_grant(&person("alice"), &prod()));
+        let unknown = block_on(fast.requests.find_grant(&user("alice"), &prod()));
         assert!(
             matches!(unknown, Err(request::Error::Clock(_))),
             "{ahead:?}"
         );
-        block_on(fast.requests.revoke(asked, &person("bob"), None)).unwrap();
+        block_on(fast.requests.revoke(asked, &user("bob"), None)).unwrap();
         assert!(!right.has_grant("alice"), "{ahead:?}");
         right.clock.set(at(START) + 6 * MINUTE);
         fast.clock.set(at(START) + 6 * MINUTE + ahead);
@@ -410,7 +410,7 @@ fn a_call_that_does_not_look_at_the_time_remembers_no_correction() {
     process.clock.set(at(START));
     let store = &process.request_store;
     let before = block_on(store.head()).unwrap();
-    let note = Change::note(&person("bob"), "look");
+    let note = Change::note(&user("bob"), "look");
     let missing = request::RequestId::from_bits(7);
     let refused = block_on(store.update(missing, made.updated_at, &note)).unwrap_err();
     assert!(matches!(refused, request::Error::NotFound { .. }));
@@ -442,7 +442,7 @@ fn a_clock_that_begins_at_1970_or_jumps_to_2262_grants_nothing_and_ends_everythi
         let (_folder, path) = file();
         let process = Process::open(&path, at(START));
         let granted = process.approved("alice", HOUR).unwrap();
-        let event = process.invoke("phone:1").unwrap();
+        let emergency = process.invoke("phone:1").unwrap();
         drop(process);
         let process = Process::open(&path, at(wrong));
         let refused = process.approved("erin", HOUR).unwrap_err();
@@ -457,13 +457,13 @@ fn a_clock_that_begins_at_1970_or_jumps_to_2262_grants_nothing_and_ends_everythi
             process.invoke("phone:2"),
             Err(breakglass::Error::Clock(ClockError::Implausible { .. }))
         ));
-        let revoked = block_on(process.requests.revoke(granted.id, &person("bob"), None)).unwrap();
+        let revoked = block_on(process.requests.revoke(granted.id, &user("bob"), None)).unwrap();
         assert_eq!(
             revoked.changed_at(),
             at(START),
             "{wrong}: nothing is re-dated"
         );
-        process.close(event.id).unwrap();
+        process.close(emergency.id).unwrap();
         drop(process);
         let process = Process::open(&path, at(START) + MINUTE);
         assert!(!process.has_grant("alice") && !process.in_emergency());
@@ -577,15 +577,15 @@ fn a_correction_that_is_edited_is_found() {
 }
 
 #[test]
-fn a_second_factor_that_was_used_stays_used_when_its_event_is_deleted() {
+fn a_second_factor_that_was_used_stays_used_when_its_emergency_is_deleted() {
     use breakglass::Store as _;
     let (_folder, path) = file();
     let process = Process::open(&path, at(START));
-    let event = process.invoke("phone:1").unwrap();
-    process.close(event.id).unwrap();
+    let emergency = process.invoke("phone:1").unwrap();
+    process.close(emergency.id).unwrap();
     block_on(process.emergencies.review(
-        event.id,
-        &person("bob"),
+        emergency.id,
+        &user("bob"),
         breakglass::ReviewOutcome::Justified,
         "the primary was down",
     ))
@@ -595,7 +595,7 @@ fn a_second_factor_that_was_used_stays_used_when_its_event_is_deleted() {
     block_on(
         process
             .emergencies
-            .note(event.id, &person("bob"), "a write after the jump"),
+            .note(emergency.id, &user("bob"), "a write after the jump"),
     )
     .unwrap();
     process.clock.advance(HOUR);
@@ -604,16 +604,19 @@ fn a_second_factor_that_was_used_stays_used_when_its_event_is_deleted() {
         block_on(process.emergencies.delete_ended_before(time, 0)).unwrap(),
         1
     );
-    assert!(block_on(process.event_store.get(event.id)).is_err());
+    assert!(block_on(process.emergency_store.get(emergency.id)).is_err());
     drop(process);
     let process = Process::open(&path, time);
     let used = process.invoke("phone:1").unwrap_err();
-    assert!(used.to_string().contains(&event.id.to_string()), "{used}");
+    assert!(
+        used.to_string().contains(&emergency.id.to_string()),
+        "{used}"
+    );
     process.invoke("phone:2").unwrap();
     let connection = Connection::open(&path).unwrap();
     for sql in [
-        "DELETE FROM event_proof_used",
-        "UPDATE event_proof_used SET id = 'x'",
+        "DELETE FROM emergency_proof_used",
+        "UPDATE emergency_proof_used SET id = 'x'",
     ] {
         let refused = connection.execute(sql, []).unwrap_err();
         assert!(refused.to_string().contains("stays used"), "{refused}");
@@ -646,7 +649,7 @@ fn a_jump_of_more_than_a_day_holds_deletion_up_over_a_restart() {
                 assert_eq!(deleted.unwrap(), 1);
             }
         }
-        assert!(block_on(process.requests.note(ended.id, &person("bob"), "gone")).is_err());
+        assert!(block_on(process.requests.note(ended.id, &user("bob"), "gone")).is_err());
     }
 }
 

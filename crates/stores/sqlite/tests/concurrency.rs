@@ -57,9 +57,9 @@ mod requests {
     suites::tests!(File);
 }
 
-mod events {
+mod emergencies {
     use countersign_breakglass::{BoxFuture, Clock};
-    use countersign_sqlite::EventStore;
+    use countersign_sqlite::EmergencyStore;
 
     use super::breakglass_suites as suites;
     use super::*;
@@ -67,16 +67,16 @@ mod events {
     struct File(TempDir);
 
     impl suites::Subject for File {
-        type Store = EventStore;
+        type Store = EmergencyStore;
 
-        fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (EventStore, Self)> {
+        fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (EmergencyStore, Self)> {
             Box::pin(async move {
                 let (folder, database) = open();
-                (EventStore::new(&database, clock), File(folder))
+                (EmergencyStore::new(&database, clock), File(folder))
             })
         }
 
-        fn audit(&self, store: &EventStore) -> Result<(), String> {
+        fn audit(&self, store: &EmergencyStore) -> Result<(), String> {
             assert!(self.0.path().exists(), "the file goes with its store");
             common::audit(async { store.verify(None).await.map_err(|error| error.to_string()) })
         }

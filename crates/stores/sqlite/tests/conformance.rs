@@ -90,5 +90,5 @@ macro_rules! kept_in_a_file {
 }
 
 kept_in_a_file!(requests, countersign_request, RequestStore);
-kept_in_a_file!(events, countersign_breakglass, EventStore);
+kept_in_a_file!(emergencies, countersign_breakglass, EmergencyStore);
 kept_in_a_file!(policies, countersign_policy, PolicyStore);

@@ -43,15 +43,15 @@ const REFUSED: &[(&str, &str)] = &[
         "never changes",
     ),
     (
-        "UPDATE event SET profile = 'dev', updated_at = 1 + (SELECT max(version) FROM event_ledger)",
+        "UPDATE emergency SET profile = 'dev', updated_at = 1 + (SELECT max(version) FROM emergency_ledger)",
         "never changes",
     ),
     (
-        "UPDATE event SET mfa_id = 'phone:9', updated_at = 1 + (SELECT max(version) FROM event_ledger)",
+        "UPDATE emergency SET mfa_id = 'phone:9', updated_at = 1 + (SELECT max(version) FROM emergency_ledger)",
         "never changes",
     ),
     (
-        "UPDATE event SET expires_at = expires_at + 1, updated_at = 1 + (SELECT max(version) FROM event_ledger)",
+        "UPDATE emergency SET expires_at = expires_at + 1, updated_at = 1 + (SELECT max(version) FROM emergency_ledger)",
         "never changes",
     ),
     // Status.
@@ -72,11 +72,11 @@ const REFUSED: &[(&str, &str)] = &[
         "does not lead",
     ),
     (
-        "UPDATE event SET status = 'active', updated_at = updated_at + 1000000000000000 WHERE status = 'closed'",
+        "UPDATE emergency SET status = 'active', updated_at = updated_at + 1000000000000000 WHERE status = 'closed'",
         "does not lead",
     ),
     (
-        "UPDATE event SET review = 'bad', updated_at = updated_at + 1000000000000000 WHERE reviewed_at IS NOT NULL",
+        "UPDATE emergency SET review = 'bad', updated_at = updated_at + 1000000000000000 WHERE reviewed_at IS NOT NULL",
         "a review never changes",
     ),
     // Versions.
@@ -86,7 +86,7 @@ const REFUSED: &[(&str, &str)] = &[
         "a later version",
     ),
     (
-        "UPDATE event SET note = 'x', updated_at = (SELECT max(version) FROM event_ledger)",
+        "UPDATE emergency SET note = 'x', updated_at = (SELECT max(version) FROM emergency_ledger)",
         "a later version",
     ),
     ("UPDATE policy SET version = version - 1", "a later version"),
@@ -98,14 +98,14 @@ const REFUSED: &[(&str, &str)] = &[
         "UPDATE policy_version SET document = '{}'",
         "a version never changes",
     ),
-    // One active event.
+    // One active emergency.
     (
-        "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
-        "one active event",
+        "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM emergency_ledger)",
+        "one active emergency",
     ),
     (
-        "INSERT OR REPLACE INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
-        "one active event",
+        "INSERT OR REPLACE INTO emergency (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'prod', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM emergency_ledger)",
+        "one active emergency",
     ),
     // Creation.
     (
@@ -121,7 +121,7 @@ const REFUSED: &[(&str, &str)] = &[
         "begins pending",
     ),
     (
-        "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'eve', 'eve', 'prod', 1, 'other', 'x', 0, v, v + 1, 'closed', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
+        "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'eve', 'eve', 'prod', 1, 'other', 'x', 0, v, v + 1, 'closed', v + 1, v FROM (SELECT 1 + max(version) AS v FROM emergency_ledger)",
         "begins active",
     ),
     (
@@ -134,7 +134,7 @@ const REFUSED: &[(&str, &str)] = &[
         "only appended to",
     ),
     (
-        "UPDATE event_history SET actor = 'eve' WHERE actor IS NOT NULL",
+        "UPDATE emergency_history SET actor = 'eve' WHERE actor IS NOT NULL",
         "only appended to",
     ),
     (
@@ -142,23 +142,23 @@ const REFUSED: &[(&str, &str)] = &[
         "deleted with its request",
     ),
     (
-        "DELETE FROM event_history WHERE action = 'reviewed'",
-        "deleted with its event",
+        "DELETE FROM emergency_history WHERE action = 'reviewed'",
+        "deleted with its emergency",
     ),
     (
-        "INSERT INTO request_history SELECT record, version + 1, at, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "INSERT INTO request_history SELECT record, version + 1, at, version, 'noted', 'user', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT OR REPLACE INTO request_history SELECT record, version, at, previous, action, actor_kind, 'eve', reason, operation, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "INSERT OR REPLACE INTO request_history SELECT record, version, at, previous, action, actor_kind, 'eve', reason, idempotency_key, digest FROM request_history ORDER BY version DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT INTO event_history SELECT record, version + 1, at, version, 'noted', NULL, 'person', 'eve', 'x', NULL, digest FROM event_history ORDER BY version DESC LIMIT 1",
+        "INSERT INTO emergency_history SELECT record, version + 1, at, version, 'noted', NULL, 'user', 'eve', 'x', NULL, digest FROM emergency_history ORDER BY version DESC LIMIT 1",
         "grows at its end",
     ),
     (
-        "INSERT INTO event_history SELECT 7, 1 + max(version), 0, NULL, 'created', NULL, 'person', 'eve', 'x', NULL, zeroblob(32) FROM event_ledger",
+        "INSERT INTO emergency_history SELECT 7, 1 + max(version), 0, NULL, 'created', NULL, 'user', 'eve', 'x', NULL, zeroblob(32) FROM emergency_ledger",
         "grows at its end",
     ),
     // Ledgers.
@@ -167,12 +167,12 @@ const REFUSED: &[(&str, &str)] = &[
         "only appended to",
     ),
     (
-        "UPDATE event_ledger SET head = zeroblob(32)",
+        "UPDATE emergency_ledger SET head = zeroblob(32)",
         "only appended to",
     ),
     ("UPDATE policy_ledger SET name = 'x'", "only appended to"),
     ("DELETE FROM request_ledger", "only appended to"),
-    ("DELETE FROM event_ledger", "only appended to"),
+    ("DELETE FROM emergency_ledger", "only appended to"),
     (
         "DELETE FROM policy_ledger WHERE position = 1",
         "only appended to",
@@ -199,7 +199,7 @@ const REFUSED: &[(&str, &str)] = &[
         "the ledger has just said so",
     ),
     (
-        "DELETE FROM event WHERE status = 'closed'",
+        "DELETE FROM emergency WHERE status = 'closed'",
         "the ledger has just said so",
     ),
     ("DELETE FROM policy", "the ledger has just said so"),
@@ -216,7 +216,7 @@ const REFUSED: &[(&str, &str)] = &[
         "only a request that is over",
     ),
     (
-        "INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM event_ledger AS l, event AS e WHERE e.status = 'expired' ORDER BY l.position DESC LIMIT 1",
+        "INSERT INTO emergency_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM emergency_ledger AS l, emergency AS e WHERE e.status = 'expired' ORDER BY l.position DESC LIMIT 1",
         "over and reviewed",
     ),
 ];
@@ -243,13 +243,13 @@ const LET: &[&str] = &[
     "UPDATE request SET note = 'x', updated_at = 1 + (SELECT max(version) FROM request_ledger) WHERE status = 'pending'",
     "UPDATE request SET status = 'denied', updated_at = 1 + (SELECT max(version) FROM request_ledger) WHERE status = 'pending'",
     "UPDATE request SET status = 'released', updated_at = 1 + (SELECT max(version) FROM request_ledger) WHERE status = 'approved'",
-    "UPDATE event SET status = 'expired', updated_at = 1 + (SELECT max(version) FROM event_ledger) WHERE status = 'active'",
-    "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'dev', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM event_ledger)",
+    "UPDATE emergency SET status = 'expired', updated_at = 1 + (SELECT max(version) FROM emergency_ledger) WHERE status = 'active'",
+    "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'dev', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM emergency_ledger)",
     "INSERT INTO request (created, id, requester, profile, duration, justification, ends_with_policy, created_at, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v, v + 1, 'pending', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
     "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version + 1, at, writer, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
     "INSERT INTO policy_ledger SELECT position + 1, version, 'deleted', kept_from, name, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
     "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, r.access_until, l.writer, 'deleted', r.created, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'approved' ORDER BY l.position DESC LIMIT 1; DELETE FROM request_history WHERE record = (SELECT created FROM request WHERE status = 'approved'); DELETE FROM request WHERE status = 'approved'",
-    "INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM event_ledger AS l, event AS e WHERE e.status = 'closed' ORDER BY l.position DESC LIMIT 1; DELETE FROM event_history WHERE record = (SELECT created FROM event WHERE status = 'closed'); DELETE FROM event WHERE status = 'closed'",
+    "INSERT INTO emergency_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM emergency_ledger AS l, emergency AS e WHERE e.status = 'closed' ORDER BY l.position DESC LIMIT 1; DELETE FROM emergency_history WHERE record = (SELECT created FROM emergency WHERE status = 'closed'); DELETE FROM emergency WHERE status = 'closed'",
 ];
 
 #[test]
@@ -267,19 +267,19 @@ fn what_keeps_the_rules_is_let() {
 }
 
 #[test]
-fn two_active_events_of_one_person_and_profile_break_an_index_too() {
+fn two_active_emergencies_of_one_user_and_profile_break_an_index_too() {
     let Filled { _folder, path, .. } = filled();
     let connection = Connection::open(&path).unwrap();
     connection
-        .execute_batch("DROP TRIGGER event_is_alone")
+        .execute_batch("DROP TRIGGER emergency_is_alone")
         .unwrap();
     let (sql, _) = REFUSED
         .iter()
-        .find(|(_, said)| *said == "one active event")
+        .find(|(_, said)| *said == "one active emergency")
         .unwrap();
     let refused = connection.execute_batch(sql).unwrap_err().to_string();
     assert!(
-        refused.contains("UNIQUE constraint failed: event.invoker_folded"),
+        refused.contains("UNIQUE constraint failed: emergency.invoker_folded"),
         "{refused}"
     );
 }
@@ -309,15 +309,17 @@ fn an_auditor_reads_times_as_text() {
         "created,approved,noted,noted"
     );
     assert_eq!(
-        text(&format!("SELECT mfa_verified_at FROM event_utc {first}")),
-        text(&format!("SELECT created_at FROM event_utc {first}")),
+        text(&format!(
+            "SELECT mfa_verified_at FROM emergency_utc {first}"
+        )),
+        text(&format!("SELECT created_at FROM emergency_utc {first}")),
     );
     assert_eq!(
         text("SELECT max(version) FROM policy_utc WHERE is_current"),
         text("SELECT max(version) FROM policy_utc")
     );
     assert_eq!(
-        text("SELECT max(action) FROM event_history_utc"),
+        text("SELECT max(action) FROM emergency_history_utc"),
         "reviewed"
     );
 }

@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use countersign_request as request;
 use countersign_request::{Outcome, RequestId, Store as _, SystemClock};
 use countersign_sqlite::{
-    BackupError, Database, EngineError, EventStore, Head, OpenError, Options, PolicyStore, Report,
-    RequestStore,
+    BackupError, Database, EmergencyStore, EngineError, Head, OpenError, Options, PolicyStore,
+    Report, RequestStore,
 };
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
@@ -29,7 +29,7 @@ mod common;
 
 use common::filled::{Filled, filled};
 use common::requests::{draft, terms};
-use common::{block_on, person, quick};
+use common::{block_on, quick, user};
 
 /// Everything in a folder: names, digests of the bytes, lengths, rights, and when each was changed.
 fn state(folder: &Path) -> Vec<(PathBuf, String, u32, i64, i64)> {
@@ -50,7 +50,7 @@ fn state(folder: &Path) -> Vec<(PathBuf, String, u32, i64, i64)> {
 
 async fn create(store: &RequestStore, id: u64) -> Result<(), request::Error> {
     let draft = request::Draft {
-        requester: person("erin"),
+        requester: user("erin"),
         ..draft(id)
     };
     store.create(&draft, &terms()).await.map(drop)
@@ -61,7 +61,7 @@ fn audited(path: &Path, heads: Option<&[Head; 3]>) -> [Report; 3] {
     let database = Database::open_for_audit(path, &Options::default()).unwrap();
     let clock = Arc::new(SystemClock);
     let requests = RequestStore::new(&database, clock.clone());
-    let events = EventStore::new(&database, clock.clone());
+    let emergencies = EmergencyStore::new(&database, clock.clone());
     let policies = PolicyStore::new(&database, clock);
     let of = |place: usize| heads.map(|heads| &heads[place]);
     block_on(async {
@@ -88,7 +88,7 @@ fn audited(path: &Path, heads: Option<&[Head; 3]>) -> [Report; 3] {
         ));
         [
             requests.verify(of(0)).await.unwrap(),
-            events.verify(of(1)).await.unwrap(),
+            emergencies.verify(of(1)).await.unwrap(),
             policies.verify(of(2)).await.unwrap(),
         ]
     })

@@ -16,7 +16,7 @@ use std::time::Duration;
 use countersign_breakglass as breakglass;
 use countersign_request as request;
 use countersign_sqlite::{
-    Database, EngineError, EventStore, OpenError, Options, RequestStore, SqliteError,
+    Database, EmergencyStore, EngineError, OpenError, Options, RequestStore, SqliteError,
 };
 use request::{
     Change, Error, ManualClock, Outcome, RequestId, Status, Store, StoreExt, SystemClock,
@@ -27,7 +27,7 @@ mod common;
 
 use common::filled::{Filled, filled};
 use common::requests::{draft, rules, terms};
-use common::{START, at, block_on, person, profile, quick};
+use common::{START, at, block_on, profile, quick, user};
 
 #[test]
 fn the_file_of_somebody_else_is_refused_and_left_alone() {
@@ -326,8 +326,8 @@ fn of_two_handles_that_change_one_version_one_wins() {
                 let (barrier, created) = (&barrier, &created);
                 scope.spawn(move || {
                     let change = match number {
-                        0 => Change::cancel(&person("alice"), None),
-                        _ => Change::deny(&rules(), &profile("prod"), &person("bob"), None),
+                        0 => Change::cancel(&user("alice"), None),
+                        _ => Change::deny(&rules(), &profile("prod"), &user("bob"), None),
                     };
                     barrier.wait();
                     block_on(store.update(created.id, created.updated_at, &change))
@@ -373,7 +373,7 @@ fn notes_through_two_handles_are_all_kept_and_versions_grow() {
                 runtime.unwrap().block_on(async {
                     for note in 0..25 {
                         let text = format!("note {note} of {number}");
-                        let note = |_: &request::Request| Ok(Change::note(&person("alice"), &text));
+                        let note = |_: &request::Request| Ok(Change::note(&user("alice"), &text));
                         store.update_with(id, retry, note).await.unwrap();
                     }
                 });
@@ -400,7 +400,7 @@ fn of_two_handles_that_invoke_for_one_profile_one_is_let() {
             .unwrap();
     let often = breakglass::RateLimitPolicy::unlimited();
     let stores: Vec<_> = (0..2)
-        .map(|_| EventStore::new(&Database::open(&path, &quick()).unwrap(), clock.clone()))
+        .map(|_| EmergencyStore::new(&Database::open(&path, &quick()).unwrap(), clock.clone()))
         .collect();
     for round in 0..10 {
         let barrier = Barrier::new(2);
@@ -409,9 +409,9 @@ fn of_two_handles_that_invoke_for_one_profile_one_is_let() {
                 let (barrier, who, often) = (&barrier, &who, &often);
                 scope.spawn(move || {
                     let draft = breakglass::Draft {
-                        id: breakglass::EventId::from_bits(2 * round + number),
-                        operation: None,
-                        invoker: person("alice"),
+                        id: breakglass::EmergencyId::from_bits(2 * round + number),
+                        idempotency_key: None,
+                        invoker: user("alice"),
                         profile: profile(&format!("prod-{round}")),
                         duration: Duration::from_secs(600),
                         reason_code: breakglass::ReasonCode::Incident,
@@ -440,10 +440,10 @@ fn stores_share_a_file_and_its_versions_do_not_meet() {
     let Filled { _folder, path, .. } = filled();
     let database = block_on(Database::open_on_a_thread(&path, quick())).unwrap();
     let requests = RequestStore::new(&database, Arc::new(ManualClock::at(at(START))));
-    let events = EventStore::new(&database, Arc::new(ManualClock::at(at(START))));
-    let (requests, events) = (
+    let emergencies = EmergencyStore::new(&database, Arc::new(ManualClock::at(at(START))));
+    let (requests, emergencies) = (
         block_on(requests.head()).unwrap(),
-        block_on(events.head()).unwrap(),
+        block_on(emergencies.head()).unwrap(),
     );
-    assert_ne!(requests.store(), events.store());
+    assert_ne!(requests.store(), emergencies.store());
 }

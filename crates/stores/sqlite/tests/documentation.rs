@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign_core::clock::{Clock, ManualClock, SystemClock};
-use countersign_sqlite::{Database, EventStore, Head, PolicyStore, RequestStore};
+use countersign_sqlite::{Database, EmergencyStore, Head, PolicyStore, RequestStore};
 use rusqlite::Connection;
 
 mod common;
@@ -44,7 +44,7 @@ fn assert_verifies(path: &Path, heads: &[Head; 3], when: &str) {
                 .verify(Some(&heads[0]))
                 .await
                 .unwrap(),
-            EventStore::new(&database, clock.clone())
+            EmergencyStore::new(&database, clock.clone())
                 .verify(Some(&heads[1]))
                 .await
                 .unwrap(),
@@ -61,14 +61,14 @@ fn assert_verifies(path: &Path, heads: &[Head; 3], when: &str) {
 
 /// Access by a clock: by the machine's, which is the one of whoever asks who has it now.
 fn somebody_has_access(database: &Database, clock: Arc<dyn Clock>) {
-    use countersign_request::{ApprovalPolicy, Person, Profile, Workflow};
+    use countersign_request::{ApprovalPolicy, Profile, User, Workflow};
     let rules: ApprovalPolicy =
         r#"{"version": "1", "rules": [{"name": "all", "approvers": ["carol"]}]}"#
             .parse()
             .unwrap();
     let store = RequestStore::new(database, clock.clone());
     let workflow = Workflow::new(Arc::new(store), Arc::new(rules));
-    let [erin, carol] = ["erin", "carol"].map(|name| Person::new(name).unwrap());
+    let [erin, carol] = ["erin", "carol"].map(|name| User::new(name).unwrap());
     let (dev, hour) = (
         Profile::new("dev").unwrap(),
         std::time::Duration::from_secs(3600),

@@ -65,9 +65,9 @@ mod requests {
     }
 }
 
-mod events {
+mod emergencies {
     use countersign_breakglass::{BoxFuture, Clock};
-    use countersign_sqlite::EventStore;
+    use countersign_sqlite::EmergencyStore;
 
     use super::breakglass_histories as histories;
     use super::*;
@@ -75,28 +75,28 @@ mod events {
     struct File(TempDir);
 
     impl histories::Subject for File {
-        type Store = EventStore;
+        type Store = EmergencyStore;
 
         const READS_SNAPSHOTS: bool = true;
         const TASKS_OF_A_WHOLE: u64 = 8;
 
-        fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (EventStore, Self)> {
+        fn open(clock: Arc<dyn Clock>) -> BoxFuture<'static, (EmergencyStore, Self)> {
             Box::pin(async move {
                 let (folder, database) = open();
-                (EventStore::new(&database, clock), File(folder))
+                (EmergencyStore::new(&database, clock), File(folder))
             })
         }
 
-        fn audit(&self, store: &EventStore) -> Result<(), String> {
+        fn audit(&self, store: &EmergencyStore) -> Result<(), String> {
             assert!(self.0.path().exists(), "the file goes with its store");
             common::audit(async { store.verify(None).await.map_err(|error| error.to_string()) })
         }
     }
 
     #[test]
-    fn histories_are_linearizable_where_persons_have_a_quota() {
-        let ids = histories::PERSONS;
-        histories::are_linearizable::<File>("sqlite_breakglass_persons", ids, 2);
+    fn histories_are_linearizable_where_users_have_a_quota() {
+        let ids = histories::USERS;
+        histories::are_linearizable::<File>("sqlite_breakglass_users", ids, 2);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_request as request;
-use countersign_sqlite::{Database, EngineError, EventStore, PolicyStore, RequestStore};
+use countersign_sqlite::{Database, EmergencyStore, EngineError, PolicyStore, RequestStore};
 
 use breakglass::Store as _;
 use policy::Store as _;
@@ -86,16 +86,16 @@ fn a_request_that_is_lost_with_its_thread_may_have_been_made() {
 }
 
 #[test]
-fn an_event_that_is_lost_with_its_thread_may_have_been_made() {
+fn an_emergency_that_is_lost_with_its_thread_may_have_been_made() {
     let (_folder, path) = common::file();
     let database = Database::open(&path, &quick()).unwrap();
-    let store = EventStore::new(&database, Arc::new(FatalClock));
+    let store = EmergencyStore::new(&database, Arc::new(FatalClock));
     let who = r#"{"version": "1", "rules": [{"name": "all", "users": ["alice"]}]}"#;
     let who: breakglass::InvocationPolicy = who.parse().unwrap();
     let draft = breakglass::Draft {
-        id: breakglass::EventId::from_bits(1),
-        operation: None,
-        invoker: breakglass::Person::new("alice").unwrap(),
+        id: breakglass::EmergencyId::from_bits(1),
+        idempotency_key: None,
+        invoker: breakglass::User::new("alice").unwrap(),
         profile: breakglass::Profile::new("prod").unwrap(),
         duration: Duration::from_secs(600),
         reason_code: breakglass::ReasonCode::Incident,

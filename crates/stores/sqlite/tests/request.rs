@@ -19,7 +19,7 @@ use countersign_sqlite::{Database, Options, RequestStore, Synchronous};
 mod common;
 
 use common::requests::draft;
-use common::{Draws, START, at, block_on, person, profile, quick};
+use common::{Draws, START, at, block_on, profile, quick, user};
 
 const RULES: &str = r#"{"version": "1", "rules": [
     {"name": "production", "profiles": ["prod"], "approvers": ["bob", "carol"],
@@ -48,7 +48,7 @@ fn drawn_draft(draws: &mut Draws) -> Draft {
     let seconds = draws.pick(&[0, 600, 3600, 3600, 100_000]);
     Draft {
         id: RequestId::from_bits(draws.below(40).wrapping_mul(0x2545_F491_4F6C_DD1D)),
-        requester: person(draws.pick(&PEOPLE)),
+        requester: user(draws.pick(&PEOPLE)),
         profile: profile(draws.pick(&PROFILES)),
         duration: Duration::from_secs(seconds) + Duration::from_nanos(draws.below(2)),
         justification: draws
@@ -56,14 +56,14 @@ fn drawn_draft(draws: &mut Draws) -> Draft {
             .into(),
         ticket: draws.one_in(2).then(|| "OPS-4711".to_owned()),
         policy: drawn_digest(draws),
-        operation: draws
+        idempotency_key: draws
             .one_in(4)
-            .then(|| OperationId::from_bits(draws.below(30))),
+            .then(|| IdempotencyKey::from_bits(draws.below(30))),
     }
 }
 
 fn drawn_change(draws: &mut Draws, policy: &ApprovalPolicy, request: &Request) -> Change {
-    let by = person(draws.pick(&PEOPLE));
+    let by = user(draws.pick(&PEOPLE));
     let profile = &request.profile;
     let reason = draws.one_in(2).then_some("as agreed");
     let change = match draws.below(10) {
@@ -71,7 +71,7 @@ fn drawn_change(draws: &mut Draws, policy: &ApprovalPolicy, request: &Request) -
             Change::approve_by_rule(policy, profile)
         }
         _ if request.status == Status::Pending && draws.one_in(2) => {
-            let by = person(draws.pick(&["bob", "carol", "dave"]));
+            let by = user(draws.pick(&["bob", "carol", "dave"]));
             Change::approve(policy, profile, &by, reason)
         }
         0 | 1 => Change::approve(policy, profile, &by, reason),
@@ -92,7 +92,7 @@ fn drawn_change(draws: &mut Draws, policy: &ApprovalPolicy, request: &Request) -
         _ => Change::note(&by, draws.pick(&["a note", ""])),
     };
     match draws.one_in(4) {
-        true => change.with_operation(OperationId::from_bits(draws.below(30))),
+        true => change.with_idempotency_key(IdempotencyKey::from_bits(draws.below(30))),
         false => change,
     }
 }
@@ -133,7 +133,7 @@ fn every_call_is_answered_as_in_memory() {
         "Rule(",
         "Noted",
         "AlreadyExists",
-        "OperationReused",
+        "IdempotencyKeyReused",
         "NotFound",
         "Conflict",
         "InvalidTransition",
@@ -214,7 +214,7 @@ async fn one_call(
             let approved = pair.memory.sync().list(&approved, Page::first(1)).unwrap();
             let (whose, what) = match approved.items.first() {
                 Some(request) => (request.requester.clone(), request.profile.clone()),
-                None => (person(draws.pick(&PEOPLE)), profile(draws.pick(&PROFILES))),
+                None => (user(draws.pick(&PEOPLE)), profile(draws.pick(&PROFILES))),
             };
             let policy = drawn_digest(draws);
             pair.same(|store| store.find_grant(&whose, &what, policy))
@@ -247,14 +247,14 @@ async fn one_call(
         }
         14 => {
             let filter = match draws.below(3) {
-                0 => Filter::Requester(person(draws.pick(&PEOPLE))),
+                0 => Filter::Requester(user(draws.pick(&PEOPLE))),
                 1 => Filter::Profile(profile(draws.pick(&PROFILES))),
                 _ => Filter::Status(draws.pick(&Status::ALL)),
             };
             pages(pair, page, |store, page| store.list(&filter, page)).await
         }
         _ => {
-            let whose = person(draws.pick(&PEOPLE));
+            let whose = user(draws.pick(&PEOPLE));
             pages(pair, page, |store, page| store.list_open(&whose, page)).await;
             let few = PROFILES.iter().take(draws.below(6) as usize);
             let few: BTreeSet<Profile> = few.map(|name| profile(name)).collect();
@@ -307,7 +307,7 @@ fn what_was_written_is_there_after_opening_again() {
             let store = RequestStore::new(&database, clock.clone());
             let draft = Draft { id, ..draft(1) };
             let request = store.create(&draft, &terms(&policy, "prod")).await.unwrap();
-            let approve = Change::approve(&policy, &request.profile, &person("bob"), Some("yes"));
+            let approve = Change::approve(&policy, &request.profile, &user("bob"), Some("yes"));
             store
                 .update(id, request.updated_at, &approve)
                 .await
@@ -316,7 +316,7 @@ fn what_was_written_is_there_after_opening_again() {
         let after = block_on(async {
             let database = Database::open(&path, &options).unwrap();
             let store = RequestStore::new(&database, clock.clone());
-            let (alice, prod) = (person("alice"), profile("prod"));
+            let (alice, prod) = (user("alice"), profile("prod"));
             let found = store.find_grant(&alice, &prod, None).await.unwrap();
             assert!(found.is_some());
             store.get(id).await.unwrap()
@@ -343,7 +343,7 @@ fn versions_grow_over_opening_again_with_a_clock_that_stepped_back() {
                 Some(request.updated_at) > last,
                 "a version was issued twice"
             );
-            let cancel = Change::cancel(&person("alice"), None);
+            let cancel = Change::cancel(&user("alice"), None);
             let over = store
                 .update(request.id, request.updated_at, &cancel)
                 .await

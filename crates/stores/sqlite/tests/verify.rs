@@ -12,7 +12,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use countersign_sqlite::{Database, EventStore, Head, Place, PolicyStore, Report, RequestStore};
+use countersign_sqlite::{
+    Database, EmergencyStore, Head, Place, PolicyStore, Report, RequestStore,
+};
 use rusqlite::Connection;
 
 mod common;
@@ -22,13 +24,13 @@ use common::{block_on, quick};
 
 struct Reports {
     request: Report,
-    event: Report,
+    emergency: Report,
     policy: Report,
 }
 
 impl Reports {
     fn all(&self) -> [&Report; 3] {
-        [&self.request, &self.event, &self.policy]
+        [&self.request, &self.emergency, &self.policy]
     }
 
     /// What was found, but for the triggers that the edit took away.
@@ -50,11 +52,11 @@ fn verified(path: &Path, heads: Option<&[Head; 3]>) -> Reports {
     let known = |number: usize| heads.map(|heads| heads[number]);
     block_on(async {
         let requests = RequestStore::new(&database, clock.clone());
-        let events = EventStore::new(&database, clock.clone());
+        let emergencies = EmergencyStore::new(&database, clock.clone());
         let policies = PolicyStore::new(&database, clock.clone());
         Reports {
             request: requests.verify(known(0).as_ref()).await.unwrap(),
-            event: events.verify(known(1).as_ref()).await.unwrap(),
+            emergency: emergencies.verify(known(1).as_ref()).await.unwrap(),
             policy: policies.verify(known(2).as_ref()).await.unwrap(),
         }
     })
@@ -119,7 +121,9 @@ fn taking_the_triggers_away_is_found() {
     for report in reports.all() {
         assert!(report.findings.iter().any(|finding| {
             finding.place == Place::File
-                && finding.problem.contains("`event_transition` is missing")
+                && finding
+                    .problem
+                    .contains("`emergency_transition` is missing")
         }));
     }
 }
@@ -135,9 +139,12 @@ const EDITS: &[(&str, &str)] = &[
         "UPDATE request_history SET actor = 'eve' WHERE action = 'approved'",
         "it was changed",
     ),
-    ("UPDATE request_history SET operation = NULL", "changed"),
     (
-        "UPDATE event_history SET outcome = 'not_justified' WHERE action = 'reviewed'",
+        "UPDATE request_history SET idempotency_key = NULL",
+        "changed",
+    ),
+    (
+        "UPDATE emergency_history SET outcome = 'not_justified' WHERE action = 'reviewed'",
         "it was changed",
     ),
     (
@@ -154,7 +161,7 @@ const EDITS: &[(&str, &str)] = &[
         "it was dropped",
     ),
     (
-        "DELETE FROM event_history WHERE action = 'reviewed'",
+        "DELETE FROM emergency_history WHERE action = 'reviewed'",
         "it was dropped",
     ),
     (
@@ -166,7 +173,7 @@ const EDITS: &[(&str, &str)] = &[
         "the request that it is of is gone",
     ),
     (
-        "DELETE FROM event WHERE status = 'closed'; DELETE FROM event_history WHERE record NOT IN (SELECT created FROM event)",
+        "DELETE FROM emergency WHERE status = 'closed'; DELETE FROM emergency_history WHERE record NOT IN (SELECT created FROM emergency)",
         "it was dropped",
     ),
     (
@@ -179,7 +186,7 @@ const EDITS: &[(&str, &str)] = &[
     ),
     // Added.
     (
-        "INSERT INTO request_history SELECT record, version + 1, at, version, 'noted', 'person', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
+        "INSERT INTO request_history SELECT record, version + 1, at, version, 'noted', 'user', 'eve', 'x', NULL, digest FROM request_history ORDER BY version DESC LIMIT 1",
         "it was added",
     ),
     (
@@ -217,8 +224,8 @@ const EDITS: &[(&str, &str)] = &[
         "UPDATE request SET approved_by = 'eve' WHERE approved_by IS NOT NULL",
         "it says",
     ),
-    ("UPDATE event SET ended_at = ended_at + 1", "it says"),
-    ("UPDATE event SET note = 'x'", "it says"),
+    ("UPDATE emergency SET ended_at = ended_at + 1", "it says"),
+    ("UPDATE emergency SET note = 'x'", "it says"),
     // What identifies a record.
     (
         "UPDATE request SET requester = 'eve'",
@@ -237,38 +244,38 @@ const EDITS: &[(&str, &str)] = &[
         "what identifies the record",
     ),
     (
-        "UPDATE event SET profile = 'dev'",
+        "UPDATE emergency SET profile = 'dev'",
         "what identifies the record",
     ),
     (
-        "UPDATE event SET invoker_folded = 'eve'",
+        "UPDATE emergency SET invoker_folded = 'eve'",
         "`invoker_folded`",
     ),
     (
-        "UPDATE event SET mfa_id = 'phone:9' WHERE mfa_id IS NOT NULL",
+        "UPDATE emergency SET mfa_id = 'phone:9' WHERE mfa_id IS NOT NULL",
         "what identifies the record",
     ),
     (
-        "UPDATE event SET created = created + 1 WHERE status = 'closed'",
+        "UPDATE emergency SET created = created + 1 WHERE status = 'closed'",
         "is gone",
     ),
     (
-        "UPDATE event SET created_at = created_at + 1 WHERE status = 'closed'",
+        "UPDATE emergency SET created_at = created_at + 1 WHERE status = 'closed'",
         "`created, created_at`",
     ),
     (
-        "UPDATE event_history SET at = at - 1 WHERE action = 'closed'",
+        "UPDATE emergency_history SET at = at - 1 WHERE action = 'closed'",
         "it was changed",
     ),
     (
-        "UPDATE event_ledger SET writer = 7 WHERE position = 2",
+        "UPDATE emergency_ledger SET writer = 7 WHERE position = 2",
         "its head does not follow",
     ),
     (
-        "UPDATE event_ledger SET at = 7 WHERE position = 2",
+        "UPDATE emergency_ledger SET at = 7 WHERE position = 2",
         "its time is before",
     ),
-    ("UPDATE event SET duration = -1", "out of range"),
+    ("UPDATE emergency SET duration = -1", "out of range"),
     // The ledger.
     (
         "UPDATE request_ledger SET digest = zeroblob(32) WHERE position = 2",
@@ -286,9 +293,9 @@ const EDITS: &[(&str, &str)] = &[
         "DELETE FROM request_ledger WHERE position = (SELECT max(position) FROM request_ledger)",
         "it was added",
     ),
-    ("DELETE FROM event_ledger", "it was added"),
+    ("DELETE FROM emergency_ledger", "it was added"),
     (
-        "UPDATE event_ledger SET version = version - 1000000000 WHERE position = 3",
+        "UPDATE emergency_ledger SET version = version - 1000000000 WHERE position = 3",
         "its version is not later",
     ),
     (
@@ -365,7 +372,7 @@ fn an_entry_that_was_changed_with_its_digest_is_found_by_the_ledger_alone() {
             (2, b"countersign request entry 1"),
             (3, &before),
             (2, b"noted"),
-            (2, b"person"),
+            (2, b"user"),
             (2, b"alice"),
             (2, text.as_bytes()),
             (0, b""),
@@ -436,7 +443,7 @@ fn a_file_that_was_written_anew_is_found_by_the_noted_head_alone() {
             .all(Report::is_clean)
     );
     let reports = verified(&path, Some(&heads));
-    for report in [&reports.request, &reports.event] {
+    for report in [&reports.request, &reports.emergency] {
         let [finding] = &report.findings[..] else {
             panic!("{:#?}", report.findings);
         };
@@ -453,8 +460,8 @@ fn a_head_of_another_store_is_said_to_be_one() {
         path,
         heads,
     } = filled();
-    let [request, event, policy] = heads;
-    let reports = verified(&path, Some(&[event, policy, request]));
+    let [request, emergency, policy] = heads;
+    let reports = verified(&path, Some(&[emergency, policy, request]));
     for report in reports.all() {
         assert!(report.findings[0].problem.contains("of another store"));
     }
@@ -489,7 +496,7 @@ fn an_older_head_is_still_met() {
 fn findings_are_bounded_and_counted() {
     let Filled { _folder, path, .. } = filled();
     let many = "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 300)
-        INSERT INTO request_history SELECT 5000 + n, n, 0, NULL, 'noted', 'person', 'eve', 'x', NULL, zeroblob(32) FROM number";
+        INSERT INTO request_history SELECT 5000 + n, n, 0, NULL, 'noted', 'user', 'eve', 'x', NULL, zeroblob(32) FROM number";
     edit(&path, many);
     let report = verified(&path, None).request;
     assert_eq!(report.findings.len(), 100);

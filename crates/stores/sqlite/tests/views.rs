@@ -16,14 +16,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use countersign_breakglass as breakglass;
 use countersign_request as request;
-use countersign_sqlite::{Database, EventStore, RequestStore};
-use request::{ApprovalPolicy, Clock, ManualClock, Person, Profile, RequestId, SystemClock};
+use countersign_sqlite::{Database, EmergencyStore, RequestStore};
+use request::{ApprovalPolicy, Clock, ManualClock, Profile, RequestId, SystemClock, User};
 use rusqlite::Connection;
 
 mod common;
 
 use common::filled::{Filled, filled};
-use common::{START, at, block_on, person, profile, quick};
+use common::{START, at, block_on, profile, quick, user};
 
 const RULES: &str = r#"{"version": "1", "rules": [
     {"name": "two of a group", "profiles": ["prod"], "groups": [
@@ -49,7 +49,7 @@ impl Subject {
     }
 
     fn submit(&self, who: &str, what: &str) -> RequestId {
-        let (who, what): (Person, Profile) = (person(who), profile(what));
+        let (who, what): (User, Profile) = (user(who), profile(what));
         let hour = Duration::from_secs(3600);
         let why = "look at the slow query";
         let draft = self.workflow.draft(&who, &what, hour, why).unwrap();
@@ -59,7 +59,7 @@ impl Subject {
 
     fn approve(&self, id: RequestId, who: &str) {
         self.clock.advance(Duration::from_secs(1));
-        block_on(self.workflow.approve(id, &person(who), Some("go ahead"))).unwrap();
+        block_on(self.workflow.approve(id, &user(who), Some("go ahead"))).unwrap();
     }
 }
 
@@ -101,11 +101,11 @@ fn who_approved_this_names_everyone_who_did() {
     subject.approve(part, "dave");
     let denied = subject.submit("erin", "prod");
     subject.approve(denied, "bob");
-    block_on(subject.workflow.deny(denied, &person("carol"), None)).unwrap();
+    block_on(subject.workflow.deny(denied, &user("carol"), None)).unwrap();
     let revoked = subject.submit("frank", "prod");
     subject.approve(revoked, "bob");
     subject.approve(revoked, "dave");
-    block_on(subject.workflow.revoke(revoked, &person("bob"), None)).unwrap();
+    block_on(subject.workflow.revoke(revoked, &user("bob"), None)).unwrap();
 
     let by = |id: RequestId| {
         let sql = format!(
@@ -137,13 +137,13 @@ fn who_approved_this_names_everyone_who_did() {
     assert_eq!(
         approvals(two),
         [
-            row("person", "carol", "0", "go ahead"),
-            row("person", "bob", "1", "go ahead")
+            row("user", "carol", "0", "go ahead"),
+            row("user", "bob", "1", "go ahead")
         ]
     );
     assert_eq!(approvals(itself), [row("rule", "itself", "1", "none")]);
-    assert_eq!(approvals(part), [row("person", "dave", "0", "go ahead")]);
-    assert_eq!(approvals(denied), [row("person", "bob", "0", "go ahead")]);
+    assert_eq!(approvals(part), [row("user", "dave", "0", "go ahead")]);
+    assert_eq!(approvals(denied), [row("user", "bob", "0", "go ahead")]);
     assert_eq!(approvals(revoked).len(), 2);
     let whole = rows(
         &path,
@@ -166,14 +166,14 @@ fn who_has_access_now_are_those_and_no_others() {
     subject.approve(subject.submit("alice", "staging"), "bob");
     let revoked = subject.submit("revoked", "staging");
     subject.approve(revoked, "bob");
-    block_on(subject.workflow.revoke(revoked, &person("bob"), None)).unwrap();
+    block_on(subject.workflow.revoke(revoked, &user("bob"), None)).unwrap();
     subject.submit("pending", "staging");
     let part = subject.submit("part", "prod");
     subject.approve(part, "bob");
     subject.submit("alice", "dev");
 
     let clock = Arc::new(ManualClock::at(ago(300)));
-    let store = Arc::new(EventStore::new(&database, clock.clone()));
+    let store = Arc::new(EmergencyStore::new(&database, clock.clone()));
     let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
         {"name": "anyone", "profiles": ["prod"], "responders": ["dave"]}]}"#
         .parse()
@@ -184,7 +184,7 @@ fn who_has_access_now_are_those_and_no_others() {
         let hour = Duration::from_secs(3600);
         let code = breakglass::ReasonCode::Incident;
         let why = "the orders cannot be written";
-        let draft = workflow.draft(&person(name), &profile("prod"), hour, code, why);
+        let draft = workflow.draft(&user(name), &profile("prod"), hour, code, why);
         block_on(workflow.invoke(&draft.unwrap())).unwrap().id
     };
     // Over and not marked as such.
@@ -192,7 +192,7 @@ fn who_has_access_now_are_those_and_no_others() {
     clock.set(ago(10));
     invoke("erin");
     let closed = invoke("closed");
-    block_on(workflow.close(closed, &person("dave"), "it is back")).unwrap();
+    block_on(workflow.close(closed, &user("dave"), "it is back")).unwrap();
 
     // By clocks that are ahead, and which nobody has corrected yet.
     subject.clock.set(now + Duration::from_secs(3600));
@@ -200,12 +200,12 @@ fn who_has_access_now_are_those_and_no_others() {
     clock.set(now + Duration::from_secs(3600));
     invoke("ahead");
 
-    let sql = "SELECT kind, person, profile, coalesce(approved_by, approved_by_rule, 'nobody')
+    let sql = "SELECT kind, user, profile, coalesce(approved_by, approved_by_rule, 'nobody')
         FROM access_utc ORDER BY kind, profile";
     assert_eq!(
         rows(&path, sql),
         [
-            ["event", "erin", "prod", "nobody"],
+            ["emergency", "erin", "prod", "nobody"],
             ["request", "alice", "dev", "itself"],
             ["request", "alice", "staging", r#"["bob"]"#],
         ]
@@ -221,7 +221,7 @@ fn the_whole_audit_has_all_that_happened_once_in_order_and_deletions_too() {
     let Filled { _folder, path, .. } = filled();
     let kinds = |kind: &str| {
         let sql = format!(
-            "SELECT person, profile, action, actor_kind, actor FROM audit_utc
+            "SELECT user, profile, action, actor_kind, actor FROM audit_utc
              WHERE kind = '{kind}' AND id = '000000000000000{}' ORDER BY version",
             if kind == "request" { 1 } else { 2 }
         );
@@ -231,31 +231,31 @@ fn the_whole_audit_has_all_that_happened_once_in_order_and_deletions_too() {
     assert_eq!(
         kinds("request"),
         [
-            row(["alice", "prod", "created", "person", "alice"]),
-            row(["alice", "prod", "approved", "person", "bob"]),
-            row(["alice", "prod", "noted", "person", "alice"]),
-            row(["alice", "prod", "noted", "person", "alice"]),
+            row(["alice", "prod", "created", "user", "alice"]),
+            row(["alice", "prod", "approved", "user", "bob"]),
+            row(["alice", "prod", "noted", "user", "alice"]),
+            row(["alice", "prod", "noted", "user", "alice"]),
         ]
     );
     assert_eq!(
-        kinds("event"),
+        kinds("emergency"),
         [
-            row(["bob", "prod", "created", "person", "bob"]),
+            row(["bob", "prod", "created", "user", "bob"]),
             row(["bob", "prod", "expired", "time", "none"]),
         ]
     );
     let reviews = "SELECT outcome, actor FROM audit_utc WHERE action = 'reviewed'";
     assert_eq!(rows(&path, reviews), [["justified", "carol"]]);
-    let gone = "SELECT kind, id, person FROM audit_utc WHERE action = 'deleted' ORDER BY kind";
+    let gone = "SELECT kind, id, user FROM audit_utc WHERE action = 'deleted' ORDER BY kind";
     assert_eq!(
         rows(&path, gone),
         [
-            ["event", "0000000000000004", "none"],
+            ["emergency", "0000000000000004", "none"],
             ["request", "0000000000000004", "none"]
         ]
     );
     let all = "SELECT (SELECT count(*) FROM audit_utc) = (SELECT count(*) FROM request_history)
-        + (SELECT count(*) FROM event_history) + 2";
+        + (SELECT count(*) FROM emergency_history) + 2";
     assert_eq!(rows(&path, all), [["1"]]);
 }
 

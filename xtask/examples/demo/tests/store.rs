@@ -11,7 +11,7 @@ use chrono::DateTime;
 use countersign_breakglass::instrumented as of_emergencies;
 use countersign_policy::{Clock, ManualClock, ManualTicks};
 use countersign_request::instrumented as of_requests;
-use countersign_sqlite::{EventStore, RequestStore};
+use countersign_sqlite::{EmergencyStore, RequestStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -65,14 +65,14 @@ fn content(path: &Path) -> Vec<String> {
             approved_by, substr(access_until, 1, 19), substr(ended_at, 1, 19), note)
             FROM request_utc ORDER BY 1",
         "SELECT concat_ws('|', invoker, profile, status, substr(created_at, 1, 19),
-            substr(ended_at, 1, 19), note, review) FROM event_utc ORDER BY 1",
-        "SELECT concat_ws('|', id, substr(version, 1, 19), action, actor, reason, operation)
+            substr(ended_at, 1, 19), note, review) FROM emergency_utc ORDER BY 1",
+        "SELECT concat_ws('|', id, substr(version, 1, 19), action, actor, reason, idempotency_key)
             FROM request_history_utc ORDER BY 1",
         "SELECT concat_ws('|', substr(version, 1, 19), action, actor, reason)
-            FROM event_history_utc ORDER BY 1",
+            FROM emergency_history_utc ORDER BY 1",
         "SELECT concat_ws('|', position, version / 1000000000, action, id) FROM request_ledger
             ORDER BY position",
-        "SELECT concat_ws('|', position, version / 1000000000, action) FROM event_ledger
+        "SELECT concat_ws('|', position, version / 1000000000, action) FROM emergency_ledger
             ORDER BY position",
         "SELECT concat_ws('|', name, substr(version, 1, 19), is_current, digest) FROM policy_utc
             ORDER BY 1",
@@ -143,7 +143,7 @@ async fn play_losing_answers(path: &Path) -> usize {
         let ticks = || Arc::new(ManualTicks::new());
         let requests = RequestStore::new(journal.database(), Arc::clone(&shared));
         let requests = Arc::new(of_requests::Instrumented::new(requests, ticks()));
-        let emergencies = EventStore::new(journal.database(), Arc::clone(&shared));
+        let emergencies = EmergencyStore::new(journal.database(), Arc::clone(&shared));
         let emergencies = Arc::new(of_emergencies::Instrumented::new(emergencies, ticks()));
         // Marking and deleting get one record further each time; another call would lose its answer
         // for ever.
@@ -426,7 +426,7 @@ async fn file_with_records_of_others_is_refused_and_an_empty_one_is_used() {
     let database = Database::open(&path, &Options::default()).unwrap();
     let store = Arc::new(RequestStore::new(&database, Arc::new(SystemClock)));
     let workflow = Workflow::new(store, Arc::new(policy));
-    let (alice, prod) = (Person::new("alice").unwrap(), Profile::new("prod").unwrap());
+    let (alice, prod) = (User::new("alice").unwrap(), Profile::new("prod").unwrap());
     let minute = std::time::Duration::from_secs(60);
     let draft = workflow.draft(&alice, &prod, minute, "look at the slow query");
     workflow.submit(&draft.unwrap()).await.unwrap();

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Event, Recorder, Specification, Unexplained, explain};
+use super::{Operation, Recorder, Specification, Unexplained, explain};
 use crate::id::{OsRandom, RandomSource};
 use crate::sync::suite;
 use crate::version::Version;
@@ -95,7 +95,7 @@ impl Campaign {
     ///
     /// # Panics
     /// If no order explains it.
-    pub fn check<S: Specification>(&mut self, start: S, history: &[Event<S::Call, S::Answer>]) {
+    pub fn check<S: Specification>(&mut self, start: S, history: &[Operation<S::Call, S::Answer>]) {
         let result = self.explain(start, history);
         assert!(
             result.is_ok(),
@@ -118,7 +118,7 @@ impl Campaign {
     pub fn explain<S: Specification>(
         &mut self,
         start: S,
-        history: &[Event<S::Call, S::Answer>],
+        history: &[Operation<S::Call, S::Answer>],
     ) -> Result<(), Unexplained> {
         let begin = Instant::now();
         let result = explain(start, history);
@@ -167,7 +167,7 @@ pub fn record<C, A, F>(
     recorder: &Arc<Recorder<C, A>>,
     choose: impl Fn(&mut Random, Option<&A>) -> C + Send + Sync + 'static,
     make: impl Fn(C) -> F + Send + Sync + 'static,
-) -> Vec<Event<C, A>>
+) -> Vec<Operation<C, A>>
 where
     C: Clone + Send + 'static,
     A: Clone + Send + 'static,

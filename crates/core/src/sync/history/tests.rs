@@ -32,7 +32,7 @@ impl Specification for Register {
     }
 }
 
-type History = Vec<Event<Call, u8>>;
+type History = Vec<Operation<Call, u8>>;
 
 /// Tries every order of the calls.
 fn some_order_explains(done: &[usize], state: &Register, history: &History) -> bool {
@@ -82,7 +82,7 @@ fn random_history(random: &mut impl FnMut(u64) -> u64) -> History {
             } else {
                 before
             };
-            Event {
+            Operation {
                 began,
                 ended,
                 call,
@@ -119,17 +119,17 @@ fn search_agrees_with_trying_every_order() {
 
 #[test]
 fn what_cannot_be_explained_is_named() {
-    let event = |began, call, answer| Event {
+    let operation = |began, call, answer| Operation {
         began,
         ended: began + 1,
         call,
         answer,
     };
     let stale = [
-        event(0, Call::Write(1), 0),
-        event(2, Call::Write(2), 1),
-        event(4, Call::Read, 1),
-        event(6, Call::Read, 2),
+        operation(0, Call::Write(1), 0),
+        operation(2, Call::Write(2), 1),
+        operation(4, Call::Read, 1),
+        operation(6, Call::Read, 2),
     ];
     let unexplained = explain(Register::default(), &stale).unwrap_err();
     assert_eq!((unexplained.calls, unexplained.explained), (4, 2));
@@ -143,7 +143,7 @@ fn what_cannot_be_explained_is_named() {
 #[test]
 fn long_histories_are_searched_in_order_and_without_recursion() {
     let history: History = (0..20_000)
-        .map(|place| Event {
+        .map(|place| Operation {
             began: 2 * place,
             ended: 2 * place + 3,
             call: Call::Read,

@@ -65,7 +65,7 @@ pub fn explain(
 
 fn query(asked: &Asked, clock: &dyn Clock) -> Query {
     let at = asked.at.unwrap_or_else(|| clock.now());
-    let mut query = Query::new(asked.person.clone(), asked.profile.clone(), at)
+    let mut query = Query::new(asked.user.clone(), asked.profile.clone(), at)
         .with_groups(asked.groups.iter().cloned())
         .with_profile_groups(asked.profile_groups.iter().cloned());
     if let Some(mode) = asked.mode {
@@ -156,7 +156,7 @@ mod tests {
         let noon: DateTime<Utc> = "2026-03-02T12:00:00Z".parse().expect("a time");
         let night: DateTime<Utc> = "2026-03-02T00:00:00Z".parse().expect("a time");
         let found = |now, more: &[&str]| {
-            let mut typed = vec!["", "decide", "-", "--person", "bob", "--profile", "prod"];
+            let mut typed = vec!["", "decide", "-", "--user", "bob", "--profile", "prod"];
             typed.extend(more);
             let arguments = Arguments::try_parse_from(typed).expect("good arguments");
             let Command::Decide(asked) = arguments.command else {

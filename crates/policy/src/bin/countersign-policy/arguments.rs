@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use countersign_policy::{Group, Mode, Person, Profile, Severity};
+use countersign_policy::{Group, Mode, Profile, Severity, User};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -20,16 +20,16 @@ const DECIDE_HELP: &str = "\
 Exit codes: 0 access is allowed; 1 it is denied, or an approval is required; 2 bad input.
 
 Examples:
-  countersign-policy decide policy.json --person alice --profile prod
-  countersign-policy decide policy.json --person alice --group on-call --profile prod \\
+  countersign-policy decide policy.json --user alice --profile prod
+  countersign-policy decide policy.json --user alice --group on-call --profile prod \\
       --mode server --at 2026-03-02T23:30:00Z
-  git show HEAD:policy.json | countersign-policy decide - --person alice --profile prod";
+  git show HEAD:policy.json | countersign-policy decide - --user alice --profile prod";
 
 const EXPLAIN_HELP: &str = "\
 Exit codes: 0 it was explained, whatever the answer; 2 bad input.
 
 Example:
-  countersign-policy explain policy.json --person bob --profile prod --at 2026-03-02T09:00:00Z";
+  countersign-policy explain policy.json --user bob --profile prod --at 2026-03-02T09:00:00Z";
 
 const LINT_HELP: &str = "\
 Exit codes: 0 nothing was found; 1 a finding as severe as `--fail-on` says, or a rule of which it is
@@ -66,7 +66,7 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// May this person use this profile?
+    /// May this user use this profile?
     #[command(after_help = DECIDE_HELP)]
     Decide(Asked),
     /// Why is that the answer? Per rule: it matches, or the first condition that fails
@@ -89,11 +89,11 @@ pub struct Asked {
     pub file: PathBuf,
     /// Who asks
     #[arg(long, value_name = "NAME")]
-    pub person: Person,
+    pub user: User,
     /// What is asked for
     #[arg(long, value_name = "NAME")]
     pub profile: Profile,
-    /// A group that the person is in; may be repeated
+    /// A group that the user is in; may be repeated
     #[arg(long = "group", value_name = "NAME")]
     pub groups: Vec<Group>,
     /// A group that the profile is in; may be repeated

@@ -3,7 +3,7 @@
 //! They are written by statements of this benchmark's own, in one transaction: through the store,
 //! two million commits would take longer than what is to be measured. The digests are zeros; reading
 //! and writing do not look at them, and `verify` is measured on a file that the store has written.
-//! All lies within one hour; every person has records all over the file, the worst place for lists.
+//! All lies within one hour; every user has records all over the file, the worst place for lists.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const START: &str = "2026-03-02T09:00:00Z";
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 
-/// Records of one person.
+/// Records of one user.
 pub const EACH: usize = 125;
 /// Profiles of requests; a profile of emergencies has [`OF_PROFILE`] of them.
 const PROFILES: usize = 8;
@@ -37,19 +37,19 @@ impl Shape {
         self.count / EACH
     }
 
-    pub fn person(self, number: usize) -> String {
-        format!("person-{:06}@example.com", number % self.people())
+    pub fn user(self, number: usize) -> String {
+        format!("user-{:06}@example.com", number % self.people())
     }
 
-    /// Which of its person's records this is, in an order that is none of time.
+    /// Which of its user's records this is, in an order that is none of time.
     pub fn place(self, number: usize) -> usize {
         number / self.people() * 37 % EACH
     }
 
-    /// The number of a record, by person and place.
-    pub fn number(self, person: usize, place: usize) -> usize {
+    /// The number of a record, by user and place.
+    pub fn number(self, user: usize, place: usize) -> usize {
         // 98 is what undoes 37 in remainders of 125.
-        place * 98 % EACH * self.people() + person
+        place * 98 % EACH * self.people() + user
     }
 
     pub fn created_at(self, number: usize) -> i64 {
@@ -71,16 +71,16 @@ impl Shape {
     }
 
     pub fn request_profile(self, number: usize) -> String {
-        let (person, turn) = (number % self.people(), number / self.people());
-        format!("profile-{:04}", (person + turn) % PROFILES)
+        let (user, turn) = (number % self.people(), number / self.people());
+        format!("profile-{:04}", (user + turn) % PROFILES)
     }
 
-    pub fn event_id(self, number: usize) -> breakglass::EventId {
-        breakglass::EventId::from_bits(mixed(number as u64 | 1 << 40))
+    pub fn emergency_id(self, number: usize) -> breakglass::EmergencyId {
+        breakglass::EmergencyId::from_bits(mixed(number as u64 | 1 << 40))
     }
 
-    /// No person has two active emergencies for one profile.
-    pub fn event_profile(self, number: usize) -> String {
+    /// No user has two active emergencies for one profile.
+    pub fn emergency_profile(self, number: usize) -> String {
         let profiles = self.count / OF_PROFILE;
         let number = (number % self.people() * 25 + self.place(number)) % profiles;
         format!("profile-{number:06}")
@@ -100,7 +100,7 @@ impl Shape {
     }
 
     /// What became of an emergency: of every 125, 20 are active and 50 await a review.
-    pub fn event_status(self, number: usize) -> &'static str {
+    pub fn emergency_status(self, number: usize) -> &'static str {
         match self.place(number) {
             0..20 => "active",
             20..70 => "unreviewed",
@@ -128,7 +128,7 @@ pub fn file(path: &Path, shape: Shape) {
         transaction.execute_batch(&drop).unwrap();
     }
     requests(&transaction, shape);
-    events(&transaction, shape);
+    emergencies(&transaction, shape);
     for (_, sql) in &triggers {
         transaction.execute_batch(sql).unwrap();
     }
@@ -163,7 +163,7 @@ fn requests(connection: &Connection, shape: Shape) {
     );
     let mut entry = prepare(
         "INSERT INTO request_history (record, version, at, previous, action, actor_kind, actor, \
-         reason, operation, digest) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, zeroblob(32))",
+         reason, idempotency_key, digest) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, zeroblob(32))",
     );
     let mut ledger = prepare(
         "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, \
@@ -177,7 +177,7 @@ fn requests(connection: &Connection, shape: Shape) {
         let created_at = shape.created_at(number);
         let (second, third) = (created_at + shape.step() / 4, created_at + shape.step() / 2);
         let id = shape.request_id(number).to_string();
-        let requester = shape.person(number);
+        let requester = shape.user(number);
         let status = shape.request_status(number);
         let approved = matches!(status, "approved" | "revoked" | "released");
         let duration = match shape.place(number) {
@@ -218,7 +218,7 @@ fn requests(connection: &Connection, shape: Shape) {
                 updated_at,
             ])
             .unwrap();
-        let operation = format!("{:016x}", mixed(number as u64 | 1 << 41));
+        let idempotency_key = format!("{:016x}", mixed(number as u64 | 1 << 41));
         let middle = if approved { "approved" } else { status };
         let by = match status {
             "cancelled" => Some(&*requester),
@@ -226,16 +226,21 @@ fn requests(connection: &Connection, shape: Shape) {
             _ => Some(approver),
         };
         let entries = [
-            (created_at, "created", Some(&*requester), Some(operation)),
+            (
+                created_at,
+                "created",
+                Some(&*requester),
+                Some(idempotency_key),
+            ),
             (second, middle, by, None),
             (third, status, Some(&*requester), None),
         ];
         trail.previous = None;
-        for (version, action, actor, operation) in entries {
+        for (version, action, actor, idempotency_key) in entries {
             if version > updated_at {
                 break;
             }
-            let kind = actor.map_or("time", |_| "person");
+            let kind = actor.map_or("time", |_| "user");
             let reason = (action != "created").then_some("as agreed");
             trail.position += 1;
             let parameters = params![
@@ -246,7 +251,7 @@ fn requests(connection: &Connection, shape: Shape) {
                 kind,
                 actor,
                 reason,
-                operation
+                idempotency_key
             ];
             entry.execute(parameters).unwrap();
             ledger
@@ -257,23 +262,23 @@ fn requests(connection: &Connection, shape: Shape) {
     }
 }
 
-fn events(connection: &Connection, shape: Shape) {
+fn emergencies(connection: &Connection, shape: Shape) {
     let prepare = |sql| connection.prepare(sql).unwrap();
     let mut insert = prepare(
-        "INSERT INTO event (created, id, invoker, invoker_folded, profile, duration, \
-         reason_code, justification, ticket, mfa_id, mfa_method, mfa_person, mfa_event, \
+        "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, duration, \
+         reason_code, justification, ticket, mfa_id, mfa_method, mfa_user, mfa_emergency, \
          mfa_verified_at, escalate, created_at, expires_at, status, ended_at, review_outcome, \
          reviewed_by, review, reviewed_at, updated_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5, \
          'incident', 'the orders cannot be written', ?6, ?7, 'totp', ?3, ?2, ?8, 0, ?1, ?9, ?10, \
          ?11, ?12, ?13, ?14, ?15, ?16)",
     );
     let mut entry = prepare(
-        "INSERT INTO event_history (record, version, at, previous, action, outcome, actor_kind, \
-         actor, reason, operation, digest) \
-         VALUES (?1, ?2, ?2, ?3, ?4, ?5, 'person', ?6, ?7, ?8, zeroblob(32))",
+        "INSERT INTO emergency_history (record, version, at, previous, action, outcome, actor_kind, \
+         actor, reason, idempotency_key, digest) \
+         VALUES (?1, ?2, ?2, ?3, ?4, ?5, 'user', ?6, ?7, ?8, zeroblob(32))",
     );
     let mut ledger = prepare(
-        "INSERT INTO event_ledger (position, version, at, writer, action, record, id, digest, head) \
+        "INSERT INTO emergency_ledger (position, version, at, writer, action, record, id, digest, head) \
          VALUES (?1, ?2, ?2, 1, 'entry', ?3, ?4, zeroblob(32), zeroblob(32))",
     );
     let mut trail = Trail {
@@ -283,9 +288,9 @@ fn events(connection: &Connection, shape: Shape) {
     for number in 0..shape.count {
         let created_at = shape.created_at(number);
         let (second, third) = (created_at + shape.step() / 4, created_at + shape.step() / 2);
-        let id = shape.event_id(number).to_string();
-        let invoker = shape.person(number);
-        let (status, ended_at, updated_at) = match shape.event_status(number) {
+        let id = shape.emergency_id(number).to_string();
+        let invoker = shape.user(number);
+        let (status, ended_at, updated_at) = match shape.emergency_status(number) {
             "active" => ("active", created_at + 4 * HOUR, created_at),
             "unreviewed" => ("closed", second, second),
             _ => ("closed", second, third),
@@ -297,7 +302,7 @@ fn events(connection: &Connection, shape: Shape) {
                 created_at,
                 id,
                 invoker,
-                shape.event_profile(number),
+                shape.emergency_profile(number),
                 4 * HOUR,
                 format!("INC-{number}"),
                 format!("phone:{number}"),
@@ -312,14 +317,20 @@ fn events(connection: &Connection, shape: Shape) {
                 updated_at,
             ])
             .unwrap();
-        let operation = format!("{:016x}", mixed(number as u64 | 1 << 42));
+        let idempotency_key = format!("{:016x}", mixed(number as u64 | 1 << 42));
         let entries = [
-            (created_at, "created", None, &*invoker, Some(operation)),
+            (
+                created_at,
+                "created",
+                None,
+                &*invoker,
+                Some(idempotency_key),
+            ),
             (second, "closed", None, &*invoker, None),
             (third, "reviewed", Some(outcome), reviewer, None),
         ];
         trail.previous = None;
-        for (version, action, outcome, actor, operation) in entries {
+        for (version, action, outcome, actor, idempotency_key) in entries {
             if version > updated_at {
                 break;
             }
@@ -337,7 +348,7 @@ fn events(connection: &Connection, shape: Shape) {
                 outcome,
                 actor,
                 reason,
-                operation
+                idempotency_key
             ];
             entry.execute(parameters).unwrap();
             ledger

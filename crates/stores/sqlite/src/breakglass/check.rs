@@ -1,8 +1,8 @@
-//! What `verify` looks at in one event.
+//! What `verify` looks at in one emergency.
 
 use std::sync::Arc;
 
-use countersign_breakglass::Event;
+use countersign_breakglass::Emergency;
 use rusqlite::{Connection, Row};
 
 use super::rows::{self, State};
@@ -14,21 +14,21 @@ use crate::verify::{Chained, check_column, check_entries};
 
 pub(crate) const CHAINED: Chained = Chained {
     ledger: &rows::LEDGER,
-    noun: "event",
-    tables: ["event_ledger", "event", "event_history"],
+    noun: "emergency",
+    tables: ["emergency_ledger", "emergency", "emergency_history"],
     check,
 };
 
 fn check(connection: &Connection, row: &Row<'_>, findings: &mut Findings) -> Result<u64, Failure> {
-    let name = format!("event `{}`", row.get::<_, String>("id")?);
-    let event = match Event::identity(row).map_err(of_record(|| name.clone())) {
-        Ok(event) => event,
+    let name = format!("emergency `{}`", row.get::<_, String>("id")?);
+    let emergency = match Emergency::identity(row).map_err(of_record(|| name.clone())) {
+        Ok(emergency) => emergency,
         Err(Failure { source, .. }) => {
             findings.add(Some(&name), Place::Row, source.to_string());
             return Ok(0);
         }
     };
-    let entries = match records::history(connection, &event) {
+    let entries = match records::history(connection, &emergency) {
         Ok(entries) => entries,
         Err(Failure {
             source: source @ EngineError::Record { .. },
@@ -42,19 +42,19 @@ fn check(connection: &Connection, row: &Row<'_>, findings: &mut Findings) -> Res
     let count = entries.len() as u64;
     check_entries(
         &name,
-        event.identity_digest()?,
+        emergency.identity_digest()?,
         &entries,
-        Event::versions,
-        Event::entry_digest,
+        Emergency::versions,
+        Emergency::entry_digest,
         findings,
     );
     let history = entries.into_iter().map(|(entry, _)| Arc::new(entry));
-    let event = Event {
+    let emergency = Emergency {
         history: history.collect(),
-        ..event
+        ..emergency
     };
-    let last = event.history.last().map(|entry| entry.to);
-    let Some(replayed) = last.and_then(|last| event.as_of(last)) else {
+    let last = emergency.history.last().map(|entry| entry.to);
+    let Some(replayed) = last.and_then(|last| emergency.as_of(last)) else {
         findings.add(
             Some(&name),
             Place::Row,
@@ -62,11 +62,11 @@ fn check(connection: &Connection, row: &Row<'_>, findings: &mut Findings) -> Res
         );
         return Ok(count);
     };
-    let first = event.history.first();
+    let first = emergency.history.first();
     let created = first.map(|entry| (entry.to, entry.at));
-    let found = Some((event.created, event.created_at));
+    let found = Some((emergency.created, emergency.created_at));
     check_column(&name, "created, created_at", &found, &created, findings);
-    let folded = event.invoker.case_folded().to_string();
+    let folded = emergency.invoker.case_folded().to_string();
     check_column(
         &name,
         "invoker_folded",

@@ -1,11 +1,11 @@
-//! Events as rows: the tables' statements, how an event is read from a row, and how it is written.
+//! Emergencies as rows: the tables' statements, how an emergency is read from a row, and how it is written.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use countersign_breakglass::{
-    Action, Actor, Escalation, Event, EventId, HistoryEntry, Key, MfaProof, Person, Profile,
-    ProofId, ReviewOutcome, ReviewOverride, Status,
+    Action, Actor, Emergency, EmergencyId, Escalation, HistoryEntry, Key, MfaProof, Profile,
+    ProofId, ReviewOutcome, ReviewOverride, Status, User,
 };
 use countersign_core::version::Version;
 use rusqlite::{Connection, Row, params};
@@ -18,59 +18,59 @@ use crate::sql::{self, Length, Time, clamped, length, nanos, parsed, parsed_if_a
 macro_rules! columns {
     () => {
         "created, id, invoker, profile, duration, reason_code, justification, ticket, \
-         request_id, mfa_id, mfa_method, mfa_person, mfa_event, mfa_verified_at, escalate, \
+         request_id, mfa_id, mfa_method, mfa_user, mfa_emergency, mfa_verified_at, escalate, \
          escalation_rule, escalation_count, escalation_threshold, escalation_window, \
          override_by, override_reason, override_unreviewed, created_at, expires_at"
     };
 }
 
-const BY_ID: &str = concat!("SELECT ", columns!(), " FROM event WHERE id = ?1");
-const BY_KEY: &str = concat!("SELECT ", columns!(), " FROM event WHERE created = ?1");
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM emergency WHERE id = ?1");
+const BY_KEY: &str = concat!("SELECT ", columns!(), " FROM emergency WHERE created = ?1");
 // No two records have the same `created`.
 const OF_INVOKER: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_invoker",
+    "emergency INDEXED BY emergency_invoker",
     "invoker = ?5 AND ",
     "created",
     ""
 ));
 const OF_PROFILE: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_profile",
+    "emergency INDEXED BY emergency_profile",
     "profile = ?5 AND ",
     "created",
     ""
 ));
 const OF_STATUS: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_status",
+    "emergency INDEXED BY emergency_status",
     "status = ?5 AND ",
     "created",
     ""
 ));
 // What an admission is decided by. Nobody asks for places among those of one moment.
-const COUNT_OF_PERSON: &str = "SELECT count(*) FROM event INDEXED BY event_person \
+const COUNT_OF_USER: &str = "SELECT count(*) FROM emergency INDEXED BY emergency_user \
      WHERE invoker_folded = ?5 AND created_at <= ?1 AND created_at >= ?3";
-const SAME_PERSON: Scan = Scan::latest_first(latest_first!(
+const SAME_USER: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_person",
+    "emergency INDEXED BY emergency_user",
     "invoker_folded = ?5 AND ",
     "created_at",
     ""
 ))
-.counted(COUNT_OF_PERSON);
-const SAME_PERSON_AND_PROFILE: Scan = Scan::latest_first(latest_first!(
+.counted(COUNT_OF_USER);
+const SAME_USER_AND_PROFILE: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_person_and_profile",
+    "emergency INDEXED BY emergency_user_and_profile",
     "invoker_folded = ?5 AND profile = ?6 AND ",
     "created_at",
     ""
 ));
-const COUNT_OF_PROFILE: &str = "SELECT count(*) FROM event INDEXED BY event_of_profile \
+const COUNT_OF_PROFILE: &str = "SELECT count(*) FROM emergency INDEXED BY emergency_of_profile \
      WHERE profile = ?5 AND created_at <= ?1 AND created_at >= ?3";
 const SAME_PROFILE: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_of_profile",
+    "emergency INDEXED BY emergency_of_profile",
     "profile = ?5 AND ",
     "created_at",
     ""
@@ -79,89 +79,89 @@ const SAME_PROFILE: Scan = Scan::latest_first(latest_first!(
 // There is one at most.
 const ACCESS: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_access",
+    "emergency INDEXED BY emergency_access",
     "status = 'active' AND invoker_folded = ?5 AND profile = ?6 AND ",
     "expires_at",
     ""
 ));
 const DEADLINE: Scan = Scan::earliest_first(earliest_first!(
     columns,
-    "event INDEXED BY event_deadline",
+    "emergency INDEXED BY emergency_deadline",
     "status = 'active' AND ",
     "expires_at",
     ", id"
 ));
 const UNREVIEWED: Scan = Scan::earliest_first(earliest_first!(
     columns,
-    "event INDEXED BY event_unreviewed",
+    "emergency INDEXED BY emergency_unreviewed",
     "reviewed_at IS NULL AND ",
     "ended_at",
     ", id"
 ));
 const UNREVIEWED_OF: Scan = Scan::earliest_first(earliest_first!(
     columns,
-    "event INDEXED BY event_unreviewed_of",
+    "emergency INDEXED BY emergency_unreviewed_of",
     "reviewed_at IS NULL AND invoker_folded = ?5 AND ",
     "ended_at",
     ", id"
 ));
 const ENDED: Scan = Scan::earliest_first(earliest_first!(
     columns,
-    "event INDEXED BY event_ended",
+    "emergency INDEXED BY emergency_ended",
     "reviewed_at IS NOT NULL AND status <> 'active' AND ",
     "ended_at",
     ", id"
 ));
 const PROOF: Scan = Scan::latest_first(latest_first!(
     columns,
-    "event INDEXED BY event_proof",
+    "emergency INDEXED BY emergency_proof",
     "mfa_id = ?5 AND ",
     "created",
     ""
 ))
 .outlasting(PROOF_OUTLASTING);
-const PROOF_OUTLASTING: &str = "SELECT id FROM event_proof_used WHERE mfa_id = ?1";
-const KEEP_PROOF: &str = "INSERT INTO event_proof_used (mfa_id, id) VALUES (?1, ?2) \
+const PROOF_OUTLASTING: &str = "SELECT id FROM emergency_proof_used WHERE mfa_id = ?1";
+const KEEP_PROOF: &str = "INSERT INTO emergency_proof_used (mfa_id, id) VALUES (?1, ?2) \
      ON CONFLICT DO NOTHING";
-const OPERATION: Scan = Scan::latest_first(concat!(
+const IDEMPOTENCY_KEY: Scan = Scan::latest_first(concat!(
     "SELECT record, ",
     columns!(),
-    " FROM event_history INDEXED BY event_history_operation \
-     CROSS JOIN event ON created = record \
-     WHERE operation = ?5 AND record <= ?1 AND (record < ?1 OR id > ?2) AND record >= ?3 \
+    " FROM emergency_history INDEXED BY emergency_history_idempotency_key \
+     CROSS JOIN emergency ON created = record \
+     WHERE idempotency_key = ?5 AND record <= ?1 AND (record < ?1 OR id > ?2) AND record >= ?3 \
      GROUP BY record ORDER BY record DESC LIMIT -1 OFFSET ?4"
 ));
-const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM event INDEXED BY event_deadline \
+const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM emergency INDEXED BY emergency_deadline \
      WHERE status = 'active' AND expires_at > ?1 AND expires_at <= ?2 AND created_at <= ?1";
 const HISTORY: &str = "SELECT version, at, previous, action, outcome, actor_kind, actor, reason, \
-     operation, digest FROM event_history WHERE record = ?1 ORDER BY version";
-const DIGEST: &str = "SELECT digest FROM event_history WHERE record = ?1 AND version = ?2";
-const CHANGES: &str = "SELECT version, record FROM event_history \
-     INDEXED BY event_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM event_ledger \
+     idempotency_key, digest FROM emergency_history WHERE record = ?1 ORDER BY version";
+const DIGEST: &str = "SELECT digest FROM emergency_history WHERE record = ?1 AND version = ?2";
+const CHANGES: &str = "SELECT version, record FROM emergency_history \
+     INDEXED BY emergency_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
+const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM emergency_ledger \
      ORDER BY position DESC LIMIT 1";
-const INSERT: &str = "INSERT INTO event (created, id, invoker, invoker_folded, profile, \
-     duration, reason_code, justification, ticket, request_id, mfa_id, mfa_method, mfa_person, \
-     mfa_event, mfa_verified_at, escalate, escalation_rule, escalation_count, \
+const INSERT: &str = "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, \
+     duration, reason_code, justification, ticket, request_id, mfa_id, mfa_method, mfa_user, \
+     mfa_emergency, mfa_verified_at, escalate, escalation_rule, escalation_count, \
      escalation_threshold, escalation_window, override_by, override_reason, \
      override_unreviewed, created_at, expires_at, status, ended_at, note, review_outcome, \
      reviewed_by, review, reviewed_at, updated_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
      ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33)";
-const UPDATE: &str = "UPDATE event SET status = ?2, ended_at = ?3, note = ?4, \
+const UPDATE: &str = "UPDATE emergency SET status = ?2, ended_at = ?3, note = ?4, \
      review_outcome = ?5, reviewed_by = ?6, review = ?7, reviewed_at = ?8, updated_at = ?9 \
      WHERE created = ?1";
-const INSERT_ENTRY: &str = "INSERT INTO event_history (record, version, at, previous, action, \
-     outcome, actor_kind, actor, reason, operation, digest) \
+const INSERT_ENTRY: &str = "INSERT INTO emergency_history (record, version, at, previous, action, \
+     outcome, actor_kind, actor, reason, idempotency_key, digest) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-const INSERT_LEDGER: &str = "INSERT INTO event_ledger (position, version, action, record, id, \
+const INSERT_LEDGER: &str = "INSERT INTO emergency_ledger (position, version, action, record, id, \
      digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
-     FROM event_ledger INDEXED BY event_ledger_corrected WHERE action = 'corrected' \
+     FROM emergency_ledger INDEXED BY emergency_ledger_corrected WHERE action = 'corrected' \
      AND version >= ?1 ORDER BY version";
-const DELETE: &str = "DELETE FROM event WHERE created = ?1";
-const DELETE_HISTORY: &str = "DELETE FROM event_history WHERE record = ?1";
+const DELETE: &str = "DELETE FROM emergency WHERE created = ?1";
+const DELETE_HISTORY: &str = "DELETE FROM emergency_history WHERE record = ?1";
 
 /// Every statement that the store runs, but for those of `verify`, which reads everything.
 pub(crate) const STATEMENTS: &[&str] = &[
@@ -170,9 +170,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     OF_INVOKER.sql,
     OF_PROFILE.sql,
     OF_STATUS.sql,
-    SAME_PERSON.sql,
-    COUNT_OF_PERSON,
-    SAME_PERSON_AND_PROFILE.sql,
+    SAME_USER.sql,
+    COUNT_OF_USER,
+    SAME_USER_AND_PROFILE.sql,
     SAME_PROFILE.sql,
     COUNT_OF_PROFILE,
     ACCESS.sql,
@@ -183,7 +183,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PROOF.sql,
     PROOF_OUTLASTING,
     KEEP_PROOF,
-    OPERATION.sql,
+    IDEMPOTENCY_KEY.sql,
     HISTORY,
     DIGEST,
     CHANGES,
@@ -199,7 +199,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
 ];
 
 pub(crate) const LEDGER: Ledger = Ledger {
-    store: "event",
+    store: "emergency",
     statements: STATEMENTS,
     tip: TIP,
     append: INSERT_LEDGER,
@@ -243,13 +243,13 @@ fn action_columns(action: Action) -> (&'static str, Option<&'static str>) {
 /// Kind and name of an actor, as they are stored.
 fn actor_columns(actor: &Actor) -> (&'static str, Option<&str>) {
     match actor {
-        Actor::Person(person) => ("person", Some(person.as_str())),
+        Actor::User(user) => ("user", Some(user.as_str())),
         Actor::Time => ("time", None),
         Actor::Clock => ("clock", None),
     }
 }
 
-/// The columns of an event that never change, but for id and times.
+/// The columns of an emergency that never change, but for id and times.
 struct Identity {
     count: Option<i64>,
     threshold: Option<u32>,
@@ -258,8 +258,8 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(event: &Event) -> Result<Self, Failure> {
-        let escalation = event.escalation.as_ref();
+    fn of(emergency: &Emergency) -> Result<Self, Failure> {
+        let escalation = emergency.escalation.as_ref();
         let count = escalation.map(|escalation| {
             i64::try_from(escalation.count).map_err(|_| EngineError::TooLarge {
                 what: "the number of emergencies",
@@ -271,7 +271,7 @@ impl Identity {
             count: count.transpose()?,
             threshold: escalation.map(|escalation| escalation.threshold.get()),
             window: window.transpose()?,
-            verified_at: event
+            verified_at: emergency
                 .mfa
                 .as_ref()
                 .map(|proof| nanos(proof.verified_at))
@@ -280,7 +280,7 @@ impl Identity {
     }
 }
 
-/// What an event's row says besides its identity: all of it follows from the history.
+/// What an emergency's row says besides its identity: all of it follows from the history.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) status: &'static str,
@@ -294,22 +294,22 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn of(event: &Event) -> Result<Self, Failure> {
-        let review = event.review.as_ref();
+    pub(crate) fn of(emergency: &Emergency) -> Result<Self, Failure> {
+        let review = emergency.review.as_ref();
         Ok(Self {
-            status: status_text(event.status),
-            ended_at: nanos(event.ended_at())?,
-            note: event.note.clone(),
+            status: status_text(emergency.status),
+            ended_at: nanos(emergency.ended_at())?,
+            note: emergency.note.clone(),
             review_outcome: review.map(|review| review.outcome.as_str()),
             reviewed_by: review.map(|review| review.by.to_string()),
             review: review.map(|review| Arc::clone(&review.text)),
             reviewed_at: review.map(|review| nanos(review.at)).transpose()?,
-            updated_at: event.updated_at.as_nanos(),
+            updated_at: emergency.updated_at.as_nanos(),
         })
     }
 }
 
-impl Rows for Event {
+impl Rows for Emergency {
     type Entry = HistoryEntry;
 
     const LEDGER: &'static Ledger = &LEDGER;
@@ -324,24 +324,23 @@ impl Rows for Event {
 
     fn lookup(key: &Key) -> Lookup<'_> {
         match key {
-            Key::Invoker(person) => Lookup::of(&OF_INVOKER, [person.as_str()]),
+            Key::Invoker(user) => Lookup::of(&OF_INVOKER, [user.as_str()]),
             Key::Profile(profile) => Lookup::of(&OF_PROFILE, [profile.as_str()]),
             Key::Status(status) => Lookup::of(&OF_STATUS, [status_text(*status)]),
-            Key::SamePerson(person) => Lookup::of(&SAME_PERSON, [person.as_str()]),
-            Key::SamePersonAndProfile(person, profile) => Lookup::of(
-                &SAME_PERSON_AND_PROFILE,
-                [person.as_str(), profile.as_str()],
-            ),
-            Key::SameProfile(profile) => Lookup::of(&SAME_PROFILE, [profile.as_str()]),
-            Key::Access(person, profile) => {
-                Lookup::of(&ACCESS, [person.as_str(), profile.as_str()])
+            Key::SameUser(user) => Lookup::of(&SAME_USER, [user.as_str()]),
+            Key::SameUserAndProfile(user, profile) => {
+                Lookup::of(&SAME_USER_AND_PROFILE, [user.as_str(), profile.as_str()])
             }
+            Key::SameProfile(profile) => Lookup::of(&SAME_PROFILE, [profile.as_str()]),
+            Key::Access(user, profile) => Lookup::of(&ACCESS, [user.as_str(), profile.as_str()]),
             Key::Deadline => Lookup::all(&DEADLINE),
             Key::Unreviewed => Lookup::all(&UNREVIEWED),
-            Key::UnreviewedOf(person) => Lookup::of(&UNREVIEWED_OF, [person.as_str()]),
+            Key::UnreviewedOf(user) => Lookup::of(&UNREVIEWED_OF, [user.as_str()]),
             Key::Ended => Lookup::all(&ENDED),
             Key::Proof(proof) => Lookup::of(&PROOF, [proof.as_str()]),
-            Key::Operation(operation) => Lookup::of(&OPERATION, [operation.to_string()]),
+            Key::IdempotencyKey(idempotency_key) => {
+                Lookup::of(&IDEMPOTENCY_KEY, [idempotency_key.to_string()])
+            }
         }
     }
 
@@ -358,15 +357,15 @@ impl Rows for Event {
     }
 
     fn identity(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
-        let person = |column: &str| parsed(row, column, |text| Person::new(text).ok());
-        let event = |column: &str| parsed(row, column, |text| text.parse::<EventId>().ok());
+        let user = |column: &str| parsed(row, column, |text| User::new(text).ok());
+        let emergency = |column: &str| parsed(row, column, |text| text.parse::<EmergencyId>().ok());
         let mfa = match parsed_if_any(row, "mfa_id", |text| ProofId::new(text).ok())? {
             None => None,
             Some(id) => Some(MfaProof {
                 id,
                 method: parsed(row, "mfa_method", |text| text.parse().ok())?,
-                person: person("mfa_person")?,
-                event: event("mfa_event")?,
+                user: user("mfa_user")?,
+                emergency: emergency("mfa_emergency")?,
                 verified_at: row.get::<_, Time>("mfa_verified_at")?.0,
             }),
         };
@@ -382,14 +381,14 @@ impl Rows for Event {
         let review_override = match row.get("override_reason")? {
             None => None,
             Some(reason) => Some(ReviewOverride {
-                by: person("override_by")?,
+                by: user("override_by")?,
                 reason,
-                unreviewed: event("override_unreviewed")?,
+                unreviewed: emergency("override_unreviewed")?,
             }),
         };
-        Ok(Event {
-            id: event("id")?,
-            invoker: person("invoker")?,
+        Ok(Emergency {
+            id: emergency("id")?,
+            invoker: user("invoker")?,
             profile: parsed(row, "profile", |text| Profile::new(text).ok())?,
             duration: row.get::<_, Length>("duration")?.0,
             reason_code: parsed(row, "reason_code", |text| text.parse().ok())?,
@@ -413,7 +412,7 @@ impl Rows for Event {
 
     fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Error> {
         let actor = match row.get::<_, String>("actor_kind")?.as_str() {
-            "person" => Actor::Person(parsed(row, "actor", |text| Person::new(text).ok())?),
+            "user" => Actor::User(parsed(row, "actor", |text| User::new(text).ok())?),
             "clock" => Actor::Clock,
             _ => Actor::Time,
         };
@@ -431,7 +430,7 @@ impl Rows for Event {
             action,
             actor,
             reason: row.get("reason")?,
-            operation: parsed_if_any(row, "operation", |text| text.parse().ok())?,
+            idempotency_key: parsed_if_any(row, "idempotency_key", |text| text.parse().ok())?,
             from: row
                 .get::<_, Option<i64>>("previous")?
                 .map(Version::from_nanos),
@@ -449,11 +448,11 @@ impl Rows for Event {
     fn identity_digest(&self) -> Result<Sum, Failure> {
         let identity = Identity::of(self)?;
         let mfa = self.mfa.as_ref();
-        let mfa_event = mfa.map(|proof| proof.event.to_string());
+        let mfa_emergency = mfa.map(|proof| proof.emergency.to_string());
         let given = self.review_override.as_ref();
         let unreviewed = given.map(|given| given.unreviewed.to_string());
         let rule = self.escalation.as_ref().map(|escalation| &*escalation.rule);
-        Ok(Canonical::of("countersign event 1")
+        Ok(Canonical::of("countersign emergency 1")
             .text(&self.id.to_string())
             .text(self.invoker.as_str())
             .text(self.profile.as_str())
@@ -464,8 +463,8 @@ impl Rows for Event {
             .text_if_any(self.request_id.as_deref())
             .text_if_any(mfa.map(|proof| proof.id.as_str()))
             .text_if_any(mfa.map(|proof| proof.method.as_str()))
-            .text_if_any(mfa.map(|proof| proof.person.as_str()))
-            .text_if_any(mfa_event.as_deref())
+            .text_if_any(mfa.map(|proof| proof.user.as_str()))
+            .text_if_any(mfa_emergency.as_deref())
             .integer_if_any(identity.verified_at)
             .integer(self.escalate.into())
             .text_if_any(rule)
@@ -484,15 +483,17 @@ impl Rows for Event {
     fn entry_digest(entry: &HistoryEntry, before: &Sum) -> Sum {
         let (action, outcome) = action_columns(entry.action);
         let (kind, actor) = actor_columns(&entry.actor);
-        let operation = entry.operation.map(|operation| operation.to_string());
-        Canonical::of("countersign event entry 1")
+        let idempotency_key = entry
+            .idempotency_key
+            .map(|idempotency_key| idempotency_key.to_string());
+        Canonical::of("countersign emergency entry 1")
             .sum(before)
             .text(action)
             .text_if_any(outcome)
             .text(kind)
             .text_if_any(actor)
             .text_if_any(entry.reason.as_deref())
-            .text_if_any(operation.as_deref())
+            .text_if_any(idempotency_key.as_deref())
             .integer_if_any(entry.from.map(Version::as_nanos))
             .integer(entry.to.as_nanos())
             .integer(clamped(entry.at))
@@ -517,8 +518,8 @@ impl Rows for Event {
             self.request_id,
             mfa.map(|proof| proof.id.as_str()),
             mfa.map(|proof| proof.method.as_str()),
-            mfa.map(|proof| proof.person.as_str()),
-            mfa.map(|proof| proof.event.to_string()),
+            mfa.map(|proof| proof.user.as_str()),
+            mfa.map(|proof| proof.emergency.to_string()),
             identity.verified_at,
             self.escalate,
             self.escalation.as_ref().map(|escalation| &*escalation.rule),
@@ -576,7 +577,9 @@ impl Rows for Event {
             kind,
             actor,
             entry.reason,
-            entry.operation.map(|operation| operation.to_string()),
+            entry
+                .idempotency_key
+                .map(|idempotency_key| idempotency_key.to_string()),
             digest,
         ])?;
         Ok(())

@@ -61,13 +61,13 @@ async fn a_full_disk_is_an_error_and_changes_nothing() {
     let terms = Terms::of(&rules, &prod);
     let draft = |id| Draft {
         id: RequestId::from_bits(id),
-        requester: Person::new("alice").unwrap(),
+        requester: User::new("alice").unwrap(),
         profile: prod.clone(),
         duration: Duration::from_secs(600),
         justification: "look at the slow query".into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     };
     // Not less than it has: the engine answers with what it has set.
     most(1).await.unwrap();

@@ -11,14 +11,14 @@ use std::time::Duration;
 use countersign_breakglass as breakglass;
 use countersign_core::clock::{Clock, ManualClock};
 use countersign_core::engine::Start;
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_core::time::CLOCK_TOLERANCE;
 use countersign_request as request;
 use countersign_request::Store as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Database, EngineError, EventStore, Options, RequestStore, Synchronous};
+use crate::{Database, EmergencyStore, EngineError, Options, RequestStore, Synchronous};
 
 struct File {
     database: Database,
@@ -55,8 +55,8 @@ impl File {
         RequestStore::new(&self.database, self.clock.clone())
     }
 
-    fn events(&self) -> EventStore {
-        EventStore::new(&self.database, self.clock.clone())
+    fn emergencies(&self) -> EmergencyStore {
+        EmergencyStore::new(&self.database, self.clock.clone())
     }
 
     fn tick(&self) {
@@ -69,8 +69,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 fn profile(name: &str) -> Profile {
@@ -87,20 +87,20 @@ fn approvers() -> request::ApprovalPolicy {
 fn draft(id: u64) -> request::Draft {
     request::Draft {
         id: request::RequestId::from_bits(id),
-        requester: person(["alice", "carol"][usize::from(id % 2 == 0)]),
+        requester: user(["alice", "carol"][usize::from(id % 2 == 0)]),
         profile: profile(["prod", "dev", "test"][usize::try_from(id % 3).unwrap()]),
         duration: Duration::from_secs(600 * (1 + id % 4)),
         justification: "look at the slow query".into(),
         ticket: None,
         policy: (id % 3 != 0).then(|| "ab".repeat(32).parse().unwrap()),
-        operation: Some(request::OperationId::from_bits(id)),
+        idempotency_key: Some(request::IdempotencyKey::from_bits(id)),
     }
 }
 
 /// Requests in every status but one, with ends that are the same and creations that are not.
 fn fill_requests(file: &File) {
-    use request::{Change, OperationId, RequestId, Terms};
-    let (rules, bob, store) = (approvers(), person("bob"), file.requests());
+    use request::{Change, IdempotencyKey, RequestId, Terms};
+    let (rules, bob, store) = (approvers(), user("bob"), file.requests());
     for id in 1..=36 {
         let draft = draft(id);
         wait(store.create(&draft, &Terms::of(&rules, &draft.profile))).unwrap();
@@ -114,8 +114,8 @@ fn fill_requests(file: &File) {
         let draft = draft(id);
         if id % 4 != 0 {
             let approve = Change::approve(&rules, &draft.profile, &bob, None);
-            let operation = OperationId::from_bits(100 + id);
-            change(id, &approve.with_operation(operation));
+            let operation = IdempotencyKey::from_bits(100 + id);
+            change(id, &approve.with_idempotency_key(operation));
         }
         match id % 8 {
             0 => change(id, &Change::cancel(&draft.requester, None)),
@@ -126,20 +126,20 @@ fn fill_requests(file: &File) {
     }
 }
 
-/// Events that are active, over, reviewed, replaced, and begun with a second factor.
-fn fill_events(file: &File) {
+/// Emergencies that are active, over, reviewed, replaced, and begun with a second factor.
+fn fill_emergencies(file: &File) {
     use breakglass::*;
     let who = r#"{"version": "1", "rules": [{"name": "all",
         "users": ["alice", "bob", "ALICE"], "responders": ["carol"],
         "mfa": {"required": false, "methods": ["totp"]}}]}"#;
     let (who, often): (InvocationPolicy, _) = (who.parse().unwrap(), RateLimitPolicy::unlimited());
-    let store = file.events();
+    let store = file.emergencies();
     for number in 1..=24_u64 {
-        let id = EventId::from_bits(number);
-        let invoker = person(["alice", "bob", "ALICE"][usize::try_from(number % 3).unwrap()]);
+        let id = EmergencyId::from_bits(number);
+        let invoker = user(["alice", "bob", "ALICE"][usize::try_from(number % 3).unwrap()]);
         let draft = Draft {
             id,
-            operation: Some(OperationId::from_bits(number)),
+            idempotency_key: Some(IdempotencyKey::from_bits(number)),
             profile: profile(["prod", "dev"][usize::from(number % 2 == 0)]),
             duration: Duration::from_secs(600),
             reason_code: ReasonCode::Incident,
@@ -149,31 +149,31 @@ fn fill_events(file: &File) {
             mfa: (number % 4 == 0).then(|| MfaProof {
                 id: ProofId::new(format!("phone:{number}")).unwrap(),
                 method: MfaMethod::Totp,
-                person: invoker.clone(),
-                event: id,
+                user: invoker.clone(),
+                emergency: id,
                 verified_at: file.clock.now(),
             }),
             invoker,
         };
         let admission = Admission::new(&who, &often, &draft.profile);
-        let event = wait(store.create(&draft, &admission)).unwrap();
+        let emergency = wait(store.create(&draft, &admission)).unwrap();
         file.tick();
         if number % 4 == 1 || number == 23 {
-            // The next of this person and profile takes its place.
+            // The next of this user and profile takes its place.
             file.clock.advance(Duration::from_secs(3600));
             continue;
         }
         let close = Change::close(&who, &draft.profile, &draft.invoker, "it is back");
-        let mut event = wait(store.update(id, event.updated_at, &close)).unwrap();
+        let mut emergency = wait(store.update(id, emergency.updated_at, &close)).unwrap();
         if number % 4 != 2 {
-            let (outcome, carol) = (ReviewOutcome::Justified, person("carol"));
+            let (outcome, carol) = (ReviewOutcome::Justified, user("carol"));
             let review = Change::review(&who, &draft.profile, &carol, outcome, "a clear case");
-            event = wait(store.update(id, event.updated_at, &review)).unwrap();
+            emergency = wait(store.update(id, emergency.updated_at, &review)).unwrap();
         }
         if number == 24 {
             file.clock.advance(Duration::from_secs(8 * 3600));
             let retention = Retention::new(&who, &often);
-            assert!(wait(store.delete(event.id, &retention)).unwrap());
+            assert!(wait(store.delete(emergency.id, &retention)).unwrap());
         }
     }
 }
@@ -273,23 +273,23 @@ fn requests_are_found_by_what_they_say_of_themselves() {
 }
 
 #[test]
-fn events_are_found_by_what_they_say_of_themselves() {
+fn emergencies_are_found_by_what_they_say_of_themselves() {
     let file = File::new();
-    fill_events(&file);
-    assert_found_as_they_say::<breakglass::Event>(&file, 13);
+    fill_emergencies(&file);
+    assert_found_as_they_say::<breakglass::Emergency>(&file, 13);
 }
 
 #[test]
-fn a_second_factor_outlasts_its_event() {
+fn a_second_factor_outlasts_its_emergency() {
     let file = File::new();
-    fill_events(&file);
+    fill_emergencies(&file);
     let connection = file.other();
-    let view = View::<breakglass::Event>::of(&connection);
+    let view = View::<breakglass::Emergency>::of(&connection);
     let holder = |number: u64| {
         let proof = breakglass::ProofId::new(format!("phone:{number}")).unwrap();
         view.holder(&breakglass::Key::Proof(proof)).unwrap()
     };
-    let id = breakglass::EventId::from_bits;
+    let id = breakglass::EmergencyId::from_bits;
     assert_eq!(view.get(&id(24)).unwrap(), None, "it was deleted");
     assert_eq!([24, 20, 23].map(holder), [Some(id(24)), Some(id(20)), None]);
 }
@@ -321,7 +321,7 @@ fn a_failed_read_is_what_the_call_fails_with() {
         let failed = step.get(&id);
         assert!(failed.is_err());
         let stamp = step.stamp()?;
-        let note = request::Change::note(&person("bob"), "seen");
+        let note = request::Change::note(&user("bob"), "seen");
         let record = step
             .get(&good)?
             .ok_or(request::Error::NotFound { id: good })?;
@@ -350,7 +350,7 @@ fn a_step_sees_what_was_before_it_and_writes_what_it_put_last() {
     let engine = file.engine::<request::Request>();
     let id = request::RequestId::from_bits(3);
     let written = wait(engine.write(move |step| {
-        let bob = person("bob");
+        let bob = user("bob");
         let found = step.get(&id)?.ok_or(request::Error::NotFound { id })?;
         let first = found.apply(&request::Change::note(&bob, "first"), step.stamp()?)?;
         let first = step.put(first);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use countersign_core::grant::GrantedBy;
 use countersign_core::version::Version;
-use countersign_request::{Action, Actor, HistoryEntry, Key, Person, Profile, Request, Status};
+use countersign_request::{Action, Actor, HistoryEntry, Key, Profile, Request, Status, User};
 use rusqlite::{Connection, Row, params};
 
 use crate::error::Failure;
@@ -87,17 +87,17 @@ const ENDED: Scan = Scan::earliest_first(earliest_first!(
     "ended_at",
     ", id"
 ));
-const OPERATION: Scan = Scan::latest_first(concat!(
+const IDEMPOTENCY_KEY: Scan = Scan::latest_first(concat!(
     "SELECT record, ",
     columns!(),
-    " FROM request_history INDEXED BY request_history_operation \
+    " FROM request_history INDEXED BY request_history_idempotency_key \
      CROSS JOIN request ON created = record \
-     WHERE operation = ?5 AND record <= ?1 AND (record < ?1 OR id > ?2) AND record >= ?3 \
+     WHERE idempotency_key = ?5 AND record <= ?1 AND (record < ?1 OR id > ?2) AND record >= ?3 \
      GROUP BY record ORDER BY record DESC LIMIT -1 OFFSET ?4"
 ));
 const IN_FORCE_AGAIN: &str = "SELECT count(*) FROM request INDEXED BY request_ended \
      WHERE ended_at > ?1 AND ended_at <= ?2 AND status = 'approved' AND access_from <= ?1";
-const HISTORY: &str = "SELECT version, at, previous, action, actor_kind, actor, reason, operation, \
+const HISTORY: &str = "SELECT version, at, previous, action, actor_kind, actor, reason, idempotency_key, \
      digest FROM request_history WHERE record = ?1 ORDER BY version";
 const DIGEST: &str = "SELECT digest FROM request_history WHERE record = ?1 AND version = ?2";
 const CHANGES: &str = "SELECT version, record FROM request_history \
@@ -113,7 +113,7 @@ const UPDATE: &str = "UPDATE request SET status = ?2, approved_by = ?3, approved
      access_from = ?5, access_until = ?6, ended_at = ?7, note = ?8, updated_at = ?9 \
      WHERE created = ?1";
 const INSERT_ENTRY: &str = "INSERT INTO request_history (record, version, at, previous, action, \
-     actor_kind, actor, reason, operation, digest) \
+     actor_kind, actor, reason, idempotency_key, digest) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const INSERT_LEDGER: &str = "INSERT INTO request_ledger (position, version, action, record, id, \
      digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
@@ -137,7 +137,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     WAITING_FOR.sql,
     OPEN.sql,
     ENDED.sql,
-    OPERATION.sql,
+    IDEMPOTENCY_KEY.sql,
     HISTORY,
     DIGEST,
     CHANGES,
@@ -213,7 +213,7 @@ fn action_text(action: Action) -> &'static str {
 /// Kind and name of an actor, as they are stored.
 fn actor_columns(actor: &Actor) -> (&'static str, Option<&str>) {
     match actor {
-        Actor::Person(person) => ("person", Some(person.as_str())),
+        Actor::User(user) => ("user", Some(user.as_str())),
         Actor::Rule(rule) => ("rule", Some(rule)),
         Actor::Time => ("time", None),
         Actor::Clock => ("clock", None),
@@ -239,7 +239,7 @@ impl State {
         let (approved_by, approved_by_rule) = match &request.approval {
             None => (None, None),
             Some(approval) => match &approval.by {
-                GrantedBy::Person(person) => (Some(person.to_string()), None),
+                GrantedBy::User(user) => (Some(user.to_string()), None),
                 GrantedBy::Rule(rule) => (None, Some(rule.to_string())),
             },
         };
@@ -271,13 +271,13 @@ impl Rows for Request {
 
     fn lookup(key: &Key) -> Lookup<'_> {
         match key {
-            Key::Requester(person) => Lookup::of(&OF_REQUESTER, [person.as_str()]),
+            Key::Requester(user) => Lookup::of(&OF_REQUESTER, [user.as_str()]),
             Key::Profile(profile) => Lookup::of(&OF_PROFILE, [profile.as_str()]),
             Key::Status(status) => Lookup::of(&OF_STATUS, [status_text(*status)]),
-            Key::Access(person, profile, policy) => {
+            Key::Access(user, profile, policy) => {
                 let pinned_to = policy.map(|policy| policy.to_string()).unwrap_or_default();
                 let keys = [
-                    Cow::from(person.as_str()),
+                    Cow::from(user.as_str()),
                     profile.as_str().into(),
                     pinned_to.into(),
                 ];
@@ -286,9 +286,11 @@ impl Rows for Request {
             Key::Deadline => Lookup::all(&DEADLINE),
             Key::Waiting(None) => Lookup::all(&WAITING),
             Key::Waiting(Some(profile)) => Lookup::of(&WAITING_FOR, [profile.as_str()]),
-            Key::Open(person) => Lookup::of(&OPEN, [person.as_str()]),
+            Key::Open(user) => Lookup::of(&OPEN, [user.as_str()]),
             Key::Ended => Lookup::all(&ENDED),
-            Key::Operation(operation) => Lookup::of(&OPERATION, [operation.to_string()]),
+            Key::IdempotencyKey(idempotency_key) => {
+                Lookup::of(&IDEMPOTENCY_KEY, [idempotency_key.to_string()])
+            }
         }
     }
 
@@ -308,7 +310,7 @@ impl Rows for Request {
         let created_at = row.get::<_, Time>("created_at")?.0;
         Ok(Request {
             id: parsed(row, "id", |text| text.parse().ok())?,
-            requester: parsed(row, "requester", |text| Person::new(text).ok())?,
+            requester: parsed(row, "requester", |text| User::new(text).ok())?,
             profile: parsed(row, "profile", |text| Profile::new(text).ok())?,
             duration: row.get::<_, Length>("duration")?.0,
             justification: row.get("justification")?,
@@ -330,7 +332,7 @@ impl Rows for Request {
 
     fn entry(row: &Row<'_>) -> Result<(HistoryEntry, Sum), rusqlite::Error> {
         let actor = match row.get::<_, String>("actor_kind")?.as_str() {
-            "person" => Actor::Person(parsed(row, "actor", |text| Person::new(text).ok())?),
+            "user" => Actor::User(parsed(row, "actor", |text| User::new(text).ok())?),
             "rule" => Actor::Rule(row.get("actor")?),
             "clock" => Actor::Clock,
             _ => Actor::Time,
@@ -343,7 +345,7 @@ impl Rows for Request {
             })?,
             actor,
             reason: row.get("reason")?,
-            operation: parsed_if_any(row, "operation", |text| text.parse().ok())?,
+            idempotency_key: parsed_if_any(row, "idempotency_key", |text| text.parse().ok())?,
             from: row
                 .get::<_, Option<i64>>("previous")?
                 .map(Version::from_nanos),
@@ -377,14 +379,16 @@ impl Rows for Request {
 
     fn entry_digest(entry: &HistoryEntry, before: &Sum) -> Sum {
         let (kind, actor) = actor_columns(&entry.actor);
-        let operation = entry.operation.map(|operation| operation.to_string());
+        let idempotency_key = entry
+            .idempotency_key
+            .map(|idempotency_key| idempotency_key.to_string());
         Canonical::of("countersign request entry 1")
             .sum(before)
             .text(action_text(entry.action))
             .text(kind)
             .text_if_any(actor)
             .text_if_any(entry.reason.as_deref())
-            .text_if_any(operation.as_deref())
+            .text_if_any(idempotency_key.as_deref())
             .integer_if_any(entry.from.map(Version::as_nanos))
             .integer(entry.to.as_nanos())
             .integer(clamped(entry.at))
@@ -449,7 +453,9 @@ impl Rows for Request {
             kind,
             actor,
             entry.reason,
-            entry.operation.map(|operation| operation.to_string()),
+            entry
+                .idempotency_key
+                .map(|idempotency_key| idempotency_key.to_string()),
             digest,
         ])?;
         Ok(())

@@ -1,4 +1,4 @@
--- Requests, events and policies, each with a ledger.
+-- Requests, emergencies and policies, each with a ledger.
 --
 -- Times are nanoseconds since 1970 in UTC; the views at the end give them as text. Lengths are
 -- nanoseconds. Versions (`created`, `updated_at`, `version`, `previous`) order and are no times;
@@ -99,16 +99,16 @@ CREATE TABLE request_history (
         action IN ('created', 'approved_in_part', 'approved', 'denied', 'expired', 'cancelled',
                    'revoked', 'released', 'ended', 'noted')
     ),
-    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'rule', 'time', 'clock')),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('user', 'rule', 'time', 'clock')),
     actor TEXT CHECK ((actor IS NULL) = (actor_kind IN ('time', 'clock'))),
     reason TEXT,
-    operation TEXT,
+    idempotency_key TEXT,
     digest BLOB NOT NULL,
     PRIMARY KEY (record, version)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX request_history_version ON request_history (version);
-CREATE INDEX request_history_operation ON request_history (operation) WHERE operation IS NOT NULL;
+CREATE INDEX request_history_idempotency_key ON request_history (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TRIGGER request_ledger_grows BEFORE INSERT ON request_ledger
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM request_ledger)
@@ -234,7 +234,7 @@ BEGIN
     SELECT RAISE(ABORT, 'a history is deleted with its request');
 END;
 
-CREATE TABLE event_ledger (
+CREATE TABLE emergency_ledger (
     position INTEGER PRIMARY KEY,
     version INTEGER NOT NULL,
     -- When, by the clock that rules judged by; of a correction, the reading that was right.
@@ -259,22 +259,22 @@ CREATE TABLE event_ledger (
     in_force_again INTEGER CHECK ((in_force_again IS NULL) = (action <> 'corrected'))
 ) STRICT;
 
-CREATE INDEX event_ledger_deleted ON event_ledger (record) WHERE action = 'deleted';
-CREATE INDEX event_ledger_corrected ON event_ledger (version) WHERE action = 'corrected';
+CREATE INDEX emergency_ledger_deleted ON emergency_ledger (record) WHERE action = 'deleted';
+CREATE INDEX emergency_ledger_corrected ON emergency_ledger (version) WHERE action = 'corrected';
 
 -- When a correction has stood for an hour, and the time at which the next was made, if there is one.
-CREATE VIEW event_correction AS SELECT
+CREATE VIEW emergency_correction AS SELECT
     version,
     at + 3600000000000 AS settled_at,
     lead(record) OVER (ORDER BY version) AS until
-FROM event_ledger WHERE action = 'corrected';
+FROM emergency_ledger WHERE action = 'corrected';
 
-CREATE TABLE event (
+CREATE TABLE emergency (
     -- The version that it was created with.
     created INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9a-f]*'),
     invoker TEXT NOT NULL,
-    -- The spelling that all names of the same person share: rules count by it.
+    -- The spelling that all names of the same user share: rules count by it.
     invoker_folded TEXT NOT NULL,
     profile TEXT NOT NULL,
     duration INTEGER NOT NULL,
@@ -284,8 +284,8 @@ CREATE TABLE event (
     request_id TEXT,
     mfa_id TEXT,
     mfa_method TEXT,
-    mfa_person TEXT,
-    mfa_event TEXT,
+    mfa_user TEXT,
+    mfa_emergency TEXT,
     mfa_verified_at INTEGER,
     escalate INTEGER NOT NULL CHECK (escalate IN (0, 1)),
     escalation_rule TEXT,
@@ -308,39 +308,39 @@ CREATE TABLE event (
     updated_at INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX event_invoker ON event (invoker, created);
-CREATE INDEX event_profile ON event (profile, created);
-CREATE INDEX event_status ON event (status, created);
-CREATE INDEX event_person ON event (invoker_folded, created_at);
-CREATE INDEX event_of_profile ON event (profile, created_at);
-CREATE INDEX event_person_and_profile ON event (invoker_folded, profile, created_at);
-CREATE UNIQUE INDEX event_access ON event (invoker_folded, profile) WHERE status = 'active';
-CREATE INDEX event_deadline ON event (expires_at, id) WHERE status = 'active';
-CREATE INDEX event_unreviewed ON event (ended_at, id) WHERE reviewed_at IS NULL;
-CREATE INDEX event_unreviewed_of ON event (invoker_folded, ended_at, id)
+CREATE INDEX emergency_invoker ON emergency (invoker, created);
+CREATE INDEX emergency_profile ON emergency (profile, created);
+CREATE INDEX emergency_status ON emergency (status, created);
+CREATE INDEX emergency_user ON emergency (invoker_folded, created_at);
+CREATE INDEX emergency_of_profile ON emergency (profile, created_at);
+CREATE INDEX emergency_user_and_profile ON emergency (invoker_folded, profile, created_at);
+CREATE UNIQUE INDEX emergency_access ON emergency (invoker_folded, profile) WHERE status = 'active';
+CREATE INDEX emergency_deadline ON emergency (expires_at, id) WHERE status = 'active';
+CREATE INDEX emergency_unreviewed ON emergency (ended_at, id) WHERE reviewed_at IS NULL;
+CREATE INDEX emergency_unreviewed_of ON emergency (invoker_folded, ended_at, id)
     WHERE reviewed_at IS NULL;
-CREATE INDEX event_ended ON event (ended_at, id)
+CREATE INDEX emergency_ended ON emergency (ended_at, id)
     WHERE reviewed_at IS NOT NULL AND status <> 'active';
-CREATE INDEX event_proof ON event (mfa_id, created) WHERE mfa_id IS NOT NULL;
+CREATE INDEX emergency_proof ON emergency (mfa_id, created) WHERE mfa_id IS NOT NULL;
 
--- Second factors of events that are deleted: none is good twice.
-CREATE TABLE event_proof_used (
+-- Second factors of emergencies that are deleted: none is good twice.
+CREATE TABLE emergency_proof_used (
     mfa_id TEXT PRIMARY KEY,
     id TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER event_proof_used_is_not_changed BEFORE UPDATE ON event_proof_used
+CREATE TRIGGER emergency_proof_used_is_not_changed BEFORE UPDATE ON emergency_proof_used
 BEGIN
     SELECT RAISE(ABORT, 'a second factor that was used stays used');
 END;
 
-CREATE TRIGGER event_proof_used_is_not_deleted BEFORE DELETE ON event_proof_used
+CREATE TRIGGER emergency_proof_used_is_not_deleted BEFORE DELETE ON emergency_proof_used
 BEGIN
     SELECT RAISE(ABORT, 'a second factor that was used stays used');
 END;
 
-CREATE TABLE event_history (
-    record INTEGER NOT NULL REFERENCES event (created),
+CREATE TABLE emergency_history (
+    record INTEGER NOT NULL REFERENCES emergency (created),
     version INTEGER NOT NULL,
     at INTEGER NOT NULL,
     previous INTEGER,
@@ -348,75 +348,75 @@ CREATE TABLE event_history (
         action IN ('created', 'closed', 'expired', 'noted', 'overridden', 'reviewed')
     ),
     outcome TEXT CHECK ((outcome IS NULL) = (action <> 'reviewed')),
-    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'time', 'clock')),
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('user', 'time', 'clock')),
     actor TEXT CHECK ((actor IS NULL) = (actor_kind IN ('time', 'clock'))),
     reason TEXT,
-    operation TEXT,
+    idempotency_key TEXT,
     digest BLOB NOT NULL,
     PRIMARY KEY (record, version)
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX event_history_version ON event_history (version);
-CREATE INDEX event_history_operation ON event_history (operation) WHERE operation IS NOT NULL;
+CREATE UNIQUE INDEX emergency_history_version ON emergency_history (version);
+CREATE INDEX emergency_history_idempotency_key ON emergency_history (idempotency_key) WHERE idempotency_key IS NOT NULL;
 
-CREATE TRIGGER event_ledger_grows BEFORE INSERT ON event_ledger
-WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM event_ledger)
+CREATE TRIGGER emergency_ledger_grows BEFORE INSERT ON emergency_ledger
+WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM emergency_ledger)
     -- A jump makes no version.
     OR NEW.version - (NEW.action <> 'jumped') < (
-        SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1
+        SELECT version FROM emergency_ledger ORDER BY position DESC LIMIT 1
     )
 BEGIN
     SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
 END;
 
-CREATE TRIGGER event_ledger_deletion BEFORE INSERT ON event_ledger
+CREATE TRIGGER emergency_ledger_deletion BEFORE INSERT ON emergency_ledger
 WHEN NEW.action = 'deleted' AND NOT EXISTS (
-    SELECT 1 FROM event
+    SELECT 1 FROM emergency
     WHERE created = NEW.record AND id = NEW.id AND status <> 'active'
         AND reviewed_at IS NOT NULL
 )
 BEGIN
-    SELECT RAISE(ABORT, 'only an event that is over and reviewed is deleted');
+    SELECT RAISE(ABORT, 'only an emergency that is over and reviewed is deleted');
 END;
 
-CREATE TRIGGER event_ledger_time BEFORE INSERT ON event_ledger
-WHEN (NEW.at < (SELECT at FROM event_ledger ORDER BY position DESC LIMIT 1))
-    IS NOT (SELECT NEW.action = 'corrected' FROM event_ledger LIMIT 1)
+CREATE TRIGGER emergency_ledger_time BEFORE INSERT ON emergency_ledger
+WHEN (NEW.at < (SELECT at FROM emergency_ledger ORDER BY position DESC LIMIT 1))
+    IS NOT (SELECT NEW.action = 'corrected' FROM emergency_ledger LIMIT 1)
     OR NEW.action = 'corrected' AND NEW.record IS NOT (
-        SELECT at FROM event_ledger ORDER BY position DESC LIMIT 1
+        SELECT at FROM emergency_ledger ORDER BY position DESC LIMIT 1
     )
 BEGIN
     SELECT RAISE(ABORT, 'time runs backwards by a correction, and by nothing else');
 END;
 
-CREATE TRIGGER event_ledger_is_not_changed BEFORE UPDATE ON event_ledger
+CREATE TRIGGER emergency_ledger_is_not_changed BEFORE UPDATE ON emergency_ledger
 BEGIN
     SELECT RAISE(ABORT, 'the ledger is only appended to');
 END;
 
-CREATE TRIGGER event_ledger_is_not_shortened BEFORE DELETE ON event_ledger
+CREATE TRIGGER emergency_ledger_is_not_shortened BEFORE DELETE ON emergency_ledger
 BEGIN
     SELECT RAISE(ABORT, 'the ledger is only appended to');
 END;
 
-CREATE TRIGGER event_is_created BEFORE INSERT ON event
+CREATE TRIGGER emergency_is_created BEFORE INSERT ON emergency
 WHEN NEW.status <> 'active' OR NEW.updated_at < NEW.created
-    OR NEW.created <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
-    OR EXISTS (SELECT 1 FROM event WHERE id = NEW.id)
+    OR NEW.created <= (SELECT version FROM emergency_ledger ORDER BY position DESC LIMIT 1)
+    OR EXISTS (SELECT 1 FROM emergency WHERE id = NEW.id)
 BEGIN
-    SELECT RAISE(ABORT, 'an event begins active, once, at a later version');
+    SELECT RAISE(ABORT, 'an emergency begins active, once, at a later version');
 END;
 
-CREATE TRIGGER event_is_alone BEFORE INSERT ON event
+CREATE TRIGGER emergency_is_alone BEFORE INSERT ON emergency
 WHEN EXISTS (
-    SELECT 1 FROM event
+    SELECT 1 FROM emergency
     WHERE status = 'active' AND invoker_folded = NEW.invoker_folded AND profile = NEW.profile
 )
 BEGIN
-    SELECT RAISE(ABORT, 'a person has one active event for a profile');
+    SELECT RAISE(ABORT, 'a user has one active emergency for a profile');
 END;
 
-CREATE TRIGGER event_identity BEFORE UPDATE ON event
+CREATE TRIGGER emergency_identity BEFORE UPDATE ON emergency
 WHEN NEW.created IS NOT OLD.created OR NEW.created_at IS NOT OLD.created_at
     OR NEW.id IS NOT OLD.id
     OR NEW.invoker IS NOT OLD.invoker OR NEW.invoker_folded IS NOT OLD.invoker_folded
@@ -424,7 +424,7 @@ WHEN NEW.created IS NOT OLD.created OR NEW.created_at IS NOT OLD.created_at
     OR NEW.reason_code IS NOT OLD.reason_code OR NEW.justification IS NOT OLD.justification
     OR NEW.ticket IS NOT OLD.ticket OR NEW.request_id IS NOT OLD.request_id
     OR NEW.mfa_id IS NOT OLD.mfa_id OR NEW.mfa_method IS NOT OLD.mfa_method
-    OR NEW.mfa_person IS NOT OLD.mfa_person OR NEW.mfa_event IS NOT OLD.mfa_event
+    OR NEW.mfa_user IS NOT OLD.mfa_user OR NEW.mfa_emergency IS NOT OLD.mfa_emergency
     OR NEW.mfa_verified_at IS NOT OLD.mfa_verified_at OR NEW.escalate IS NOT OLD.escalate
     OR NEW.escalation_rule IS NOT OLD.escalation_rule
     OR NEW.escalation_count IS NOT OLD.escalation_count
@@ -437,13 +437,13 @@ BEGIN
     SELECT RAISE(ABORT, 'who declared what never changes');
 END;
 
-CREATE TRIGGER event_transition BEFORE UPDATE ON event
+CREATE TRIGGER emergency_transition BEFORE UPDATE ON emergency
 WHEN NEW.status <> OLD.status AND OLD.status <> 'active'
 BEGIN
     SELECT RAISE(ABORT, 'the status does not lead to the one that it is to become');
 END;
 
-CREATE TRIGGER event_is_reviewed_once BEFORE UPDATE ON event
+CREATE TRIGGER emergency_is_reviewed_once BEFORE UPDATE ON emergency
 WHEN OLD.reviewed_at IS NOT NULL AND (
     NEW.reviewed_at IS NOT OLD.reviewed_at OR NEW.review_outcome IS NOT OLD.review_outcome
     OR NEW.reviewed_by IS NOT OLD.reviewed_by OR NEW.review IS NOT OLD.review
@@ -452,49 +452,49 @@ BEGIN
     SELECT RAISE(ABORT, 'a review never changes');
 END;
 
-CREATE TRIGGER event_version BEFORE UPDATE ON event
+CREATE TRIGGER emergency_version BEFORE UPDATE ON emergency
 WHEN NEW.updated_at <= OLD.updated_at OR NEW.updated_at <= (
-    SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1
+    SELECT version FROM emergency_ledger ORDER BY position DESC LIMIT 1
 )
 BEGIN
     SELECT RAISE(ABORT, 'a change makes a later version');
 END;
 
-CREATE TRIGGER event_is_deleted BEFORE DELETE ON event
+CREATE TRIGGER emergency_is_deleted BEFORE DELETE ON emergency
 WHEN NOT EXISTS (
-    SELECT 1 FROM event_ledger
-    WHERE position = (SELECT max(position) FROM event_ledger)
+    SELECT 1 FROM emergency_ledger
+    WHERE position = (SELECT max(position) FROM emergency_ledger)
         AND action = 'deleted' AND record = OLD.created
 )
 BEGIN
-    SELECT RAISE(ABORT, 'an event is deleted when the ledger has just said so');
+    SELECT RAISE(ABORT, 'an emergency is deleted when the ledger has just said so');
 END;
 
--- An event that begins by an override is written at its second version.
-CREATE TRIGGER event_history_grows BEFORE INSERT ON event_history
-WHEN NEW.previous IS NOT (SELECT max(version) FROM event_history WHERE record = NEW.record)
+-- An emergency that begins by an override is written at its second version.
+CREATE TRIGGER emergency_history_grows BEFORE INSERT ON emergency_history
+WHEN NEW.previous IS NOT (SELECT max(version) FROM emergency_history WHERE record = NEW.record)
     OR NEW.version <= NEW.previous
     OR NEW.version > coalesce(
-        (SELECT updated_at FROM event WHERE created = NEW.record), NEW.version - 1
+        (SELECT updated_at FROM emergency WHERE created = NEW.record), NEW.version - 1
     )
-    OR NEW.version <= (SELECT version FROM event_ledger ORDER BY position DESC LIMIT 1)
+    OR NEW.version <= (SELECT version FROM emergency_ledger ORDER BY position DESC LIMIT 1)
 BEGIN
-    SELECT RAISE(ABORT, 'a history grows at its end, up to the version that the event has');
+    SELECT RAISE(ABORT, 'a history grows at its end, up to the version that the emergency has');
 END;
 
-CREATE TRIGGER event_history_is_not_changed BEFORE UPDATE ON event_history
+CREATE TRIGGER emergency_history_is_not_changed BEFORE UPDATE ON emergency_history
 BEGIN
     SELECT RAISE(ABORT, 'a history is only appended to');
 END;
 
-CREATE TRIGGER event_history_is_deleted BEFORE DELETE ON event_history
+CREATE TRIGGER emergency_history_is_deleted BEFORE DELETE ON emergency_history
 WHEN NOT EXISTS (
-    SELECT 1 FROM event_ledger
-    WHERE position = (SELECT max(position) FROM event_ledger)
+    SELECT 1 FROM emergency_ledger
+    WHERE position = (SELECT max(position) FROM emergency_ledger)
         AND action = 'deleted' AND record = OLD.record
 )
 BEGIN
-    SELECT RAISE(ABORT, 'a history is deleted with its event');
+    SELECT RAISE(ABORT, 'a history is deleted with its emergency');
 END;
 
 CREATE TABLE policy_ledger (
@@ -616,7 +616,7 @@ CREATE VIEW request_utc AS SELECT
     CASE WHEN access_until IS NOT NULL THEN (
         SELECT nullif(json_group_array(actor), '[]') FROM (
             SELECT actor FROM request_history
-            WHERE record = request.created AND actor_kind = 'person'
+            WHERE record = request.created AND actor_kind = 'user'
                 AND action IN ('approved_in_part', 'approved')
             ORDER BY version
         )
@@ -645,10 +645,10 @@ CREATE VIEW request_history_utc AS SELECT
     history.actor_kind AS actor_kind,
     history.actor AS actor,
     history.reason AS reason,
-    history.operation AS operation
+    history.idempotency_key AS idempotency_key
 FROM request_history AS history JOIN request ON request.created = history.record;
 
-CREATE VIEW event_utc AS SELECT
+CREATE VIEW emergency_utc AS SELECT
     id,
     invoker,
     profile,
@@ -682,10 +682,10 @@ CREATE VIEW event_utc AS SELECT
         || printf('.%09dZ', (reviewed_at % 1000000000 + 1000000000) % 1000000000) AS reviewed_at,
     strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000000 - (updated_at % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (updated_at % 1000000000 + 1000000000) % 1000000000) AS updated_at
-FROM event;
+FROM emergency;
 
-CREATE VIEW event_history_utc AS SELECT
-    event.id AS id,
+CREATE VIEW emergency_history_utc AS SELECT
+    emergency.id AS id,
     strftime('%Y-%m-%dT%H:%M:%S', history.version / 1000000000 - (history.version % 1000000000 < 0), 'unixepoch')
         || printf('.%09dZ', (history.version % 1000000000 + 1000000000) % 1000000000) AS version,
     strftime('%Y-%m-%dT%H:%M:%S', history.previous / 1000000000 - (history.previous % 1000000000 < 0), 'unixepoch')
@@ -697,8 +697,8 @@ CREATE VIEW event_history_utc AS SELECT
     history.actor_kind AS actor_kind,
     history.actor AS actor,
     history.reason AS reason,
-    history.operation AS operation
-FROM event_history AS history JOIN event ON event.created = history.record;
+    history.idempotency_key AS idempotency_key
+FROM emergency_history AS history JOIN emergency ON emergency.created = history.record;
 
 CREATE VIEW policy_utc AS SELECT
     kept.name AS name,
@@ -733,7 +733,7 @@ WITH clock (now) AS (
 SELECT
     'request' AS kind,
     shown.id AS id,
-    shown.requester AS person,
+    shown.requester AS user,
     shown.profile AS profile,
     shown.access_from AS access_from,
     shown.access_until AS access_until,
@@ -754,7 +754,7 @@ WHERE request.status = 'approved' AND request.access_until > clock.now
             )
     )
 UNION ALL SELECT
-    'event',
+    'emergency',
     shown.id,
     shown.invoker,
     shown.profile,
@@ -764,13 +764,13 @@ UNION ALL SELECT
     NULL,
     NULL,
     shown.justification
-FROM clock, event JOIN event_utc AS shown ON shown.id = event.id
-WHERE event.status = 'active' AND event.expires_at > clock.now AND event.created_at <= clock.now
+FROM clock, emergency JOIN emergency_utc AS shown ON shown.id = emergency.id
+WHERE emergency.status = 'active' AND emergency.expires_at > clock.now AND emergency.created_at <= clock.now
     AND NOT EXISTS (
-        SELECT 1 FROM event_correction AS corrected
-        WHERE event.created_at > corrected.settled_at
+        SELECT 1 FROM emergency_correction AS corrected
+        WHERE emergency.created_at > corrected.settled_at
             AND corrected.settled_at <= coalesce(corrected.until, clock.now)
-            AND corrected.version > event.created
+            AND corrected.version > emergency.created
     );
 
 -- All that happened to requests and emergencies, in one shape. What was deleted has its last row here
@@ -778,7 +778,7 @@ WHERE event.status = 'active' AND event.expires_at > clock.now AND event.created
 CREATE VIEW audit_utc AS SELECT
     'request' AS kind,
     history.id AS id,
-    request.requester AS person,
+    request.requester AS user,
     request.profile AS profile,
     history.at AS at,
     history.version AS version,
@@ -787,13 +787,13 @@ CREATE VIEW audit_utc AS SELECT
     history.actor_kind AS actor_kind,
     history.actor AS actor,
     history.reason AS reason,
-    history.operation AS operation
+    history.idempotency_key AS idempotency_key
 FROM request_history_utc AS history JOIN request ON request.id = history.id
 UNION ALL SELECT
-    'event',
+    'emergency',
     history.id,
-    event.invoker,
-    event.profile,
+    emergency.invoker,
+    emergency.profile,
     history.at,
     history.version,
     history.action,
@@ -801,8 +801,8 @@ UNION ALL SELECT
     history.actor_kind,
     history.actor,
     history.reason,
-    history.operation
-FROM event_history_utc AS history JOIN event ON event.id = history.id
+    history.idempotency_key
+FROM emergency_history_utc AS history JOIN emergency ON emergency.id = history.id
 UNION ALL SELECT
     ledger.kind,
     ledger.id,
@@ -820,7 +820,7 @@ UNION ALL SELECT
     NULL
 FROM (
     SELECT 'request' AS kind, id, at, version, action FROM request_ledger
-    UNION ALL SELECT 'event', id, at, version, action FROM event_ledger
+    UNION ALL SELECT 'emergency', id, at, version, action FROM emergency_ledger
 ) AS ledger WHERE action = 'deleted';
 
 -- Each time that the clock of a store was found to have been ahead: what it showed before, what was
@@ -840,6 +840,6 @@ CREATE VIEW correction_utc AS SELECT
 FROM (
     SELECT 'request' AS kind, * FROM request_ledger INDEXED BY request_ledger_corrected
     WHERE action = 'corrected'
-    UNION ALL SELECT 'event' AS kind, * FROM event_ledger INDEXED BY event_ledger_corrected
+    UNION ALL SELECT 'emergency' AS kind, * FROM emergency_ledger INDEXED BY emergency_ledger_corrected
     WHERE action = 'corrected'
 );

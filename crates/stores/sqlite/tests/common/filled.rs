@@ -8,14 +8,14 @@ use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_policy::StoreExt as _;
 use countersign_request as request;
-use countersign_sqlite::{Database, EventStore, Head, PolicyStore, RequestStore};
+use countersign_sqlite::{Database, EmergencyStore, Head, PolicyStore, RequestStore};
 use request::ManualClock;
 use tempfile::TempDir;
 
 use super::requests::rules;
-use super::{START, at, block_on, file, person, profile, quick};
+use super::{START, at, block_on, file, profile, quick, user};
 
-/// A filled file, and the heads of its stores: request, event, policy.
+/// A filled file, and the heads of its stores: request, emergency, policy.
 pub struct Filled {
     pub _folder: TempDir,
     pub path: PathBuf,
@@ -45,7 +45,7 @@ pub fn fill(path: &Path, justification: &str) -> [Head; 3] {
     block_on(async {
         [
             fill_requests(&database, &clock, justification).await,
-            fill_events(&database, &clock, justification).await,
+            fill_emergencies(&database, &clock, justification).await,
             fill_policies(&database, &clock).await,
         ]
     })
@@ -53,9 +53,9 @@ pub fn fill(path: &Path, justification: &str) -> [Head; 3] {
 
 /// 1 approved, 2 cancelled, 3 pending, 4 deleted; the last change is the second note on 1.
 async fn fill_requests(database: &Database, clock: &Arc<ManualClock>, why: &str) -> Head {
-    use request::{Change, Draft, OperationId, RequestId, Store, Terms};
+    use request::{Change, Draft, IdempotencyKey, RequestId, Store, Terms};
     let rules = rules();
-    let (alice, bob, prod) = (person("alice"), person("bob"), profile("prod"));
+    let (alice, bob, prod) = (user("alice"), user("bob"), profile("prod"));
     let terms = Terms::of(&rules, &prod);
     let store = RequestStore::new(database, clock.clone());
     for id in 1..=4 {
@@ -67,7 +67,7 @@ async fn fill_requests(database: &Database, clock: &Arc<ManualClock>, why: &str)
             justification: why.into(),
             ticket: Some("OPS-4711".into()),
             policy: None,
-            operation: Some(OperationId::from_bits(id)),
+            idempotency_key: Some(IdempotencyKey::from_bits(id)),
         };
         store.create(&draft, &terms).await.unwrap();
         clock.advance(Duration::from_secs(1));
@@ -92,7 +92,7 @@ async fn fill_requests(database: &Database, clock: &Arc<ManualClock>, why: &str)
 }
 
 /// 1 closed and reviewed, 2 expired, 3 in its place, 4 deleted.
-async fn fill_events(database: &Database, clock: &Arc<ManualClock>, why: &str) -> Head {
+async fn fill_emergencies(database: &Database, clock: &Arc<ManualClock>, why: &str) -> Head {
     use breakglass::*;
     let who: InvocationPolicy = r#"{"version": "1", "rules": [
         {"name": "all", "users": ["alice", "bob"], "responders": ["carol"],
@@ -100,7 +100,7 @@ async fn fill_events(database: &Database, clock: &Arc<ManualClock>, why: &str) -
         .parse()
         .unwrap();
     let often = RateLimitPolicy::unlimited();
-    let store = EventStore::new(database, clock.clone());
+    let store = EmergencyStore::new(database, clock.clone());
     for (id, invoker, at) in [
         (1, "alice", "prod"),
         (2, "Bob", "prod"),
@@ -108,38 +108,44 @@ async fn fill_events(database: &Database, clock: &Arc<ManualClock>, why: &str) -
         (3, "bob", "prod"),
     ] {
         let (id, invoker, profile) = (
-            EventId::from_bits(id),
-            person(&invoker.to_lowercase()),
+            EmergencyId::from_bits(id),
+            user(&invoker.to_lowercase()),
             profile(at),
         );
         let proof = MfaProof {
             id: ProofId::new(format!("phone:{id}")).unwrap(),
             method: MfaMethod::Totp,
-            person: invoker.clone(),
-            event: id,
+            user: invoker.clone(),
+            emergency: id,
             verified_at: clock.now(),
         };
         let draft = Draft {
             id,
-            operation: None,
+            idempotency_key: None,
             invoker,
             duration: Duration::from_secs(600),
             reason_code: ReasonCode::Incident,
             justification: format!("the site is down: {why}"),
             ticket: None,
             request_id: None,
-            mfa: (id == EventId::from_bits(1)).then_some(proof),
+            mfa: (id == EmergencyId::from_bits(1)).then_some(proof),
             profile,
         };
         let admission = Admission::new(&who, &often, &draft.profile);
-        let event = store.create(&draft, &admission).await.unwrap();
+        let emergency = store.create(&draft, &admission).await.unwrap();
         clock.advance(Duration::from_secs(1));
-        if id == EventId::from_bits(1) || id == EventId::from_bits(4) {
+        if id == EmergencyId::from_bits(1) || id == EmergencyId::from_bits(4) {
             let close = Change::close(&who, &draft.profile, &draft.invoker, "it is back");
-            let event = store.update(id, event.updated_at, &close).await.unwrap();
+            let emergency = store
+                .update(id, emergency.updated_at, &close)
+                .await
+                .unwrap();
             let outcome = ReviewOutcome::Justified;
-            let review = Change::review(&who, &draft.profile, &person("carol"), outcome, "fine");
-            store.update(id, event.updated_at, &review).await.unwrap();
+            let review = Change::review(&who, &draft.profile, &user("carol"), outcome, "fine");
+            store
+                .update(id, emergency.updated_at, &review)
+                .await
+                .unwrap();
             clock.advance(Duration::from_secs(700));
         }
     }
@@ -147,7 +153,7 @@ async fn fill_events(database: &Database, clock: &Arc<ManualClock>, why: &str) -
     clock.advance(Duration::from_secs(7200));
     assert!(
         store
-            .delete(EventId::from_bits(4), &retention)
+            .delete(EmergencyId::from_bits(4), &retention)
             .await
             .unwrap()
     );

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use countersign_core::names::{Person, Profile};
+use countersign_core::names::{Profile, User};
 use countersign_sqlite::{Options, Synchronous};
 use tempfile::TempDir;
 
@@ -19,8 +19,8 @@ pub fn at(time: &str) -> DateTime<Utc> {
     time.parse().unwrap()
 }
 
-pub fn person(name: &str) -> Person {
-    Person::new(name).unwrap()
+pub fn user(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 pub fn profile(name: &str) -> Profile {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use countersign_request::{ApprovalPolicy, Draft, RequestId, Terms};
 
-use super::{person, profile};
+use super::{profile, user};
 
 /// Bob approves everything.
 pub fn rules() -> ApprovalPolicy {
@@ -20,12 +20,12 @@ pub fn terms() -> Terms {
 pub fn draft(id: u64) -> Draft {
     Draft {
         id: RequestId::from_bits(id),
-        requester: person("alice"),
+        requester: user("alice"),
         profile: profile("prod"),
         duration: Duration::from_secs(3600),
         justification: "migrate the orders table".into(),
         ticket: None,
         policy: None,
-        operation: None,
+        idempotency_key: None,
     }
 }

@@ -49,7 +49,7 @@ pub fn problems(contents: &Contents, known: &Known) -> (Looked, Vec<String>) {
         agreement(side, &mut add);
         lists(side, contents.at, &mut add);
         statuses(side, &mut add);
-        if side.of == Of::Event {
+        if side.of == Of::Emergency {
             one_active(side, &mut add);
             quotas(side, &mut add);
         }
@@ -196,7 +196,7 @@ fn belongs(side: &Side, list: &str, record: &Record, at: i64) -> Option<i64> {
     let open = record.until.filter(|until| *until > at && !void);
     let (first, earliest) = match (of, kind) {
         (_, "status") => (record.status == rest, newest_first),
-        (_, "person") => (record.person == rest, newest_first),
+        (_, "user") => (record.user == rest, newest_first),
         (_, "profile") => (record.profile == rest, newest_first),
         (Of::Request, "waiting") => (record.status == "pending", record.created),
         (Of::Request, "due") if void => return record.until,
@@ -206,26 +206,26 @@ fn belongs(side: &Side, list: &str, record: &Record, at: i64) -> Option<i64> {
         }
         (Of::Request, "ended") if void => return record.ended_at,
         (Of::Request, "ended") => return ended,
-        (Of::Request, "open") if record.person != rest => return None,
+        (Of::Request, "open") if record.user != rest => return None,
         (Of::Request, "open") => match record.status.as_str() {
             "pending" => (record.deadline > at, -record.deadline),
             "approved" => return open.map(|until| -until),
             _ => return None,
         },
-        (Of::Event, "due") => {
+        (Of::Emergency, "due") => {
             let is_due = record.status == "active" && (record.deadline <= at || void);
             (is_due, record.deadline)
         }
-        (Of::Event, "ended") => {
+        (Of::Emergency, "ended") => {
             let over = record.reviewed && record.status != "active";
             return ended.filter(|_| over);
         }
-        (Of::Event, "awaiting") => {
+        (Of::Emergency, "awaiting") => {
             let active = record.status == "active" && record.deadline > at && !void;
             (!record.reviewed && !active, record.ended_at?)
         }
         (_, "access") => {
-            let wanted = rest == format!("{} {}", record.person, record.profile)
+            let wanted = rest == format!("{} {}", record.user, record.profile)
                 && matches!(record.status.as_str(), "approved" | "active");
             // By a time that is given, which knows of no correction.
             let open = record.until.filter(|until| *until > at);
@@ -276,31 +276,32 @@ fn statuses(side: &Side, add: &mut impl FnMut(String)) {
     }
 }
 
-/// Of one person and one profile, an event begins when the one before is over.
+/// Of one user and one profile, an emergency begins when the one before is over.
 fn one_active(side: &Side, add: &mut impl FnMut(String)) {
     let mut by_access: BTreeMap<_, BTreeMap<i64, (&u64, &Record)>> = BTreeMap::new();
     for (id, record) in &side.seen.records {
-        let access = (record.person.to_ascii_lowercase(), &record.profile);
+        let access = (record.user.to_ascii_lowercase(), &record.profile);
         let of_access = by_access.entry(access).or_default();
         of_access.insert(record.created, (id, record));
     }
-    for events in by_access.values() {
-        for ((_, (first, before)), (began, (second, _))) in events.iter().zip(events.iter().skip(1))
+    for emergencies in by_access.values() {
+        for ((_, (first, before)), (began, (second, _))) in
+            emergencies.iter().zip(emergencies.iter().skip(1))
         {
             if before.ended_at.is_none_or(|ended| ended > *began) {
                 add(format!("{first:x} was active when {second:x} began"));
             }
         }
-        let marked = events
+        let marked = emergencies
             .values()
-            .filter(|(_, event)| event.status == "active");
+            .filter(|(_, emergency)| emergency.status == "active");
         if marked.count() > 1 {
-            add(format!("{} events have one access", events.len()));
+            add(format!("{} emergencies have one access", emergencies.len()));
         }
     }
 }
 
-/// No window holds more events than the quotas allow.
+/// No window holds more emergencies than the quotas allow.
 fn quotas(side: &Side, add: &mut impl FnMut(String)) {
     let window = i64::try_from(QUOTA_WINDOW.as_nanos()).unwrap();
     for (id, last) in &side.seen.records {
@@ -309,23 +310,23 @@ fn quotas(side: &Side, add: &mut impl FnMut(String)) {
             .ledger
             .iter()
             .rfind(|row| row.action == "corrected" && row.version < last.created);
-        let moment = |event: &Record| match correction {
-            Some(row) if event.created < row.version => event.created_at.min(row.at),
-            _ => event.created_at,
+        let moment = |emergency: &Record| match correction {
+            Some(row) if emergency.created < row.version => emergency.created_at.min(row.at),
+            _ => emergency.created_at,
         };
         let counted = |same: fn(&Record, &Record) -> bool| {
-            let in_window = |event: &&Record| {
-                same(event, last)
-                    && event.created <= last.created
-                    && moment(event) > last.created_at - window
+            let in_window = |emergency: &&Record| {
+                same(emergency, last)
+                    && emergency.created <= last.created
+                    && moment(emergency) > last.created_at - window
             };
             side.seen.records.values().filter(in_window).count()
         };
-        let of_person = counted(|one, other| one.person.eq_ignore_ascii_case(&other.person));
+        let of_user = counted(|one, other| one.user.eq_ignore_ascii_case(&other.user));
         let of_profile = counted(|one, other| one.profile == other.profile);
-        if of_person > MAX_PER_USER || of_profile > MAX_PER_PROFILE {
+        if of_user > MAX_PER_USER || of_profile > MAX_PER_PROFILE {
             add(format!(
-                "{id:x} was admitted as number {of_person} of its person and {of_profile} of its \
+                "{id:x} was admitted as number {of_user} of its user and {of_profile} of its \
                  profile"
             ));
         }
@@ -343,22 +344,22 @@ fn explained(side: &Side, known: &Known, add: &mut impl FnMut(String)) {
                 deletions.insert(operation.id);
             }
             _ => {
-                operations.insert(operation.operation, operation.id);
+                operations.insert(operation.idempotency_key, operation.id);
             }
         }
     }
     for (id, record) in &side.seen.records {
         let mut seen = BTreeSet::new();
         for entry in &record.entries {
-            let asked = match entry.operation {
+            let asked = match entry.idempotency_key {
                 Some(operation) => {
                     if !seen.insert(operation) {
                         add(format!("operation {operation:x} was done twice"));
                     }
                     operations.get(&operation) == Some(id)
                 }
-                // An event that another one replaces ends without anybody's asking.
-                None => entry.action == "Expired" && side.of == Of::Event,
+                // An emergency that another one replaces ends without anybody's asking.
+                None => entry.action == "Expired" && side.of == Of::Emergency,
             };
             if !asked {
                 add(format!("nobody asked for {entry:?} of {id:x}"));
@@ -387,11 +388,11 @@ impl<'c> Index<'c> {
             rows.map(|row| (row.version, row)).collect()
         };
         let gone = |side: &'c Side| deleted(side).map(|row| row.id).collect();
-        let [requests, events] = &contents.sides;
+        let [requests, emergencies] = &contents.sides;
         Self {
             contents,
-            entries: [entries(requests), entries(events)],
-            gone: [gone(requests), gone(events)],
+            entries: [entries(requests), entries(emergencies)],
+            gone: [gone(requests), gone(emergencies)],
         }
     }
 
@@ -409,7 +410,8 @@ impl<'c> Index<'c> {
                 .then_some(0);
         }
         let mut entries = record?.entries.iter();
-        let entry = entries.find(|entry| entry.operation == Some(operation.operation))?;
+        let entry =
+            entries.find(|entry| entry.idempotency_key == Some(operation.idempotency_key))?;
         Some(entry.version)
     }
 
@@ -433,7 +435,8 @@ impl<'c> Index<'c> {
                     return (!gone).then(|| "the record is not there".to_owned());
                 };
                 let mut entries = record.entries.iter();
-                match entries.find(|entry| entry.operation == Some(operation.operation)) {
+                match entries.find(|entry| entry.idempotency_key == Some(operation.idempotency_key))
+                {
                     None => wrong("is not in the history"),
                     Some(entry) if (entry.version, entry.sum) != (*version, *sum) => {
                         Some(format!("is there as {entry:?}"))

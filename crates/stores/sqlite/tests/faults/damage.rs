@@ -116,9 +116,9 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
             of,
             verb: Verb::Create,
             id: draws.below(u64::MAX),
-            operation: number,
+            idempotency_key: number,
             expected: 0,
-            person: draws.below(4) as usize,
+            user: draws.below(4) as usize,
             profile: draws.below(4) as usize,
         };
         stores.clock.advance(std::time::Duration::from_secs(700));
@@ -127,11 +127,11 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
         };
         let verbs = match of {
             Of::Request => [Verb::Approve, Verb::Deny, Verb::Note, Verb::Cancel],
-            Of::Event => [Verb::Close, Verb::Note, Verb::Note, Verb::Close],
+            Of::Emergency => [Verb::Close, Verb::Note, Verb::Note, Verb::Close],
         };
         let change = Operation {
             verb: draws.pick(&verbs),
-            operation: 1_000 + number,
+            idempotency_key: 1_000 + number,
             expected: version,
             ..create
         };
@@ -163,10 +163,10 @@ fn places(path: &Path) -> BTreeMap<String, Vec<usize>> {
     let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for row in rows.unwrap() {
         let (name, kind, page) = row.unwrap();
-        let ours = name.starts_with("request") || name.starts_with("event");
+        let ours = name.starts_with("request") || name.starts_with("emergency");
         let place = match name.as_str() {
             "sqlite_schema" => "the schema".to_owned(),
-            _ if !ours && !name.contains("request") && !name.contains("event") => continue,
+            _ if !ours && !name.contains("request") && !name.contains("emergency") => continue,
             _ => format!(
                 "a page of {} {kind}",
                 if kind == "index" { "an" } else { "a" }

@@ -406,7 +406,7 @@ const PLANTED: &[(&str, &str)] = &[
     ),
     (
         "a version is issued again",
-        "UPDATE event_ledger SET version = (SELECT min(version) FROM event_ledger) \
+        "UPDATE emergency_ledger SET version = (SELECT min(version) FROM emergency_ledger) \
          WHERE position = 2",
     ),
     (
@@ -420,27 +420,27 @@ const PLANTED: &[(&str, &str)] = &[
     ),
     (
         "a note was written past the history",
-        "UPDATE event SET note = 'nothing happened' WHERE created = \
-         (SELECT min(created) FROM event)",
+        "UPDATE emergency SET note = 'nothing happened' WHERE created = \
+         (SELECT min(created) FROM emergency)",
     ),
     (
         "an operation was written under another id",
-        "UPDATE request_history SET operation = '00000000000000ff' WHERE version = \
+        "UPDATE request_history SET idempotency_key = '00000000000000ff' WHERE version = \
          (SELECT max(version) FROM request_history)",
     ),
     (
         "a record is missing with its history",
-        "DELETE FROM event_history WHERE record = (SELECT max(created) FROM event); \
-         DELETE FROM event WHERE created = (SELECT max(created) FROM event)",
+        "DELETE FROM emergency_history WHERE record = (SELECT max(created) FROM emergency); \
+         DELETE FROM emergency WHERE created = (SELECT max(created) FROM emergency)",
     ),
     (
         "a history has no record",
-        "DELETE FROM event WHERE created = (SELECT max(created) FROM event)",
+        "DELETE FROM emergency WHERE created = (SELECT max(created) FROM emergency)",
     ),
     (
         "a terminal status was left",
-        "UPDATE event_history SET action = 'noted' WHERE action = 'closed'; \
-         UPDATE event SET status = 'active', ended_at = expires_at WHERE status = 'closed'",
+        "UPDATE emergency_history SET action = 'noted' WHERE action = 'closed'; \
+         UPDATE emergency SET status = 'active', ended_at = expires_at WHERE status = 'closed'",
     ),
 ];
 
@@ -457,7 +457,7 @@ fn what_a_broken_writer_leaves_is_found() {
                     && matches!(answer, Answer::Done { .. })
             })
         };
-        done(Of::Event, Verb::Close) && done(Of::Request, Verb::Deny)
+        done(Of::Emergency, Verb::Close) && done(Of::Request, Verb::Deny)
     };
     let mut older = None;
     for round in 0..40 {
@@ -520,6 +520,6 @@ pub fn unguarded(connection: &Connection) {
         connection.execute_batch(&drop).unwrap();
     }
     connection
-        .execute_batch("DROP INDEX IF EXISTS event_access")
+        .execute_batch("DROP INDEX IF EXISTS emergency_access")
         .unwrap();
 }

@@ -36,12 +36,16 @@ const ALL_THREE: &str = "all three";
 
 fn operation(id: u64) -> Operation {
     Operation {
-        of: if id % 2 == 0 { Of::Request } else { Of::Event },
+        of: if id % 2 == 0 {
+            Of::Request
+        } else {
+            Of::Emergency
+        },
         verb: Verb::Create,
         id,
-        operation: id,
+        idempotency_key: id,
         expected: 0,
-        person: (id % 4) as usize,
+        user: (id % 4) as usize,
         profile: (id / 4 % 4) as usize,
     }
 }

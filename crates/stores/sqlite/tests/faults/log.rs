@@ -17,9 +17,9 @@ fn write(stores: &Stores, ids: std::ops::Range<u64>) {
             of: Of::Request,
             verb: Verb::Create,
             id: id.wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            operation: id,
+            idempotency_key: id,
             expected: 0,
-            person: (id % 4) as usize,
+            user: (id % 4) as usize,
             profile: (id % 4) as usize,
         };
         let answer = block_on(stores.perform(&create));

@@ -11,7 +11,9 @@ use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_request as request;
 use countersign_request::{Clock, ManualClock, RequestId};
-use countersign_sqlite::{Database, EngineError, EventStore, Options, PolicyStore, RequestStore};
+use countersign_sqlite::{
+    Database, EmergencyStore, EngineError, Options, PolicyStore, RequestStore,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -20,7 +22,7 @@ use policy::Store as _;
 use request::Store as _;
 
 use crate::common::requests::{draft, terms};
-use crate::common::{START, at, block_on, person, profile};
+use crate::common::{START, at, block_on, profile, user};
 use crate::process::Process;
 use crate::writer::line;
 
@@ -54,7 +56,7 @@ struct Subject {
     path: PathBuf,
     hand: Hand,
     requests: RequestStore,
-    events: EventStore,
+    emergencies: EmergencyStore,
     policies: PolicyStore,
 }
 
@@ -80,7 +82,7 @@ impl Subject {
             path,
             hand,
             requests: RequestStore::new(&database, clock.clone()),
-            events: EventStore::new(&database, clock.clone()),
+            emergencies: EmergencyStore::new(&database, clock.clone()),
             policies: PolicyStore::new(&database, clock),
         }
     }
@@ -109,13 +111,13 @@ impl Subject {
         }
         let id = RequestId::from_bits(1);
         assert_lost(block_on(self.requests.get(id)).unwrap_err(), what);
-        let (alice, prod) = (person("alice"), profile("prod"));
+        let (alice, prod) = (user("alice"), profile("prod"));
         let grant = self.requests.find_grant(&alice, &prod, None);
         assert_lost(block_on(grant).unwrap_err(), what);
         assert_lost(block_on(self.requests.head()).unwrap_err(), what);
         assert_lost(block_on(self.requests.verify(None)).unwrap_err(), what);
-        let event = breakglass::EventId::from_bits(1);
-        let error = block_on(self.events.get(event)).unwrap_err();
+        let emergency = breakglass::EmergencyId::from_bits(1);
+        let error = block_on(self.emergencies.get(emergency)).unwrap_err();
         let breakglass::Error::Backend {
             retryable, outcome, ..
         } = error

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use countersign_breakglass as breakglass;
 use countersign_request as request;
-use countersign_request::{ManualClock, OperationId, Person, Profile, Version};
-use countersign_sqlite::{Database, EventStore, OpenError, Options, RequestStore, Synchronous};
+use countersign_request::{IdempotencyKey, ManualClock, Profile, User, Version};
+use countersign_sqlite::{Database, EmergencyStore, OpenError, Options, RequestStore, Synchronous};
 
 use breakglass::Store as _;
 use request::Store as _;
@@ -26,7 +26,7 @@ const WHO: &str = r#"{"version": "1", "rules": [
     {"name": "anyone", "users": ["alice", "Alice", "bob", "carol"],
      "responders": ["dave"], "reviewers": ["dave"]}]}"#;
 
-/// How many events a person, and a profile, may have in [`QUOTA_WINDOW`].
+/// How many emergencies a user, and a profile, may have in [`QUOTA_WINDOW`].
 pub const MAX_PER_USER: usize = 5;
 pub const MAX_PER_PROFILE: usize = 6;
 pub const QUOTA_WINDOW: Duration = Duration::from_secs(3600);
@@ -41,17 +41,17 @@ pub const PROFILES: [&str; 4] = ["production", "staging", "development", "billin
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Of {
     Request,
-    Event,
+    Emergency,
 }
 
 impl Of {
-    pub const ALL: [Of; 2] = [Of::Request, Of::Event];
+    pub const ALL: [Of; 2] = [Of::Request, Of::Emergency];
 
     /// As its tables begin.
     pub fn table(self) -> &'static str {
         match self {
             Of::Request => "request",
-            Of::Event => "event",
+            Of::Emergency => "emergency",
         }
     }
 }
@@ -93,11 +93,11 @@ pub struct Operation {
     /// The record.
     pub id: u64,
     /// The id of the operation; a deletion takes none.
-    pub operation: u64,
+    pub idempotency_key: u64,
     /// The version that a change expects.
     pub expected: i64,
     /// Whose record, as a place in [`PEOPLE`].
-    pub person: usize,
+    pub user: usize,
     /// What it is for, as a place in [`PROFILES`].
     pub profile: usize,
 }
@@ -110,9 +110,9 @@ impl fmt::Display for Operation {
             self.of.table(),
             self.verb,
             self.id,
-            self.operation,
+            self.idempotency_key,
             self.expected,
-            self.person,
+            self.user,
             self.profile
         )
     }
@@ -132,9 +132,9 @@ impl FromStr for Operation {
                     .into_iter()
                     .find(|known| format!("{known:?}") == verb)?,
                 id: words.next()?.parse().ok()?,
-                operation: words.next()?.parse().ok()?,
+                idempotency_key: words.next()?.parse().ok()?,
                 expected: words.next()?.parse().ok()?,
-                person: words.next()?.parse().ok()?,
+                user: words.next()?.parse().ok()?,
                 profile: words.next()?.parse().ok()?,
             })
         };
@@ -208,7 +208,7 @@ pub fn sum(record: &impl fmt::Debug) -> u64 {
 /// Both stores of one file.
 pub struct Stores {
     pub requests: RequestStore,
-    pub events: EventStore,
+    pub emergencies: EmergencyStore,
     pub clock: Arc<ManualClock>,
     approvals: request::ApprovalPolicy,
     who: breakglass::InvocationPolicy,
@@ -229,7 +229,7 @@ impl Stores {
         let clock = Arc::new(ManualClock::at(start + Duration::from_secs(60 * minutes)));
         Ok(Self {
             requests: RequestStore::new(&database, clock.clone()),
-            events: EventStore::new(&database, clock.clone()),
+            emergencies: EmergencyStore::new(&database, clock.clone()),
             clock,
             approvals: APPROVALS.parse().unwrap(),
             who: WHO.parse().unwrap(),
@@ -241,7 +241,7 @@ impl Stores {
     pub async fn perform(&self, operation: &Operation) -> Answer {
         match operation.of {
             Of::Request => self.on_request(operation).await,
-            Of::Event => self.on_event(operation).await,
+            Of::Emergency => self.on_emergency(operation).await,
         }
     }
 
@@ -258,9 +258,9 @@ impl Stores {
                     requester: owner,
                     duration: Duration::from_secs(1800),
                     justification: text,
-                    ticket: Some(format!("OPS-{}", operation.operation % 1000)),
+                    ticket: Some(format!("OPS-{}", operation.idempotency_key % 1000)),
                     policy: None,
-                    operation: Some(operation.id()),
+                    idempotency_key: Some(operation.id()),
                     profile,
                 };
                 let terms = request::Terms::of(approvals, &draft.profile);
@@ -284,20 +284,20 @@ impl Stores {
             Verb::Note => request::Change::note(&bob, &text),
             Verb::Close | Verb::Review => return Answer::Refused("not of requests".to_owned()),
         };
-        let change = change.with_operation(operation.id());
+        let change = change.with_idempotency_key(operation.id());
         let expected = Version::from_nanos(operation.expected);
         of_request(self.requests.update(id, expected, &change).await)
     }
 
-    async fn on_event(&self, operation: &Operation) -> Answer {
-        let id = breakglass::EventId::from_bits(operation.id);
+    async fn on_emergency(&self, operation: &Operation) -> Answer {
+        let id = breakglass::EmergencyId::from_bits(operation.id);
         let (owner, profile) = (operation.owner(), operation.profile());
         let text = operation.text();
         let change = match operation.verb {
             Verb::Create => {
                 let draft = breakglass::Draft {
                     id,
-                    operation: Some(operation.id()),
+                    idempotency_key: Some(operation.id()),
                     invoker: owner,
                     duration: Duration::from_secs(600),
                     reason_code: breakglass::ReasonCode::Incident,
@@ -308,7 +308,7 @@ impl Stores {
                     profile,
                 };
                 let admission = breakglass::Admission::new(&self.who, &self.often, &draft.profile);
-                return of_event(self.events.create(&draft, &admission).await);
+                return of_emergency(self.emergencies.create(&draft, &admission).await);
             }
             Verb::Close => breakglass::Change::close(&self.who, &profile, &owner, &text),
             Verb::Review => {
@@ -316,28 +316,31 @@ impl Stores {
                 breakglass::Change::review(&self.who, &profile, &named("dave"), outcome, &text)
             }
             Verb::Note => breakglass::Change::note(&named("dave"), &text),
-            _ => return Answer::Refused("not of events".to_owned()),
+            _ => return Answer::Refused("not of emergencies".to_owned()),
         };
-        let change = change.with_operation(operation.id());
+        let change = change.with_idempotency_key(operation.id());
         let expected = Version::from_nanos(operation.expected);
-        of_event(self.events.update(id, expected, &change).await)
+        of_emergency(self.emergencies.update(id, expected, &change).await)
     }
 
     /// The heads of both ledgers, as text.
     pub async fn heads(&self) -> [String; 2] {
         let requests = self.requests.head().await;
-        let events = self.events.head().await;
-        [requests.unwrap().to_string(), events.unwrap().to_string()]
+        let emergencies = self.emergencies.head().await;
+        [
+            requests.unwrap().to_string(),
+            emergencies.unwrap().to_string(),
+        ]
     }
 }
 
 impl Operation {
-    pub fn id(&self) -> OperationId {
-        OperationId::from_bits(self.operation)
+    pub fn id(&self) -> IdempotencyKey {
+        IdempotencyKey::from_bits(self.idempotency_key)
     }
 
-    fn owner(&self) -> Person {
-        named(PEOPLE[self.person])
+    fn owner(&self) -> User {
+        named(PEOPLE[self.user])
     }
 
     fn profile(&self) -> Profile {
@@ -346,12 +349,12 @@ impl Operation {
 
     /// What is written into the record; it differs from operation to operation.
     fn text(&self) -> String {
-        format!("as the runbook of case {:x} says", self.operation)
+        format!("as the runbook of case {:x} says", self.idempotency_key)
     }
 }
 
-fn named(name: &str) -> Person {
-    Person::new(name).unwrap()
+fn named(name: &str) -> User {
+    User::new(name).unwrap()
 }
 
 fn of_request(result: Result<Arc<request::Request>, request::Error>) -> Answer {
@@ -365,11 +368,11 @@ fn of_request(result: Result<Arc<request::Request>, request::Error>) -> Answer {
     }
 }
 
-fn of_event(result: Result<Arc<breakglass::Event>, breakglass::Error>) -> Answer {
+fn of_emergency(result: Result<Arc<breakglass::Emergency>, breakglass::Error>) -> Answer {
     match result {
-        Ok(event) => Answer::Done {
-            version: event.updated_at.as_nanos(),
-            sum: sum(&*event),
+        Ok(emergency) => Answer::Done {
+            version: emergency.updated_at.as_nanos(),
+            sum: sum(&*emergency),
         },
         Err(error @ breakglass::Error::Backend { .. }) => Answer::Failed(error.to_string()),
         Err(error) => Answer::Refused(error.to_string()),

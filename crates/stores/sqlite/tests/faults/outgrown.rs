@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use countersign_breakglass as breakglass;
 use countersign_request as request;
-use countersign_sqlite::{Database, EngineError, EventStore, Options, RequestStore, Synchronous};
+use countersign_sqlite::{
+    Database, EmergencyStore, EngineError, Options, RequestStore, Synchronous,
+};
 
 use breakglass::Store as _;
 use request::Store as _;
@@ -97,7 +99,7 @@ pub fn outgrow(words: &str, path: &Path) {
                 why.starts_with(UNKNOWN),
                 "`{operation}` was answered `{why}`"
             );
-            failed[usize::from(operation.of == Of::Event)] += 1;
+            failed[usize::from(operation.of == Of::Emergency)] += 1;
             continue;
         }
         line(format_args!("ack {number} {answer}"));
@@ -142,12 +144,12 @@ fn says_so_in_its_types(path: &Path) {
     let who = r#"{"version": "1", "rules": [{"name": "all", "users": ["alice"]}]}"#;
     let who: breakglass::InvocationPolicy = who.parse().unwrap();
     let often = breakglass::RateLimitPolicy::unlimited();
-    let store = EventStore::new(&database, clock.clone());
+    let store = EmergencyStore::new(&database, clock.clone());
     let failed = first_failure(|number| {
         let draft = breakglass::Draft {
-            id: breakglass::EventId::from_bits(number),
-            operation: None,
-            invoker: common::person("alice"),
+            id: breakglass::EmergencyId::from_bits(number),
+            idempotency_key: None,
+            invoker: common::user("alice"),
             profile: profile(number),
             duration: Duration::from_secs(60),
             reason_code: breakglass::ReasonCode::Incident,

@@ -27,9 +27,9 @@ fn operation(id: u64) -> Operation {
         of: Of::Request,
         verb: Verb::Create,
         id,
-        operation: id,
+        idempotency_key: id,
         expected: 0,
-        person: 0,
+        user: 0,
         profile: 0,
     }
 }

@@ -22,7 +22,7 @@ use crate::operations::{Of, PEOPLE, PROFILES, Stores, sum};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub version: i64,
-    pub operation: Option<u64>,
+    pub idempotency_key: Option<u64>,
     pub action: String,
     /// Of the record as the change left it.
     pub sum: u64,
@@ -31,12 +31,12 @@ pub struct Entry {
     pub terminal: bool,
 }
 
-/// A request or an event, as far as the checks look at both alike.
+/// A request or an emergency, as far as the checks look at both alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub created: i64,
     pub created_at: i64,
-    pub person: String,
+    pub user: String,
     pub profile: String,
     pub status: String,
     pub note: Option<String>,
@@ -152,7 +152,7 @@ impl Contents {
     pub fn side(&self, of: Of) -> &Side {
         match of {
             Of::Request => &self.sides[0],
-            Of::Event => &self.sides[1],
+            Of::Emergency => &self.sides[1],
         }
     }
 
@@ -164,17 +164,20 @@ impl Contents {
         let stores = Stores::open(path, Synchronous::Normal, 0).map_err(said)?;
         let connection = Connection::open(path).map_err(said)?;
         let newest = "SELECT max(version) FROM (SELECT version FROM request_ledger \
-             UNION ALL SELECT version FROM event_ledger)";
+             UNION ALL SELECT version FROM emergency_ledger)";
         let newest: Option<i64> = connection
             .query_row(newest, [], |row| row.get(0))
             .map_err(said)?;
         let at = newest.unwrap_or(0);
-        let ids = [ids(&connection, Of::Request)?, ids(&connection, Of::Event)?];
-        let [requests, events] = seen(&stores, &ids, at).map_err(|trouble| trouble.text)?;
+        let ids = [
+            ids(&connection, Of::Request)?,
+            ids(&connection, Of::Emergency)?,
+        ];
+        let [requests, emergencies] = seen(&stores, &ids, at).map_err(|trouble| trouble.text)?;
         Ok(Self {
             sides: [
                 side(Of::Request, &connection, requests).map_err(said)?,
-                side(Of::Event, &connection, events).map_err(said)?,
+                side(Of::Emergency, &connection, emergencies).map_err(said)?,
             ],
             findings: findings(&stores, heads).map_err(|trouble| trouble.text)?,
             at,
@@ -197,16 +200,16 @@ pub fn seen(stores: &Stores, ids: &[Vec<u64>; 2], at: i64) -> Result<[Seen; 2], 
     stores.clock.set(DateTime::from_timestamp_nanos(at));
     block_on(async {
         let requests = requests(stores, &ids[0], at).await?;
-        Ok::<_, Trouble>([requests, events(stores, &ids[1], at).await?])
+        Ok::<_, Trouble>([requests, emergencies(stores, &ids[1], at).await?])
     })
 }
 
 /// What the stores find when they verify the file.
 pub fn findings(stores: &Stores, heads: Option<&[Head; 2]>) -> Result<Vec<String>, Trouble> {
     block_on(async {
-        let [requests, events] = [0, 1].map(|side| heads.map(|heads| &heads[side]));
+        let [requests, emergencies] = [0, 1].map(|side| heads.map(|heads| &heads[side]));
         let mut found = stores.requests.verify(requests).await?.findings;
-        found.extend(stores.events.verify(events).await?.findings);
+        found.extend(stores.emergencies.verify(emergencies).await?.findings);
         Ok::<_, Trouble>(found.iter().map(ToString::to_string).collect())
     })
 }
@@ -337,7 +340,7 @@ macro_rules! entries {
             let past = $record.as_of(entry.to);
             Entry {
                 version: entry.to.as_nanos(),
-                operation: entry.operation.map(|operation| operation.to_bits()),
+                idempotency_key: entry.idempotency_key.map(|operation| operation.to_bits()),
                 action: format!("{:?}", entry.action),
                 sum: past.as_ref().map_or(0, sum),
                 status: past
@@ -367,7 +370,7 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
         let record = Record {
             created: request.created.as_nanos(),
             created_at: nanos(request.created_at),
-            person: request.requester.to_string(),
+            user: request.requester.to_string(),
             profile: request.profile.to_string(),
             status: word(request.status),
             note: request.note.as_deref().map(str::to_owned),
@@ -399,15 +402,15 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
         lists.insert(format!("status {}", word(status)), ids);
     }
     for name in PEOPLE {
-        let person: request::Person = named(name);
-        let filter = person.clone().into();
+        let user: request::User = named(name);
+        let filter = user.clone().into();
         let ids = listed!(request, |page| store.list(&filter, page));
-        lists.insert(format!("person {name}"), ids);
-        let ids = listed!(request, |page| store.list_open(&person, page));
+        lists.insert(format!("user {name}"), ids);
+        let ids = listed!(request, |page| store.list_open(&user, page));
         lists.insert(format!("open {name}"), ids);
         for what in PROFILES {
             let profile = named(what);
-            let found = store.access_at(&person, &profile, None, time).await;
+            let found = store.access_at(&user, &profile, None, time).await;
             let ids = found?.map(|request| request.id.to_bits());
             lists.insert(format!("access {name} {what}"), ids.into_iter().collect());
         }
@@ -428,35 +431,35 @@ async fn requests(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble
     Ok(seen)
 }
 
-async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> {
-    let store = &stores.events;
+async fn emergencies(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> {
+    let store = &stores.emergencies;
     let mut records = BTreeMap::new();
     for id in ids {
-        let event = store.get(breakglass::EventId::from_bits(*id)).await?;
-        if event.as_of(event.updated_at).as_ref() != Some(&*event) {
-            let text = format!("event `{}` is not what its history makes", event.id);
+        let emergency = store.get(breakglass::EmergencyId::from_bits(*id)).await?;
+        if emergency.as_of(emergency.updated_at).as_ref() != Some(&*emergency) {
+            let text = format!("emergency `{}` is not what its history makes", emergency.id);
             return Err(text.into());
         }
         let record = Record {
-            created: event.created.as_nanos(),
-            created_at: nanos(event.created_at),
-            person: event.invoker.to_string(),
-            profile: event.profile.to_string(),
-            status: word(event.status),
-            note: event.note.as_deref().map(str::to_owned),
-            ended_at: Some(nanos(event.ended_at())),
-            until: Some(nanos(event.expires_at)),
-            from: Some((nanos(event.created_at), event.created.as_nanos())),
-            deadline: nanos(event.expires_at),
-            reviewed: event.review.is_some(),
-            entries: entries!(breakglass, event, |past| past.is_terminal()),
+            created: emergency.created.as_nanos(),
+            created_at: nanos(emergency.created_at),
+            user: emergency.invoker.to_string(),
+            profile: emergency.profile.to_string(),
+            status: word(emergency.status),
+            note: emergency.note.as_deref().map(str::to_owned),
+            ended_at: Some(nanos(emergency.ended_at())),
+            until: Some(nanos(emergency.expires_at)),
+            from: Some((nanos(emergency.created_at), emergency.created.as_nanos())),
+            deadline: nanos(emergency.expires_at),
+            reviewed: emergency.review.is_some(),
+            entries: entries!(breakglass, emergency, |past| past.is_terminal()),
         };
         records.insert(*id, record);
     }
     let mut seen = Seen {
         records,
         head: store.head().await?,
-        changes: changes!(store, event),
+        changes: changes!(store, emergency),
         lists: BTreeMap::new(),
     };
     let time = DateTime::from_timestamp_nanos(at);
@@ -467,14 +470,14 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
         lists.insert(format!("status {}", word(status)), ids);
     }
     for name in PEOPLE {
-        let person: breakglass::Person = named(name);
-        let filter = person.clone().into();
+        let user: breakglass::User = named(name);
+        let filter = user.clone().into();
         let ids = listed!(breakglass, |page| store.list(&filter, page));
-        lists.insert(format!("person {name}"), ids);
+        lists.insert(format!("user {name}"), ids);
         for what in PROFILES {
             let profile = named(what);
-            let found = store.active_at(&person, &profile, time).await;
-            let ids = found?.map(|event| event.id.to_bits());
+            let found = store.active_at(&user, &profile, time).await;
+            let ids = found?.map(|emergency| emergency.id.to_bits());
             lists.insert(format!("access {name} {what}"), ids.into_iter().collect());
         }
     }
@@ -486,7 +489,8 @@ async fn events(stores: &Stores, ids: &[u64], at: i64) -> Result<Seen, Trouble> 
     }
     let ids = listed!(breakglass, |page| store.list_awaiting_review(page));
     lists.insert("awaiting".to_owned(), ids);
-    let bits = |found: Vec<Arc<breakglass::Event>>| found.iter().map(|e| e.id.to_bits()).collect();
+    let bits =
+        |found: Vec<Arc<breakglass::Emergency>>| found.iter().map(|e| e.id.to_bits()).collect();
     let due = store.list_expirable(1_000).await;
     lists.insert("due".to_owned(), bits(due?));
     let ended = store.list_ended(time, 1_000).await;

@@ -163,9 +163,9 @@ pub fn next(draws: &mut Draws, known: &Known) -> Operation {
         of,
         verb: Verb::Create,
         id: draws.below(u64::MAX),
-        operation: draws.below(u64::MAX),
+        idempotency_key: draws.below(u64::MAX),
         expected: 0,
-        person: 0,
+        user: 0,
         profile: draws.below(4) as usize,
     };
     let mut latest = known.answered.iter().rev();
@@ -177,7 +177,7 @@ pub fn next(draws: &mut Draws, known: &Known) -> Operation {
         Some((latest, expected)) if draws.one_in(2) => Operation {
             verb: Verb::Note,
             expected,
-            operation: create.operation,
+            idempotency_key: create.idempotency_key,
             ..*latest
         },
         _ => create,

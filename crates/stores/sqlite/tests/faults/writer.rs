@@ -104,9 +104,9 @@ async fn known(stores: &Stores) -> Vec<(Of, u64)> {
     }
     for status in breakglass::Status::ALL {
         let page = breakglass::Page::first(10);
-        let found = stores.events.list(&status.into(), page).await.unwrap();
-        let ids = found.items.iter().map(|event| event.id.to_bits());
-        known.extend(ids.map(|id| (Of::Event, id)));
+        let found = stores.emergencies.list(&status.into(), page).await.unwrap();
+        let ids = found.items.iter().map(|emergency| emergency.id.to_bits());
+        known.extend(ids.map(|id| (Of::Emergency, id)));
     }
     known
 }
@@ -141,15 +141,15 @@ impl Writer {
 
     async fn choose(&self, draws: &mut Draws) -> Operation {
         let of = draws.pick(&Of::ALL);
-        let operation = draws.below(u64::MAX);
+        let idempotency_key = draws.below(u64::MAX);
         let id = draws.below(u64::MAX);
         let create = Operation {
             of,
             verb: Verb::Create,
             id,
-            operation,
+            idempotency_key,
             expected: 0,
-            person: draws.below(PEOPLE.len() as u64) as usize,
+            user: draws.below(PEOPLE.len() as u64) as usize,
             profile: draws.below(PROFILES.len() as u64) as usize,
         };
         let known = {
@@ -162,7 +162,7 @@ impl Writer {
         let change = Operation { of, id, ..create };
         let change = match of {
             Of::Request => self.change_of_request(draws, change).await,
-            Of::Event => self.change_of_event(draws, change).await,
+            Of::Emergency => self.change_of_emergency(draws, change).await,
         };
         change.unwrap_or(create)
     }
@@ -192,15 +192,19 @@ impl Writer {
         Some(Operation {
             verb,
             expected: found.updated_at.as_nanos(),
-            person: place(&PEOPLE, found.requester.as_str()),
+            user: place(&PEOPLE, found.requester.as_str()),
             profile: place(&PROFILES, found.profile.as_str()),
             ..operation
         })
     }
 
-    async fn change_of_event(&self, draws: &mut Draws, operation: Operation) -> Option<Operation> {
-        let id = breakglass::EventId::from_bits(operation.id);
-        let found = self.stores.events.get(id).await.ok()?;
+    async fn change_of_emergency(
+        &self,
+        draws: &mut Draws,
+        operation: Operation,
+    ) -> Option<Operation> {
+        let id = breakglass::EmergencyId::from_bits(operation.id);
+        let found = self.stores.emergencies.get(id).await.ok()?;
         let verb = match found.status {
             breakglass::Status::Active => draws.pick(&[Verb::Close, Verb::Close, Verb::Note]),
             _ => draws.pick(&[Verb::Review, Verb::Note]),
@@ -208,7 +212,7 @@ impl Writer {
         Some(Operation {
             verb,
             expected: found.updated_at.as_nanos(),
-            person: place(&PEOPLE, found.invoker.as_str()),
+            user: place(&PEOPLE, found.invoker.as_str()),
             profile: place(&PROFILES, found.profile.as_str()),
             ..operation
         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::id::OperationId;
+use countersign_core::id::IdempotencyKey;
 
 use crate::change::Change;
 use crate::draft::Draft;
@@ -17,9 +17,9 @@ impl Draft {
     /// before anything else in their atomic step.
     ///
     /// # Errors
-    /// [`Error::OperationReused`] if the operation did not create a request from the same draft.
+    /// [`Error::IdempotencyKeyReused`] if the operation did not create a request from the same draft.
     pub fn first_result(&self, found: &Request) -> Result<Request, Error> {
-        let entry = found.entry_of(self.operation);
+        let entry = found.entry_of(self.idempotency_key);
         let same = self.id == found.id
             && self.requester == found.requester
             && self.profile == found.profile
@@ -28,7 +28,7 @@ impl Draft {
             && self.ticket.as_deref() == found.ticket.as_deref()
             && self.policy == found.policy;
         let entry = entry.filter(|entry| same && entry.action == Action::Created);
-        first_result(self.operation, found, entry)
+        first_result(self.idempotency_key, found, entry)
     }
 }
 
@@ -38,24 +38,24 @@ impl Change {
     /// [`Draft::first_result`].
     ///
     /// # Errors
-    /// [`Error::OperationReused`] if the operation did not make the same change to that request.
+    /// [`Error::IdempotencyKeyReused`] if the operation did not make the same change to that request.
     pub fn first_result(&self, id: RequestId, found: &Request) -> Result<Request, Error> {
-        let operation = self.operation();
-        let entry = found.entry_of(operation);
+        let idempotency_key = self.idempotency_key();
+        let entry = found.entry_of(idempotency_key);
         let entry = entry.filter(|entry| id == found.id && self.is_recorded_by(entry));
-        first_result(operation, found, entry)
+        first_result(idempotency_key, found, entry)
     }
 }
 
 fn first_result(
-    operation: Option<OperationId>,
+    idempotency_key: Option<IdempotencyKey>,
     found: &Request,
     entry: Option<&Arc<HistoryEntry>>,
 ) -> Result<Request, Error> {
     entry
         .and_then(|entry| found.as_of(entry.to))
-        .ok_or(Error::OperationReused {
-            operation: operation.unwrap_or(OperationId::MIN),
+        .ok_or(Error::IdempotencyKeyReused {
+            idempotency_key: idempotency_key.unwrap_or(IdempotencyKey::MIN),
             id: found.id,
         })
 }

@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use countersign_core::id::OperationId;
+use countersign_core::id::IdempotencyKey;
 
 use crate::admission::Admission;
 use crate::change::Change;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::history::{Action, HistoryEntry};
-use crate::record::Event;
-use crate::vocabulary::EventId;
+use crate::record::Emergency;
+use crate::vocabulary::EmergencyId;
 
 impl Admission {
-    /// The first result of creating an event from `draft` by this admission, given the event in
+    /// The first result of creating an emergency from `draft` by this admission, given the emergency in
     /// whose history the draft's operation is. For implementations of [`Store`](crate::Store),
-    /// which look for that event before anything else in their atomic step.
+    /// which look for that emergency before anything else in their atomic step.
     ///
     /// # Errors
-    /// [`Error::OperationReused`] if the operation did not create an event from the same draft, by
+    /// [`Error::IdempotencyKeyReused`] if the operation did not create an emergency from the same draft, by
     /// the same override if it took one.
-    pub fn first_result(&self, draft: &Draft, found: &Event) -> Result<Event, Error> {
+    pub fn first_result(&self, draft: &Draft, found: &Emergency) -> Result<Emergency, Error> {
         let created = found.history.first();
         let same = draft.id == found.id
             && draft.invoker == found.invoker
@@ -33,37 +33,37 @@ impl Admission {
             && draft.mfa == found.mfa
             && self.overrides_as(found.review_override.as_ref())
             && created.is_some_and(|entry| {
-                entry.action == Action::Created && entry.operation == draft.operation
+                entry.action == Action::Created && entry.idempotency_key == draft.idempotency_key
             });
-        let entry = found.entry_of(draft.operation).filter(|_| same);
-        first_result(draft.operation, found, entry)
+        let entry = found.entry_of(draft.idempotency_key).filter(|_| same);
+        first_result(draft.idempotency_key, found, entry)
     }
 }
 
 impl Change {
-    /// The first result of making this change to event `id`, given the event in whose history the
+    /// The first result of making this change to emergency `id`, given the emergency in whose history the
     /// change's operation is. For implementations of [`Store`](crate::Store), as
     /// [`Admission::first_result`].
     ///
     /// # Errors
-    /// [`Error::OperationReused`] if the operation did not make the same change to that event.
-    pub fn first_result(&self, id: EventId, found: &Event) -> Result<Event, Error> {
-        let operation = self.operation();
-        let entry = found.entry_of(operation);
+    /// [`Error::IdempotencyKeyReused`] if the operation did not make the same change to that emergency.
+    pub fn first_result(&self, id: EmergencyId, found: &Emergency) -> Result<Emergency, Error> {
+        let idempotency_key = self.idempotency_key();
+        let entry = found.entry_of(idempotency_key);
         let entry = entry.filter(|entry| id == found.id && self.is_recorded_by(entry));
-        first_result(operation, found, entry)
+        first_result(idempotency_key, found, entry)
     }
 }
 
 fn first_result(
-    operation: Option<OperationId>,
-    found: &Event,
+    idempotency_key: Option<IdempotencyKey>,
+    found: &Emergency,
     entry: Option<&Arc<HistoryEntry>>,
-) -> Result<Event, Error> {
+) -> Result<Emergency, Error> {
     entry
         .and_then(|entry| found.as_of(entry.to))
-        .ok_or(Error::OperationReused {
-            operation: operation.unwrap_or(OperationId::MIN),
+        .ok_or(Error::IdempotencyKeyReused {
+            idempotency_key: idempotency_key.unwrap_or(IdempotencyKey::MIN),
             id: found.id,
         })
 }
