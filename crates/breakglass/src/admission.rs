@@ -55,7 +55,7 @@ use crate::vocabulary::EmergencyId;
 /// let now = "2026-03-02T09:00:00Z".parse()?;
 /// assert!(admission.decide(&draft, &breakglass::Observed::default(), now).is_ok());
 ///
-/// let just_now = breakglass::Observed { last_created_at: Some(now), ..Observed::default() };
+/// let just_now = breakglass::Observed { last_created_at: Some(now), ..Default::default() };
 /// let refusal = admission.decide(&draft, &just_now, now).unwrap_err();
 /// assert_eq!(refusal.retry_at(), Some("2026-03-02T09:30:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -23,7 +23,7 @@ use crate::retention::Retention;
 use crate::steps;
 use crate::store::{Changed, Filter, Store};
 use crate::vocabulary::EmergencyId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Keeps emergencies in an engine. What it promises is the contract of [`Store`].
 ///
@@ -183,7 +183,10 @@ where
         Box::pin(kept_by(self).read_now(move |view, now| steps::list_expirable(view, limit, now)))
     }
 
-    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>> {
         Box::pin(
             kept_by(self).read_now(move |view, now| steps::list_awaiting_review(view, &page, now)),
         )

@@ -9,7 +9,7 @@
 //! use std::sync::Arc;
 //! use countersign_core::clock::ManualTicks;
 //! use countersign_breakglass::instrumented::{Fault, Instrumented, Method};
-//! use countersign_breakglass as breakglass;
+//! use countersign_breakglass::{self as breakglass, Store};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -18,7 +18,7 @@
 //! let id = breakglass::EmergencyId::from_bits(1);
 //!
 //! store.fail_next(Method::Get, 1, Fault::before());
-//! assert!(matches!(store.get(id).await, Err(breakglass::Error::Backend { retryable: true, .. })));
+//! assert!(store.get(id).await.unwrap_err().is_retryable());
 //! assert!(matches!(store.get(id).await, Err(breakglass::Error::NotFound { .. })));
 //!
 //! let counts = store.counts(Method::Get);
@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Ticks;
+use countersign_core::engine::Failure;
 use countersign_core::engine::Outcome;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::Grant;
@@ -49,7 +50,7 @@ use crate::record::Emergency;
 use crate::retention::Retention;
 use crate::store::{Changed, Filter, Store};
 use crate::vocabulary::EmergencyId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// A method of [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,11 +142,11 @@ impl Fault {
     }
 
     fn error(self, method: Method) -> Error {
-        Error::Backend {
-            source: format!("injected into {method:?}").into(),
-            retryable: self.retryable,
-            outcome: self.outcome,
-        }
+        let failure = Failure::new(format!("injected into {method:?}"), self.outcome);
+        Error::Backend(Failure {
+            is_retryable: self.retryable,
+            ..failure
+        })
     }
 }
 
@@ -397,7 +398,10 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>> {
         Box::pin(async move {
             let call = self.store.list_awaiting_review(page);
             self.measure(Method::ListAwaitingReview, call).await

@@ -68,6 +68,7 @@ mod index;
 pub mod instrumented;
 mod invocation_policy;
 mod limits;
+pub mod lists;
 mod memory;
 mod mfa;
 mod rate_limit_policy;
@@ -112,7 +113,9 @@ pub use vocabulary::{EmergencyId, ReasonCode};
 pub use workflow::Workflow;
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
-pub use countersign_core::engine::{ErrorKind, Outcome};
+pub use countersign_core::engine::{
+    DEFAULT_LIMIT, ErrorKind, Failure, List, MAX_LIMIT, Outcome, effective_limit,
+};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy};
 pub use countersign_core::id::{
@@ -124,8 +127,8 @@ pub use countersign_core::time::{ClockError, Correction, Health, Now, Stamp};
 pub use countersign_core::version::{Conflict, Version, VersionError};
 
 /// A place in a list of emergencies; see [`countersign_core::engine::Cursor`].
-pub type Cursor = countersign_core::engine::Cursor<EmergencyId>;
+pub type Cursor<L = lists::All> = countersign_core::engine::Cursor<EmergencyId, L>;
 /// Which part of a list of emergencies is wanted; see [`countersign_core::engine::Page`].
-pub type Page = countersign_core::engine::Page<EmergencyId>;
+pub type Page<L = lists::All> = countersign_core::engine::Page<EmergencyId, L>;
 /// One page of a list of emergencies; see [`countersign_core::engine::Listing`].
-pub type Listing = countersign_core::engine::Listing<Emergency, EmergencyId>;
+pub type Listing<L = lists::All> = countersign_core::engine::Listing<Emergency, EmergencyId, L>;

@@ -25,7 +25,7 @@ use crate::retention::Retention;
 use crate::steps;
 use crate::store::{Changed, Filter};
 use crate::vocabulary::EmergencyId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Keeps emergencies in memory.
 ///
@@ -205,7 +205,10 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn list_awaiting_review(&self, page: Page) -> Result<Listing, Error> {
+    pub fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> Result<Listing<lists::AwaitingReview>, Error> {
         self.table
             .read_now(|view, now| steps::list_awaiting_review(view, &page, now))
     }

@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::engine::{LockError, Pick, Range, Rank, Reads, Snapshot, Transaction};
+use countersign_core::engine::{
+    LockError, Pick, Range, Rank, Reads, Snapshot, Transaction, effective_limit,
+};
 use countersign_core::grant::Grant;
 use countersign_core::id::IdempotencyKey;
 use countersign_core::names::{Profile, User};
@@ -27,7 +29,7 @@ use crate::record::Emergency;
 use crate::retention::Retention;
 use crate::store::{Changed, Filter};
 use crate::vocabulary::EmergencyId;
-use crate::{Cursor, Listing, Page};
+use crate::{Cursor, Listing, Page, lists};
 
 pub(crate) fn create<T: Transaction<Emergency>>(
     step: &mut T,
@@ -174,7 +176,7 @@ pub(crate) fn list_expirable<V: Reads<Emergency>>(
 where
     Error: From<V::Error>,
 {
-    let limit = Page::first(limit).effective_limit();
+    let limit = effective_limit(limit);
     let mut due = view.pick(&Key::Deadline, Range::all(), limit, |emergency| {
         match emergency.expires_at <= now.at() {
             true => Pick::Take,
@@ -194,9 +196,9 @@ where
 
 pub(crate) fn list_awaiting_review<V: Reads<Emergency>>(
     view: &V,
-    page: &Page,
+    page: &Page<lists::AwaitingReview>,
     now: &Now,
-) -> Result<Listing, Error>
+) -> Result<Listing<lists::AwaitingReview>, Error>
 where
     Error: From<V::Error>,
 {
@@ -215,7 +217,7 @@ pub(crate) fn list_ended<V: Reads<Emergency>>(
 where
     Error: From<V::Error>,
 {
-    let limit = Page::first(limit).effective_limit();
+    let limit = effective_limit(limit);
     let latest = now.correction().map(|correction| correction.latest);
     let ended = view.pick(&Key::Ended, Range::all(), limit, |emergency| {
         // What is dated wrongly was over at the correction.
@@ -235,7 +237,7 @@ pub(crate) fn changes_after<V: Snapshot<Emergency>>(
 where
     Error: From<V::Error>,
 {
-    let limit = Page::first(limit).effective_limit();
+    let limit = effective_limit(limit);
     let changes = view.changes_after(after, limit)?;
     let changed = changes.into_iter().filter_map(|(version, emergency)| {
         Some(Changed {

@@ -24,7 +24,7 @@ use crate::record::Emergency;
 use crate::retention::Retention;
 use crate::transition::Status;
 use crate::vocabulary::EmergencyId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Keeps emergencies.
 ///
@@ -164,7 +164,10 @@ pub trait Store: Send + Sync {
     ///   was over, and is of no use in others. What is over later comes later, so whoever follows
     ///   the cursors misses nothing, unless the clock is corrected meanwhile: what was over while it
     ///   was ahead comes last, so begin anew then.
-    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>>;
+    fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>>;
 
     /// Emergencies that count as over before `before` ([`Emergency::over_since`]), are marked so and have been
     /// reviewed: first what was over first ([`Emergency::ended_at`]), then smallest id; at most `limit`, as in [`Store::list`]. What a retention period may remove.

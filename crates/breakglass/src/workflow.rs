@@ -26,7 +26,7 @@ use crate::retention::Retention;
 use crate::review::ReviewOutcome;
 use crate::store::{Store, StoreExt};
 use crate::vocabulary::{EmergencyId, ReasonCode};
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Emergencies under one [`InvocationPolicy`] and one [`RateLimitPolicy`]. Cheap to clone.
 ///
@@ -273,7 +273,10 @@ impl Workflow {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn list_awaiting_review(&self, page: Page) -> Result<Listing, Error> {
+    pub async fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> Result<Listing<lists::AwaitingReview>, Error> {
         self.store.list_awaiting_review(page).await
     }
 

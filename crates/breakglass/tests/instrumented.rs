@@ -42,11 +42,11 @@ async fn a_fault_before_the_call_leaves_the_store_alone() {
         let result = begin(&store).await;
         assert!(matches!(
             result,
-            Err(Error::Backend {
-                retryable: false,
+            Err(Error::Backend(Failure {
+                is_retryable: false,
                 outcome: Outcome::NotApplied,
                 ..
-            })
+            }))
         ));
         assert!(store.inner().sync().get(id(1)).is_err());
     }
@@ -67,11 +67,11 @@ async fn a_fault_after_the_call_loses_only_the_answer() {
     let lost = begin(&store).await;
     assert!(matches!(
         lost,
-        Err(Error::Backend {
-            retryable: true,
+        Err(Error::Backend(Failure {
+            is_retryable: true,
             outcome: Outcome::Unknown,
             ..
-        })
+        }))
     ));
     assert!(store.get(id(1)).await.is_ok(), "it took effect");
     let again = begin(&store).await;
@@ -91,7 +91,7 @@ async fn nothing_is_counted_before_the_first_poll() {
         assert_eq!(store.longest(method), Duration::ZERO);
     }
     let still_there = store.get(id(1)).await;
-    assert!(matches!(still_there, Err(Error::Backend { .. })));
+    assert!(matches!(still_there, Err(Error::Backend(_))));
 }
 
 /// A store whose `get` takes as long as it is told.
@@ -150,7 +150,10 @@ impl Store for Slow {
         self.0.delete(id, retention)
     }
 
-    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>> {
         self.0.list_awaiting_review(page)
     }
 

@@ -22,7 +22,7 @@ fn nanos(count: i64) -> TimeDelta {
     TimeDelta::nanoseconds(count)
 }
 
-fn ids(listing: &Listing) -> Vec<u64> {
+fn ids(listing: &Listing<lists::AwaitingReview>) -> Vec<u64> {
     listing
         .items
         .iter()

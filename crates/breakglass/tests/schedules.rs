@@ -111,7 +111,7 @@ impl Ground {
     }
 
     fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Emergency>> {
-        let page = Page::first(Page::MAX_LIMIT);
+        let page = Page::first(MAX_LIMIT);
         self.store.sync().list(&filter.into(), page).unwrap().items
     }
 

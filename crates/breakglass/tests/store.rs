@@ -352,18 +352,16 @@ async fn nothing_happens_before_a_future_is_polled_and_all_methods_are_reachable
 
 #[test]
 fn errors_of_an_engine_say_whether_the_change_was_made() {
-    let backend = |outcome| Error::Backend {
-        source: "the disk is full".into(),
-        retryable: false,
-        outcome,
-    };
+    let backend = |outcome| Error::Backend(Failure::new("the disk is full", outcome));
     assert_eq!(
         backend(Outcome::NotApplied).to_string(),
         "the store failed and nothing was changed: the disk is full"
     );
     let unknown = backend(Outcome::Unknown);
     assert!(unknown.to_string().contains("may or may not"), "{unknown}");
-    assert!(std::error::Error::source(&unknown).is_some());
+    let chain = std::iter::successors(Some(&unknown as &dyn std::error::Error), |e| e.source());
+    let told: String = chain.map(|error| format!("{error}\n")).collect();
+    assert_eq!(told.matches("the disk is full").count(), 1, "{told}");
 }
 
 #[test]

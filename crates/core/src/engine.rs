@@ -38,7 +38,9 @@ mod range;
 
 pub use failure::{ErrorKind, Failure, Outcome};
 pub(crate) use merge::merge;
-pub use page::{Cursor, Listing, Page, ParseCursorError};
+pub use page::{
+    Cursor, DEFAULT_LIMIT, List, Listing, MAX_LIMIT, Page, ParseCursorError, effective_limit,
+};
 pub use range::{Pick, Range, Rank, Start};
 
 /// What an engine keeps.
@@ -200,14 +202,14 @@ pub trait Reads<R: Record> {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    fn page(
+    fn page<L: List>(
         &self,
         key: &R::Key,
         range: Range<R::Id>,
-        page: &Page<R::Id>,
+        page: &Page<R::Id, L>,
         pick: impl FnMut(&R) -> Pick,
-        place: impl Fn(&R) -> Cursor<R::Id>,
-    ) -> Result<Listing<R, R::Id>, Self::Error> {
+        place: impl Fn(&R) -> Cursor<R::Id, L>,
+    ) -> Result<Listing<R, R::Id, L>, Self::Error> {
         let found = self.pick(key, range, page.effective_limit() + 1, pick)?;
         Ok(Listing::cut(found, page, place))
     }

@@ -289,10 +289,10 @@ fn parse_days(days: &[String]) -> Result<u8, WindowError> {
 
 fn parse_hours(hours: &HoursDocument) -> Result<(u16, u16), WindowError> {
     let parse = |field, text: &str| {
-        let hour: Hour = text.parse().map_err(|source| WindowError::BadHour {
+        let hour: Hour = text.parse().map_err(|cause| WindowError::BadHour {
             field,
             value: text.to_owned(),
-            source,
+            cause,
         })?;
         Ok(hour.minute_of_day())
     };
@@ -324,14 +324,14 @@ pub enum WindowError {
         value: String,
     },
     /// Not a time of day.
-    #[error("`{field}`: {source}")]
+    #[error("`{field}`: {cause}")]
     BadHour {
         /// `hours.start` or `hours.end`.
         field: &'static str,
         /// What was given.
         value: String,
         /// Why it is none.
-        source: ParseHourError,
+        cause: ParseHourError,
     },
     /// Start and end are the same.
     #[error(

@@ -195,7 +195,7 @@ pub enum Problem {
 /// has named it.
 fn without_field(error: &WindowError) -> &dyn fmt::Display {
     match error {
-        WindowError::BadHour { source, .. } => source,
+        WindowError::BadHour { cause, .. } => cause,
         error => error,
     }
 }

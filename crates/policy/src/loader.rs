@@ -90,20 +90,20 @@ pub enum LoadError {
     },
     /// The source gave a document that is no policy. Correct the document; trying again does not
     /// help until then.
-    #[error("policy `{name}` is not valid: {source}")]
+    #[error("policy `{name}` is not valid: {cause}")]
     Invalid {
         /// The name that was asked for.
         name: Arc<str>,
-        /// What is wrong with the document.
-        source: Arc<DocumentError>,
+        /// What is wrong with the document. This error says it, and has no source besides.
+        cause: Arc<DocumentError>,
     },
     /// The source could not be asked or gave no answer. Try again later; look at the source.
-    #[error("policy `{name}` could not be loaded: {source}")]
+    #[error("policy `{name}` could not be loaded: {cause}")]
     Failed {
         /// The name that was asked for.
         name: Arc<str>,
-        /// What the source says.
-        source: Arc<dyn StdError + Send + Sync>,
+        /// What the source says. This error says it too, and has no source besides.
+        cause: Arc<dyn StdError + Send + Sync>,
     },
     /// The source took longer than the cache allows. Try again later; look at the source, or allow
     /// more.
@@ -137,18 +137,18 @@ pub enum LoadError {
 
 impl LoadError {
     /// The source could not be asked or gave no answer.
-    pub fn failed(name: &str, source: impl StdError + Send + Sync + 'static) -> Self {
+    pub fn failed(name: &str, cause: impl StdError + Send + Sync + 'static) -> Self {
         LoadError::Failed {
             name: name.into(),
-            source: Arc::new(source),
+            cause: Arc::new(cause),
         }
     }
 
     /// The source gave a document that is no policy.
-    pub fn invalid(name: &str, source: DocumentError) -> Self {
+    pub fn invalid(name: &str, cause: DocumentError) -> Self {
         LoadError::Invalid {
             name: name.into(),
-            source: Arc::new(source),
+            cause: Arc::new(cause),
         }
     }
 

@@ -14,12 +14,10 @@
 //! - A call that fails changes nothing, so the same call can be made again; only an outcome of
 //!   [`Outcome::Unknown`] leaves that open.
 
-use std::error::Error as StdError;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use countersign_core::engine::Failure;
-pub use countersign_core::engine::{ErrorKind, Outcome};
+pub use countersign_core::engine::{ErrorKind, Failure, Outcome};
 use countersign_core::future::BoxFuture;
 use countersign_core::names::{NameError, check_name};
 use countersign_core::retry::Retry;
@@ -274,25 +272,8 @@ pub enum Error {
     #[error(transparent)]
     Clock(#[from] ClockError),
     /// The engine failed.
-    #[error("the policy store failed: {source}")]
-    Backend {
-        /// What the engine says.
-        source: Arc<dyn StdError + Send + Sync>,
-        /// Whether the same call may succeed later. If not, look at the engine.
-        retryable: bool,
-        /// Whether the change was made.
-        outcome: Outcome,
-    },
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Error::Backend {
-            source: failure.source.into(),
-            retryable: failure.is_retryable,
-            outcome: failure.outcome,
-        }
-    }
+    #[error(transparent)]
+    Backend(#[from] Failure),
 }
 
 impl Error {
@@ -302,7 +283,7 @@ impl Error {
             Error::NotFound { .. } | Error::VersionNotFound { .. } => ErrorKind::NotFound,
             Error::AlreadyExists { .. } | Error::Conflict(_) => ErrorKind::Conflict,
             Error::InvalidName(_) => ErrorKind::Invalid,
-            Error::Clock(_) | Error::Backend { .. } => ErrorKind::Unavailable,
+            Error::Clock(_) | Error::Backend(_) => ErrorKind::Unavailable,
         }
     }
 
@@ -315,20 +296,14 @@ impl Error {
             Error::Conflict(_) => "conflict",
             Error::InvalidName(_) => "invalid_name",
             Error::Clock(_) => "clock",
-            Error::Backend { .. } => "backend",
+            Error::Backend(_) => "backend",
         }
     }
 
     /// Whether the same call may succeed later although nobody changes anything. After a conflict it
     /// does not: read again first.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Error::Backend {
-                retryable: true,
-                ..
-            }
-        )
+        matches!(self, Error::Backend(failure) if failure.is_retryable)
     }
 
     /// The error as a [`Loader`] tells it. For engines: `load` is `get` with its errors told so.
@@ -347,9 +322,9 @@ impl Error {
             Error::NotFound { .. } | Error::InvalidName(_) => {
                 LoadError::NotFound { name: name.into() }
             }
-            Error::Backend { source, .. } => LoadError::Failed {
+            Error::Backend(failure) => LoadError::Failed {
                 name: name.into(),
-                source,
+                cause: failure.source,
             },
             error => LoadError::failed(name, error),
         }

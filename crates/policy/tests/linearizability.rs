@@ -119,8 +119,8 @@ impl Cache for CachedLoader {
             match CachedLoader::load(self, NAMES[name as usize]).await {
                 Ok(served) => shown(served),
                 Err(LoadError::NotFound { .. }) => What::Missing,
-                Err(LoadError::Failed { source, .. }) => {
-                    What::Failed(source.to_string().parse().unwrap())
+                Err(LoadError::Failed { cause, .. }) => {
+                    What::Failed(cause.to_string().parse().unwrap())
                 }
                 Err(LoadError::Superseded { .. }) => What::Superseded,
                 Err(other) => panic!("no load here can end so: {other}"),

@@ -63,10 +63,12 @@ async fn loading_says_not_found_only_if_the_store_answered_so() {
         );
         assert_eq!(error.name(), *name);
     }
-    let backend = |retryable, outcome| Error::Backend {
-        source: Arc::new(io::Error::other("the disk is full")),
-        retryable,
-        outcome,
+    let backend = |retryable, outcome| {
+        Error::Backend(countersign_core::engine::Failure {
+            source: Arc::new(io::Error::other("the disk is full")),
+            is_retryable: retryable,
+            outcome,
+        })
     };
     for error in [
         backend(true, Outcome::NotApplied),

@@ -23,7 +23,7 @@ use crate::steps;
 use crate::store::{Changed, Filter, Store};
 use crate::terms::Terms;
 use crate::vocabulary::RequestId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Keeps requests in an engine. What it promises is the contract of [`Store`].
 ///
@@ -193,8 +193,8 @@ where
     fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Pending>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Pending>, Error>> {
         let profiles = profiles.cloned();
         Box::pin(
             kept_by(self).read(move |view| steps::list_pending(view, profiles.as_ref(), &page)),
@@ -204,8 +204,8 @@ where
     fn list_open<'a>(
         &'a self,
         user: &'a User,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Open>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Open>, Error>> {
         let user = user.clone();
         Box::pin(kept_by(self).read_now(move |view, now| steps::list_open(view, &user, &page, now)))
     }

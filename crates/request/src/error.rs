@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use chrono::{DateTime, Utc};
-use countersign_core::engine::{ErrorKind, Failure, Outcome};
+use countersign_core::engine::{ErrorKind, Failure};
 use countersign_core::id::{IdempotencyKey, RandomError};
 use countersign_core::time::ClockError;
 use countersign_core::version::Conflict;
@@ -99,18 +99,8 @@ pub enum Error {
     #[error(transparent)]
     Random(#[from] RandomError),
     /// The engine behind the store failed.
-    #[error("the store failed{}: {source}", match .outcome {
-        Outcome::NotApplied => " and nothing was changed",
-        Outcome::Unknown => " and the change may or may not have been made",
-    })]
-    Backend {
-        /// What the engine said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-        /// Whether the same call may succeed later.
-        retryable: bool,
-        /// Whether the change was made.
-        outcome: Outcome,
-    },
+    #[error(transparent)]
+    Backend(#[from] Failure),
 }
 
 impl Error {
@@ -125,10 +115,9 @@ impl Error {
             | Error::NotTerminal { .. } => ErrorKind::Conflict,
             Error::Invalid(_) => ErrorKind::Invalid,
             Error::Refused(_) | Error::Retained { .. } => ErrorKind::Refused,
-            Error::Clock(_)
-            | Error::ClockJumped { .. }
-            | Error::Random(_)
-            | Error::Backend { .. } => ErrorKind::Unavailable,
+            Error::Clock(_) | Error::ClockJumped { .. } | Error::Random(_) | Error::Backend(_) => {
+                ErrorKind::Unavailable
+            }
         }
     }
 
@@ -147,7 +136,7 @@ impl Error {
             Error::Clock(_) => "clock",
             Error::ClockJumped { .. } => "clock_jumped",
             Error::Random(_) => "random",
-            Error::Backend { .. } => "backend",
+            Error::Backend(_) => "backend",
         }
     }
 
@@ -155,7 +144,7 @@ impl Error {
     /// does not: read again first.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Backend { retryable, .. } => *retryable,
+            Error::Backend(failure) => failure.is_retryable,
             Error::Random(_) | Error::ClockJumped { .. } => true,
             _ => false,
         }
@@ -166,16 +155,6 @@ impl Error {
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Error::Backend {
-            source: failure.source,
-            retryable: failure.is_retryable,
-            outcome: failure.outcome,
-        }
     }
 }
 
@@ -191,15 +170,16 @@ impl From<Rejection> for Error {
 
 #[cfg(test)]
 mod tests {
+    use countersign_core::engine::Outcome;
+
     use super::*;
 
     fn backend(retryable: bool) -> Error {
-        let failure = Failure {
-            source: "the disk is full".into(),
+        let failure = Failure::new("the disk is full", Outcome::NotApplied);
+        Error::Backend(Failure {
             is_retryable: retryable,
-            outcome: Outcome::NotApplied,
-        };
-        failure.into()
+            ..failure
+        })
     }
 
     #[test]

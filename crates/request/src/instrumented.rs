@@ -9,7 +9,7 @@
 //! use std::sync::Arc;
 //! use countersign_core::clock::ManualTicks;
 //! use countersign_request::instrumented::{Fault, Instrumented, Method};
-//! use countersign_request as request;
+//! use countersign_request::{self as request, Store};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -18,7 +18,7 @@
 //! let id = request::RequestId::from_bits(1);
 //!
 //! store.fail_next(Method::Get, 1, Fault::before());
-//! assert!(matches!(store.get(id).await, Err(request::Error::Backend { retryable: true, .. })));
+//! assert!(store.get(id).await.unwrap_err().is_retryable());
 //! assert!(matches!(store.get(id).await, Err(request::Error::NotFound { .. })));
 //!
 //! let counts = store.counts(Method::Get);
@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_core::clock::Ticks;
+use countersign_core::engine::Failure;
 use countersign_core::engine::Outcome;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
@@ -48,7 +49,7 @@ use crate::record::Request;
 use crate::store::{Changed, Filter, Store};
 use crate::terms::Terms;
 use crate::vocabulary::RequestId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// A method of [`Store`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,11 +144,11 @@ impl Fault {
     }
 
     fn error(self, method: Method) -> Error {
-        Error::Backend {
-            source: format!("injected into {method:?}").into(),
-            retryable: self.retryable,
-            outcome: self.outcome,
-        }
+        let failure = Failure::new(format!("injected into {method:?}"), self.outcome);
+        Error::Backend(Failure {
+            is_retryable: self.retryable,
+            ..failure
+        })
     }
 }
 
@@ -407,8 +408,8 @@ impl<S: Store> Store for Instrumented<S> {
     fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Pending>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Pending>, Error>> {
         Box::pin(async move {
             self.measure(Method::ListPending, self.store.list_pending(profiles, page))
                 .await
@@ -418,8 +419,8 @@ impl<S: Store> Store for Instrumented<S> {
     fn list_open<'a>(
         &'a self,
         user: &'a User,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Open>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Open>, Error>> {
         Box::pin(async move {
             self.measure(Method::ListOpen, self.store.list_open(user, page))
                 .await

@@ -59,6 +59,7 @@ mod index;
 pub mod instrumented;
 mod limits;
 mod lint;
+pub mod lists;
 mod memory;
 mod quorum;
 mod record;
@@ -97,7 +98,9 @@ pub use vocabulary::RequestId;
 pub use workflow::{Submitted, Workflow};
 
 pub use countersign_core::clock::{Clock, ManualClock, SystemClock};
-pub use countersign_core::engine::{ErrorKind, Outcome};
+pub use countersign_core::engine::{
+    DEFAULT_LIMIT, ErrorKind, Failure, List, MAX_LIMIT, Outcome, effective_limit,
+};
 pub use countersign_core::future::BoxFuture;
 pub use countersign_core::grant::{Grant, GrantKind, GrantedBy, ParseDigestError, PolicyDigest};
 pub use countersign_core::id::{
@@ -111,8 +114,8 @@ pub use countersign_core::time::{
 pub use countersign_core::version::{Conflict, Version, VersionError};
 
 /// A place in a list of requests; see [`countersign_core::engine::Cursor`].
-pub type Cursor = countersign_core::engine::Cursor<RequestId>;
+pub type Cursor<L = lists::All> = countersign_core::engine::Cursor<RequestId, L>;
 /// Which part of a list of requests is wanted; see [`countersign_core::engine::Page`].
-pub type Page = countersign_core::engine::Page<RequestId>;
+pub type Page<L = lists::All> = countersign_core::engine::Page<RequestId, L>;
 /// One page of a list of requests; see [`countersign_core::engine::Listing`].
-pub type Listing = countersign_core::engine::Listing<Request, RequestId>;
+pub type Listing<L = lists::All> = countersign_core::engine::Listing<Request, RequestId, L>;

@@ -25,7 +25,7 @@ use crate::steps;
 use crate::store::{Changed, Filter};
 use crate::terms::Terms;
 use crate::vocabulary::RequestId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Keeps requests in memory.
 ///
@@ -206,8 +206,8 @@ impl InMemorySync<'_> {
     pub fn list_pending(
         &self,
         profiles: Option<&BTreeSet<Profile>>,
-        page: Page,
-    ) -> Result<Listing, Error> {
+        page: Page<lists::Pending>,
+    ) -> Result<Listing<lists::Pending>, Error> {
         self.table
             .read(|view| steps::list_pending(view, profiles, &page))
     }
@@ -216,7 +216,11 @@ impl InMemorySync<'_> {
     ///
     /// # Errors
     /// As there.
-    pub fn list_open(&self, user: &User, page: Page) -> Result<Listing, Error> {
+    pub fn list_open(
+        &self,
+        user: &User,
+        page: Page<lists::Open>,
+    ) -> Result<Listing<lists::Open>, Error> {
         self.table
             .read_now(|view, now| steps::list_open(view, user, &page, now))
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::engine::{
-    Listing as Pages, LockError, Pick, Range, Rank, Reads, Snapshot, Transaction,
+    List, Listing as Pages, LockError, Pick, Range, Rank, Reads, Snapshot, Transaction,
+    effective_limit,
 };
 use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::IdempotencyKey;
@@ -27,7 +28,7 @@ use crate::record::Request;
 use crate::store::{Changed, Filter};
 use crate::terms::Terms;
 use crate::vocabulary::RequestId;
-use crate::{Cursor, Listing, Page};
+use crate::{Cursor, Listing, Page, lists};
 
 pub(crate) fn create<T: Transaction<Request>>(
     step: &mut T,
@@ -157,7 +158,7 @@ pub(crate) fn list_expirable<V: Reads<Request>>(
 where
     Error: From<V::Error>,
 {
-    let limit = Page::first(limit).effective_limit();
+    let limit = effective_limit(limit);
     let is_passed = |request: &Request| request.decide_by <= now.at();
     let mut due = view.pick(
         &Key::Deadline,
@@ -184,8 +185,8 @@ where
 pub(crate) fn list_pending<V: Reads<Request>>(
     view: &V,
     profiles: Option<&BTreeSet<Profile>>,
-    page: &Page,
-) -> Result<Listing, Error>
+    page: &Page<lists::Pending>,
+) -> Result<Listing<lists::Pending>, Error>
 where
     Error: From<V::Error>,
 {
@@ -204,9 +205,9 @@ where
 pub(crate) fn list_open<V: Reads<Request>>(
     view: &V,
     user: &User,
-    page: &Page,
+    page: &Page<lists::Open>,
     now: &Now,
-) -> Result<Listing, Error>
+) -> Result<Listing<lists::Open>, Error>
 where
     Error: From<V::Error>,
 {
@@ -226,7 +227,7 @@ pub(crate) fn list_ended<V: Reads<Request>>(
 where
     Error: From<V::Error>,
 {
-    let limit = Page::first(limit).effective_limit();
+    let limit = effective_limit(limit);
     let before = |request: &Request| request.ended_before(time, now);
     let earlier = Range::all().above(Rank::earliest_first(time));
     let mut ended = view.pick(&Key::Ended, earlier, limit, |request| {
@@ -246,7 +247,7 @@ pub(crate) fn changes_after<V: Snapshot<Request>>(
 where
     Error: From<V::Error>,
 {
-    let limit = Page::first(limit).effective_limit();
+    let limit = effective_limit(limit);
     let changes = view.changes_after(after, limit)?;
     let changed = changes.into_iter().filter_map(|(version, request)| {
         Some(Changed {
@@ -295,6 +296,6 @@ fn ends_at(request: &Request) -> DateTime<Utc> {
     request.access_until.unwrap_or(request.decide_by)
 }
 
-fn by_creation(request: &Request) -> Cursor {
+fn by_creation<L: List>(request: &Request) -> Cursor<L> {
     Cursor::at_version(request.created, request.id)
 }

@@ -24,7 +24,7 @@ use crate::record::Request;
 use crate::terms::Terms;
 use crate::transition::Status;
 use crate::vocabulary::RequestId;
-use crate::{Listing, Page};
+use crate::{Listing, Page, lists};
 
 /// Keeps requests.
 ///
@@ -148,8 +148,8 @@ pub trait Store: Send + Sync {
     fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>>;
+        page: Page<lists::Pending>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Pending>, Error>>;
 
     /// Requests of exactly this user that are open by the store's time: those that can still be
     /// decided and those that give access ([`Request::is_open`]). Those whose time ends last first,
@@ -157,8 +157,11 @@ pub trait Store: Send + Sync {
     ///
     /// - Limits are those of [`Store::list`]. The place of a cursor is that `decide_by` or
     ///   `access_until`; a request that is approved between two pages changes its place.
-    fn list_open<'a>(&'a self, user: &'a User, page: Page)
-    -> BoxFuture<'a, Result<Listing, Error>>;
+    fn list_open<'a>(
+        &'a self,
+        user: &'a User,
+        page: Page<lists::Open>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Open>, Error>>;
 
     /// Requests that ended before `time` by the store's time ([`Request::ended_before`]), those
     /// with the earliest [`Request::ended_at`] first, then smallest id first; at most `limit`, as

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use countersign_core::engine::{DEFAULT_LIMIT, MAX_LIMIT};
 use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::{IdempotencyKey, OsRandom, RandomSource};
 use countersign_core::names::{Profile, User};
@@ -25,10 +26,10 @@ use crate::store::{Store, StoreExt};
 use crate::terms::Terms;
 use crate::transition::Status;
 use crate::vocabulary::RequestId;
-use crate::{Cursor, Listing, Page};
+use crate::{Cursor, Listing, Page, lists};
 
 /// The most pending requests that one page of an inbox looks at.
-const MAX_INSPECTED: usize = Page::MAX_LIMIT;
+const MAX_INSPECTED: usize = MAX_LIMIT;
 
 /// Requests and approvals under one [`ApprovalPolicy`]. Cheap to clone.
 ///
@@ -400,7 +401,11 @@ impl Workflow {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn inbox(&self, user: &User, page: Page) -> Result<Listing, Error> {
+    pub async fn inbox(
+        &self,
+        user: &User,
+        page: Page<lists::Pending>,
+    ) -> Result<Listing<lists::Pending>, Error> {
         let now = self.store.now().await?;
         let profiles = self.policy.profiles_decided_by(user);
         let wanted = page.effective_limit();
@@ -411,7 +416,7 @@ impl Workflow {
         let mut left = MAX_INSPECTED;
         while left > 0 {
             let source = Page {
-                limit: wanted.max(Page::DEFAULT_LIMIT).min(left),
+                limit: wanted.max(DEFAULT_LIMIT).min(left),
                 after: found.next,
             };
             let waiting = self.store.list_pending(profiles.as_ref(), source).await?;
@@ -448,7 +453,11 @@ impl Workflow {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn open_for(&self, user: &User, page: Page) -> Result<Listing, Error> {
+    pub async fn open_for(
+        &self,
+        user: &User,
+        page: Page<lists::Open>,
+    ) -> Result<Listing<lists::Open>, Error> {
         self.store.list_open(user, page).await
     }
 

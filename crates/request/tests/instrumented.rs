@@ -38,11 +38,11 @@ async fn a_fault_before_the_call_leaves_the_store_alone() {
         let result = store.create(&draft(1), &terms("prod")).await;
         assert!(matches!(
             result,
-            Err(Error::Backend {
-                retryable: false,
+            Err(Error::Backend(Failure {
+                is_retryable: false,
                 outcome: Outcome::NotApplied,
                 ..
-            })
+            }))
         ));
         assert!(store.inner().sync().get(id(1)).is_err());
     }
@@ -63,11 +63,11 @@ async fn a_fault_after_the_call_loses_only_the_answer() {
     let lost = store.create(&draft(1), &terms("prod")).await;
     assert!(matches!(
         lost,
-        Err(Error::Backend {
-            retryable: true,
+        Err(Error::Backend(Failure {
+            is_retryable: true,
             outcome: Outcome::Unknown,
             ..
-        })
+        }))
     ));
     assert!(store.get(id(1)).await.is_ok(), "it took effect");
     let again = store.create(&draft(1), &terms("prod")).await;
@@ -87,7 +87,7 @@ async fn nothing_is_counted_before_the_first_poll() {
         assert_eq!(store.longest(method), Duration::ZERO);
     }
     let still_there = store.get(id(1)).await;
-    assert!(matches!(still_there, Err(Error::Backend { .. })));
+    assert!(matches!(still_there, Err(Error::Backend(_))));
 }
 
 /// A store whose `get` takes as long as it is told.
@@ -180,16 +180,16 @@ impl Store for Slow {
     fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Pending>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Pending>, Error>> {
         self.0.list_pending(profiles, page)
     }
 
     fn list_open<'a>(
         &'a self,
         user: &'a User,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Open>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Open>, Error>> {
         self.0.list_open(user, page)
     }
 

@@ -113,7 +113,7 @@ impl Ground {
 
     fn listed(&self, status: Status) -> Vec<Arc<Request>> {
         let filter = Filter::Status(status);
-        let page = Page::first(Page::MAX_LIMIT);
+        let page = Page::first(MAX_LIMIT);
         self.store.sync().list(&filter, page).unwrap().items
     }
 

@@ -307,7 +307,7 @@ pub fn refused(error: &Error, now: DateTime<Utc>) -> Answer {
         Error::NotFound { .. } => "not_found",
         Error::Invalid(_) => "invalid",
         Error::Conflict(_) => "conflict",
-        Error::Backend { .. } => STORE_FAILED,
+        Error::Backend(_) => STORE_FAILED,
         _ => "failed",
     };
     let why = match error {

@@ -234,7 +234,7 @@ pub fn refused(error: &Error) -> Answer {
         Error::NotFound { .. } => "not_found",
         Error::Invalid(_) => "invalid",
         Error::Conflict(_) => "conflict",
-        Error::Backend { .. } => STORE_FAILED,
+        Error::Backend(_) => STORE_FAILED,
         _ => "failed",
     };
     (Tone::No, kind.into(), error.to_string())

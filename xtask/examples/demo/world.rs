@@ -331,7 +331,7 @@ pub fn failed(error: &dyn std::fmt::Display) -> Answer {
 /// A policy that was not put.
 fn refused(error: &policy::store::Error) -> Answer {
     match error {
-        policy::store::Error::Backend { .. } => store_failed(error),
+        policy::store::Error::Backend(_) => store_failed(error),
         _ => failed(error),
     }
 }

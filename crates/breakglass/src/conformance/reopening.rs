@@ -6,12 +6,12 @@ use countersign_core::clock::Clock;
 use countersign_core::version::Version;
 
 use super::bench::*;
+use crate::Page;
 use crate::change::Change;
 use crate::error::Error;
 use crate::mfa::ProofProblem;
 use crate::refusal::Refusal;
 use crate::store::Filter;
-use crate::{Cursor, Page};
 
 /// Everything is as it was.
 pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
@@ -205,16 +205,12 @@ pub(super) async fn readers_go_on_after_reopening(bench: Bench) {
         .map(|c| c.emergency.id.to_bits())
         .collect();
     assert_eq!(rest, [3, 4, 1], "nothing skipped, nothing twice");
-    let place = |next: Option<Cursor>| Page {
-        limit: 0,
-        after: next,
-    };
-    assert_eq!(
-        bits(&bench.list(filter, place(first.next)).await.items),
-        [2, 1]
-    );
-    let rest = bench.store.list_awaiting_review(place(awaiting.next)).await;
-    let rest = rest.unwrap();
+    let after = first.next;
+    let rest = bench.list(filter, Page { limit: 0, after }).await;
+    assert_eq!(bits(&rest.items), [2, 1]);
+    let after = awaiting.next;
+    let rest = bench.store.list_awaiting_review(Page { limit: 0, after });
+    let rest = rest.await.unwrap();
     assert_eq!(bits(&rest.items), [3, 4]);
 }
 

@@ -72,12 +72,12 @@ impl Naive {
         })
     }
 
-    pub fn page(
+    pub fn page<L: List>(
         &self,
         mut items: Vec<Arc<Emergency>>,
         limit: usize,
-        place: impl Fn(&Emergency) -> Cursor,
-    ) -> Listing {
+        place: impl Fn(&Emergency) -> Cursor<L>,
+    ) -> Listing<L> {
         let full = items.len() == limit && self.has(Fault::FullPageIsNotLast);
         let more = items.len() > limit || full;
         items.truncate(limit);
@@ -146,7 +146,10 @@ impl Naive {
         due
     }
 
-    pub fn list_awaiting_review(&self, page: Page) -> Listing {
+    pub fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> Listing<lists::AwaitingReview> {
         let (state, now) = self.lock_now();
         let mut items = state.emergencies.clone();
         items.retain(|emergency| {
@@ -160,7 +163,8 @@ impl Naive {
         if let Some(cursor) = page.after {
             let ties = !self.has(Fault::CursorSkipsTies);
             items.retain(|emergency| {
-                let ended = Cursor::at_time(emergency.ended_at(), emergency.id).place;
+                let ended: Cursor = Cursor::at_time(emergency.ended_at(), emergency.id);
+                let ended = ended.place;
                 ended > cursor.place || ties && ended == cursor.place && emergency.id > cursor.id
             });
         }

@@ -759,7 +759,10 @@ impl Store for Naive {
         Box::pin(async move { Ok(self.list_expirable(limit)) })
     }
 
-    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>> {
         Box::pin(async move { Ok(self.list_awaiting_review(page)) })
     }
 

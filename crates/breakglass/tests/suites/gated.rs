@@ -86,7 +86,10 @@ impl<S: Store> Store for Gated<S> {
         self.store.delete(id, retention)
     }
 
-    fn list_awaiting_review(&self, page: Page) -> BoxFuture<'_, Result<Listing, Error>> {
+    fn list_awaiting_review(
+        &self,
+        page: Page<lists::AwaitingReview>,
+    ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>> {
         self.store.list_awaiting_review(page)
     }
 

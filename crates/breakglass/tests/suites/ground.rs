@@ -61,7 +61,7 @@ impl<S: Subject> Ground<S> {
 
     pub async fn listed(&self, filter: impl Into<Filter>) -> Vec<Arc<Emergency>> {
         let (store, filter) = (self.store.inner(), filter.into());
-        let listing = store.list(&filter, Page::first(Page::MAX_LIMIT)).await;
+        let listing = store.list(&filter, Page::first(MAX_LIMIT)).await;
         let listing = listing.unwrap();
         assert!(listing.next.is_none());
         listing.items

@@ -3,32 +3,58 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
-/// Why an engine did not do what it was asked. Each domain crate makes an `Error::Backend` of it.
+/// Why an engine did not do what it was asked: what each domain crate has as `Error::Backend`.
+///
+/// Its text has the text of what the engine said, so [`source`](Error::source) gives what is behind
+/// that.
 ///
 /// ```
 /// use countersign_core::engine::{Failure, Outcome};
 ///
-/// let full = Failure {
-///     source: "the disk is full".into(),
-///     is_retryable: true,
-///     outcome: Outcome::NotApplied,
-/// };
-/// assert_eq!(full.to_string(), "the disk is full");
+/// let full = Failure::new("the disk is full", Outcome::NotApplied).retryable();
+/// assert!(full.is_retryable);
+/// assert_eq!(full.to_string(), "the store failed and nothing was changed: the disk is full");
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// What the engine said.
-    pub source: Box<dyn Error + Send + Sync>,
-    /// Whether the same call may succeed later.
+    pub source: Arc<dyn Error + Send + Sync>,
+    /// Whether the same call may succeed later although nobody changes anything.
     pub is_retryable: bool,
     /// Whether the change was made.
     pub outcome: Outcome,
 }
 
+impl Failure {
+    /// A failure that is there to stay.
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>, outcome: Outcome) -> Self {
+        Self {
+            source: source.into().into(),
+            is_retryable: false,
+            outcome,
+        }
+    }
+
+    /// The same, as one that may pass by itself.
+    #[must_use]
+    pub fn retryable(self) -> Self {
+        let is_retryable = true;
+        Self {
+            is_retryable,
+            ..self
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.fmt(f)
+        let outcome = match self.outcome {
+            Outcome::NotApplied => "nothing was changed",
+            Outcome::Unknown => "the change may or may not have been made",
+        };
+        write!(f, "the store failed and {outcome}: {}", self.source)
     }
 }
 

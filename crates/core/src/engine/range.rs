@@ -128,7 +128,7 @@ impl<I> Range<I> {
 
     /// Those that come after a cursor, whose place `rank` ranks as the key's entries are; all, if
     /// there is none.
-    pub fn after_cursor(after: Option<Cursor<I>>, rank: fn(&Cursor<I>) -> Rank) -> Self {
+    pub fn after_cursor<L>(after: Option<Cursor<I, L>>, rank: fn(&Cursor<I, L>) -> Rank) -> Self {
         match after {
             None => Self::all(),
             Some(cursor) => Self::after(rank(&cursor), cursor.id),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::engine::{Cursor, Listing, LockError, Page, Pick};
+use crate::engine::{Cursor, List, Listing, LockError, Page, Pick};
 use crate::time::{EARLIEST, LATEST};
 use crate::version::Conflict;
 
@@ -78,7 +78,18 @@ fn ids(table: &Table<Item>, key: &'static str) -> Vec<u64> {
 }
 
 /// A page of what is listed newest first.
-fn page(table: &Table<Item>, key: &'static str, page: Page<u64>) -> Listing<Item, u64> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Items {}
+
+impl List for Items {
+    const NAME: &'static str = "items";
+}
+
+fn page(
+    table: &Table<Item>,
+    key: &'static str,
+    page: Page<u64, Items>,
+) -> Listing<Item, u64, Items> {
     let range = Range::after_cursor(page.after, Cursor::descending);
     let place = |item: &Item| Cursor::at_version(item.created, item.id);
     let read = |view: &View<Item>| view.page(&key, range, &page, |_| Pick::Take, place);
@@ -484,28 +495,58 @@ fn a_page_that_ends_the_list_has_no_cursor() {
 #[test]
 fn limits_are_0_for_100_and_at_most_1000() {
     let limits = [0, 1, 999, 1_000, 1_001, usize::MAX];
-    let effective = limits.map(|limit| Page::<u64>::first(limit).effective_limit());
+    let effective = limits.map(|limit| Page::<u64, Items>::first(limit).effective_limit());
     assert_eq!(effective, [100, 1, 999, 1_000, 1_000, 1_000]);
 }
 
 #[test]
 fn cursors_are_parsed_strictly() {
+    let parse = |text: &str| text.parse::<Cursor<u64, Items>>();
+    assert_eq!(parse("items,-7,7"), Ok(Cursor::new(-7, 7)));
     for bad in [
         "",
         ",",
-        "7",
-        "7,",
-        "07,7",
-        "+7,7",
-        " 7,7",
-        "9223372036854775808,7",
-        "x,7",
+        "items",
+        "items,",
+        "items,7",
+        "items,7,",
+        "items,07,7",
+        "items,+7,7",
+        "items, 7,7",
+        "items,9223372036854775808,7",
+        "items,x,7",
+        "items,7,7,",
+        "items7,7",
+        " items,7,7",
+        "Items,7,7",
+        "7,7",
     ] {
-        assert!(
-            bad.parse::<Cursor<u64>>().is_err(),
-            "`{bad}` was taken for a cursor"
-        );
+        assert!(parse(bad).is_err(), "`{bad}` was taken for a cursor");
     }
+}
+
+#[test]
+fn a_cursor_of_another_list_is_refused_as_text_and_as_json() {
+    let refused = "others,7,7".parse::<Cursor<u64, Items>>().unwrap_err();
+    let said = refused.to_string();
+    assert!(
+        said.starts_with("`others,7,7` is not a cursor of the list `items`"),
+        "{said}"
+    );
+    let cursor = Cursor::<u64, Items>::new(7, 7);
+    let json = serde_json::to_string(&cursor).unwrap();
+    assert_eq!(json, "\"items,7,7\"");
+    assert_eq!(
+        serde_json::from_str::<Cursor<u64, Items>>(&json).unwrap(),
+        cursor
+    );
+    let other = serde_json::from_str::<Cursor<u64, Items>>("\"others,7,7\"");
+    assert!(
+        other
+            .unwrap_err()
+            .to_string()
+            .contains("is not a cursor of the list `items`")
+    );
 }
 
 proptest! {

@@ -75,7 +75,7 @@ impl Loader for Source {
 fn failed() -> Answer {
     Err(LoadError::Failed {
         name: "main".into(),
-        source: Arc::from(Box::from("unreachable")),
+        cause: Arc::from(Box::from("unreachable")),
     })
 }
 
@@ -586,7 +586,7 @@ async fn a_stale_policy_stands_in_for_a_document_that_is_none() {
     let invalid = "{}".parse::<Policy>().unwrap_err();
     source.answers(Err(LoadError::Invalid {
         name: "main".into(),
-        source: Arc::new(invalid),
+        cause: Arc::new(invalid),
     }));
     let served = cache.load("main").await.unwrap();
     assert_eq!(served.freshness, Freshness::Stale);

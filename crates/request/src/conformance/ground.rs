@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use countersign_core::clock::{Clock, ManualClock};
+use countersign_core::engine::List;
 use countersign_core::future::BoxFuture;
 use countersign_core::grant::{Grant, PolicyDigest};
 use countersign_core::id::{IdempotencyKey, SequenceRandom};
@@ -468,8 +469,14 @@ impl Ground {
     pub async fn page(&self, pages: &Pages, page: Page) -> Listing {
         let listing = match pages {
             Pages::List(filter) => self.store.list(filter, page).await,
-            Pages::Waiting(profiles) => self.store.list_pending(profiles.as_ref(), page).await,
-            Pages::Open(user) => self.store.list_open(user, page).await,
+            Pages::Waiting(profiles) => {
+                let listing = self.store.list_pending(profiles.as_ref(), of_list(page));
+                listing.await.map(of_any_list)
+            }
+            Pages::Open(user) => {
+                let listing = self.store.list_open(user, of_list(page));
+                listing.await.map(of_any_list)
+            }
         };
         listing.expect("a list can be read")
     }
@@ -498,7 +505,7 @@ impl Ground {
 
     pub async fn listed(&self, filter: impl Into<Filter>) -> Vec<u64> {
         let pages = Pages::List(filter.into());
-        bits(&self.all(&pages, Page::MAX_LIMIT).await)
+        bits(&self.all(&pages, crate::MAX_LIMIT).await)
     }
 
     /// What a call gives while the clock shows `at`. For reads: they are not remembered.
@@ -588,7 +595,7 @@ impl Ground {
         let mut requests: Vec<Arc<Request>> = Vec::new();
         for status in Status::ALL {
             let pages = Pages::List(status.into());
-            let listed = self.all(&pages, Page::MAX_LIMIT).await;
+            let listed = self.all(&pages, crate::MAX_LIMIT).await;
             assert!(
                 listed.iter().all(|request| request.status == status),
                 "a list of one status holds no other"
@@ -614,8 +621,8 @@ impl Ground {
         lists.push(bits(&self.all(&Pages::Waiting(None), 0).await));
         let waiting = Pages::Waiting(Some(profiles.clone()));
         lists.push(bits(&self.all(&waiting, 0).await));
-        lists.push(self.list_expirable(far(), Page::MAX_LIMIT).await);
-        lists.push(self.list_ended(far(), Page::MAX_LIMIT).await);
+        lists.push(self.list_expirable(far(), crate::MAX_LIMIT).await);
+        lists.push(self.list_ended(far(), crate::MAX_LIMIT).await);
         let (mut grants, mut access) = (Vec::new(), Vec::new());
         let began: BTreeSet<_> = requests
             .iter()
@@ -631,7 +638,7 @@ impl Ground {
                 }
             }
         }
-        let changes = self.all_changes(None, Page::MAX_LIMIT).await;
+        let changes = self.all_changes(None, crate::MAX_LIMIT).await;
         let entries: usize = requests.iter().map(|request| request.history.len()).sum();
         assert_eq!(
             changes.len(),
@@ -645,5 +652,24 @@ impl Ground {
             access,
             changes,
         }
+    }
+}
+
+/// The page of another list with the same place.
+fn of_list<L: List, M: List>(page: Page<L>) -> Page<M> {
+    Page {
+        limit: page.limit,
+        after: page
+            .after
+            .map(|cursor| Cursor::new(cursor.place, cursor.id)),
+    }
+}
+
+/// The same as if it were of the list that the cases are written for.
+fn of_any_list<L: List>(listing: Listing<L>) -> Listing {
+    let next = listing.next;
+    Listing {
+        items: listing.items,
+        next: next.map(|cursor| Cursor::new(cursor.place, cursor.id)),
     }
 }

@@ -175,46 +175,13 @@ pub async fn a_cursor_is_a_place(ground: Ground) {
         let earlier = if pages.newest_first() { 1 } else { -1 };
         let places = [
             (second, 2),
+            (Cursor::new(second.place, id(second.id.to_bits() - 1)), 1),
+            (Cursor::new(second.place, id(second.id.to_bits() + 1)), 2),
+            (Cursor::new(second.place, RequestId::MIN), 1),
+            (Cursor::new(second.place + earlier, id(99)), 1),
+            (Cursor::new(second.place - earlier, id(0)), 2),
             (
-                Cursor {
-                    id: id(second.id.to_bits() - 1),
-                    ..second
-                },
-                1,
-            ),
-            (
-                Cursor {
-                    id: id(second.id.to_bits() + 1),
-                    ..second
-                },
-                2,
-            ),
-            (
-                Cursor {
-                    id: RequestId::MIN,
-                    ..second
-                },
-                1,
-            ),
-            (
-                Cursor {
-                    place: second.place + earlier,
-                    id: id(99),
-                },
-                1,
-            ),
-            (
-                Cursor {
-                    place: second.place - earlier,
-                    id: id(0),
-                },
-                2,
-            ),
-            (
-                Cursor {
-                    place: pages.place(&ordered[3]).place - earlier,
-                    id: id(0),
-                },
+                Cursor::new(pages.place(&ordered[3]).place - earlier, id(0)),
                 4,
             ),
         ];

@@ -693,16 +693,16 @@ impl Store for Naive {
     fn list_pending<'a>(
         &'a self,
         profiles: Option<&'a BTreeSet<Profile>>,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Pending>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Pending>, Error>> {
         self.read(move |naive| naive.list_pending(profiles, page))
     }
 
     fn list_open<'a>(
         &'a self,
         user: &'a User,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, Error>> {
+        page: Page<lists::Open>,
+    ) -> BoxFuture<'a, Result<Listing<lists::Open>, Error>> {
         self.read(move |naive| naive.list_open(user, page))
     }
 

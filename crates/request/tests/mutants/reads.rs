@@ -20,7 +20,7 @@ fn ends_at(request: &Request) -> DateTime<Utc> {
 fn beyond_16_of_a_profile(
     mut requests: Vec<Arc<Request>>,
     profiles: Option<&BTreeSet<Profile>>,
-    after: Option<Cursor>,
+    after: Option<Cursor<lists::Pending>>,
 ) -> BTreeSet<RequestId> {
     let place = |request: &Request| Cursor::at_version(request.created, request.id);
     requests.retain(|request| Some(place(request)) > after);
@@ -53,7 +53,7 @@ impl Naive {
             (Fault::ZeroIsMost, 0) => 1_000,
             (Fault::LimitOff, 1..) => limit.min(1_000_000),
             (Fault::LimitOf999, 1_000..) => 999,
-            _ => Page::first(limit).effective_limit(),
+            _ => Page::<lists::All>::first(limit).effective_limit(),
         }
     }
 
@@ -85,14 +85,14 @@ impl Naive {
     }
 
     /// The page of those that are wanted, in the order of their places.
-    fn page(
+    fn page<L: List>(
         &self,
-        page: Page,
+        page: Page<L>,
         newest_first: bool,
-        place: impl Fn(&Request) -> Cursor,
+        place: impl Fn(&Request) -> Cursor<L>,
         wanted: impl Fn(&Request) -> bool,
-    ) -> Listing {
-        let order = |one: &Cursor, other: &Cursor| {
+    ) -> Listing<L> {
+        let order = |one: &Cursor<L>, other: &Cursor<L>| {
             let by_time = one.place.cmp(&other.place);
             let by_time = if newest_first {
                 by_time.reverse()
@@ -280,7 +280,11 @@ impl Naive {
         due
     }
 
-    pub(super) fn list_pending(&self, profiles: Option<&BTreeSet<Profile>>, page: Page) -> Listing {
+    pub(super) fn list_pending(
+        &self,
+        profiles: Option<&BTreeSet<Profile>>,
+        page: Page<lists::Pending>,
+    ) -> Listing<lists::Pending> {
         let place = |request: &Request| match self.fault {
             Fault::WaitsByTime => Cursor::at_time(request.created_at, request.id),
             _ => Cursor::at_version(request.created, request.id),
@@ -306,7 +310,7 @@ impl Naive {
         listing
     }
 
-    pub(super) fn list_open(&self, user: &User, page: Page) -> Listing {
+    pub(super) fn list_open(&self, user: &User, page: Page<lists::Open>) -> Listing<lists::Open> {
         let time = self.looked();
         let at = time.at();
         let place = |request: &Request| match self.fault {

@@ -228,7 +228,7 @@ fn found(result: Result<Vec<Arc<Request>>, Error>) -> Answer {
     result.map_or_else(Answer::from, Answer::Found)
 }
 
-fn listed(result: Result<Listing, Error>) -> Answer {
+fn listed<L>(result: Result<Listing<L>, Error>) -> Answer {
     found(result.map(|listing| listing.items))
 }
 

@@ -84,7 +84,7 @@ impl<S: Subject> Ground<S> {
     pub async fn listed(&self, status: Status) -> Vec<Arc<Request>> {
         let store = self.store.inner();
         let filter = Filter::Status(status);
-        let listing = store.list(&filter, Page::first(Page::MAX_LIMIT)).await;
+        let listing = store.list(&filter, Page::first(MAX_LIMIT)).await;
         let listing = listing.unwrap();
         assert!(listing.next.is_none());
         listing.items

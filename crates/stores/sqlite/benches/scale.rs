@@ -15,6 +15,7 @@ use countersign_breakglass::{
     self as breakglass, Admission, EmergencyId, InvocationPolicy, RateLimitPolicy, Store as _,
 };
 use countersign_core::clock::ManualClock;
+use countersign_core::engine::List;
 use countersign_core::id::IdempotencyKey;
 use countersign_core::names::{Profile, User};
 use countersign_core::version::Version;
@@ -124,13 +125,13 @@ impl Side {
     }
 
     /// The page after this record, in lists in the order of creation.
-    fn request_page(&self, number: usize) -> request::Page {
+    fn request_page<L: List>(&self, number: usize) -> request::Page<L> {
         let id = self.shape.request_id(number);
         let cursor = request::Cursor::at_version(self.version(number), id);
         request::Page::after(cursor, PAGE)
     }
 
-    fn emergency_page(&self, number: usize) -> breakglass::Page {
+    fn emergency_page<L: List>(&self, number: usize) -> breakglass::Page<L> {
         let id = self.shape.emergency_id(number);
         let cursor = breakglass::Cursor::at_version(self.version(number), id);
         breakglass::Page::after(cursor, PAGE)

@@ -64,17 +64,17 @@ pub enum BackupError {
         count: u64,
     },
     /// The engine could not read the file or write the copy.
-    #[error("no backup was made: {source}")]
+    #[error("no backup was made: {cause}")]
     Engine {
         /// What happened.
-        source: EngineError,
+        cause: EngineError,
     },
 }
 
 impl From<Failure> for BackupError {
     fn from(failure: Failure) -> Self {
         BackupError::Engine {
-            source: failure.source,
+            cause: failure.source,
         }
     }
 }
@@ -137,7 +137,7 @@ fn verified(
     watch: impl Fn(&mut Connection) -> Result<(), rusqlite::Error>,
 ) -> Result<Backup, BackupError> {
     let engine = |error: OpenError| match error {
-        OpenError::Engine { source, .. } => BackupError::Engine { source },
+        OpenError::Engine { cause, .. } => BackupError::Engine { cause },
         error => BackupError::Findings {
             first: error.to_string(),
             count: 1,
@@ -219,7 +219,7 @@ mod tests {
         let lost = matches!(
             &refused,
             BackupError::Engine {
-                source: EngineError::Lost { .. }
+                cause: EngineError::Lost { .. }
             }
         );
         assert!(lost, "{refused}");
@@ -245,7 +245,7 @@ mod tests {
             };
             let ended = make(source, watch, &opened, &at("backup.db")).unwrap_err();
             let BackupError::Engine {
-                source: EngineError::Other(said),
+                cause: EngineError::Other(said),
             } = &ended
             else {
                 panic!("{ended}");

@@ -318,7 +318,7 @@ impl Database {
         answered.await.unwrap_or_else(|_| {
             Err(OpenError::Engine {
                 path: name,
-                source: EngineError::Panicked,
+                cause: EngineError::Panicked,
             })
         })
     }

@@ -8,6 +8,7 @@
 //! change without anybody's code. Within the crate a [`Failure`] takes what the engine says.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use countersign_core::engine;
@@ -131,12 +132,12 @@ pub enum OpenError {
     #[error(transparent)]
     Random(RandomError),
     /// The engine did not open the file, or did not find in it what it must hold.
-    #[error("`{path}` was not opened: {source}", path = .path.display())]
+    #[error("`{path}` was not opened: {cause}", path = .path.display())]
     Engine {
         /// The file.
         path: PathBuf,
         /// What happened.
-        source: EngineError,
+        cause: EngineError,
     },
 }
 
@@ -151,7 +152,7 @@ impl OpenError {
     pub(crate) fn unseen(path: &Path, error: &std::io::Error) -> Self {
         Self::Engine {
             path: path.to_owned(),
-            source: EngineError::Lost {
+            cause: EngineError::Lost {
                 path: path.to_owned(),
                 problem: format!("or its log cannot be looked at ({error})"),
             },
@@ -163,7 +164,7 @@ impl OpenError {
     pub(crate) fn engine(path: &Path, source: rusqlite::Error) -> Self {
         Self::Engine {
             path: path.to_owned(),
-            source: match Failure::from(source).source {
+            cause: match Failure::from(source).source {
                 EngineError::Other(error) if error.is_unspecific() => EngineError::Corrupt(error),
                 error => error,
             },
@@ -177,7 +178,7 @@ impl OpenError {
 /// use countersign_sqlite::{Database, EngineError, OpenError, Options};
 ///
 /// let missing = Database::open("/no/such/folder/countersign.db", &Options::default());
-/// let Err(OpenError::Engine { source: EngineError::CannotOpen(said), .. }) = missing else {
+/// let Err(OpenError::Engine { cause: EngineError::CannotOpen(said), .. }) = missing else {
 ///     panic!("there is no such folder");
 /// };
 /// assert_eq!(said.extended_code().map(|code| code & 0xff), Some(14));
@@ -220,7 +221,7 @@ impl SqliteError {
 pub enum EngineError {
     /// Another connection kept the file locked for longer than the busy timeout. Try again.
     #[error("the file is locked by another connection: try again ({0})")]
-    Busy(#[source] SqliteError),
+    Busy(SqliteError),
     /// As many calls of this process wait for the file as [`Options::queue_length`] lets: the call
     /// was not queued. Try again later, or let fewer call at once.
     ///
@@ -235,7 +236,7 @@ pub enum EngineError {
     },
     /// The disk is full. Make room, and try again.
     #[error("the disk is full: make room, and try again ({0})")]
-    Full(#[source] SqliteError),
+    Full(SqliteError),
     /// The file, one that the engine keeps beside it, or its folder cannot be written. Let the
     /// process write them: whoever opened the file when it could not be written has left files
     /// beside it with the same rights.
@@ -243,7 +244,7 @@ pub enum EngineError {
         "the file cannot be written: let this process write the file, those beside it (`-wal`, \
          `-shm`) and its folder ({0})"
     )]
-    ReadOnly(#[source] SqliteError),
+    ReadOnly(SqliteError),
     /// The file, or one that the engine keeps beside it, cannot be opened. Make its folder, and let
     /// the process write the file and its folder; if too many files are open, a later try may
     /// succeed.
@@ -251,13 +252,13 @@ pub enum EngineError {
         "the file, or one beside it, cannot be opened: see that its folder is there and that this \
          process may write the file and its folder ({0})"
     )]
-    CannotOpen(#[source] SqliteError),
+    CannotOpen(SqliteError),
     /// The system could not read or write the file. Look at the disk; a later try may succeed.
     #[error("the system could not read or write the file: look at the disk ({0})")]
-    InputOutput(#[source] SqliteError),
+    InputOutput(SqliteError),
     /// The file is damaged, or is no database. Restore a backup.
     #[error("the file is damaged or is no database: restore a backup ({0})")]
-    Corrupt(#[source] SqliteError),
+    Corrupt(SqliteError),
     /// A record is not what a store writes. Have `verify` look at the file, and restore a backup.
     #[error("{place} holds {found}: have the file verified, and restore a backup")]
     Record {
@@ -285,7 +286,7 @@ pub enum EngineError {
     /// A constraint of the schema refused what a store wrote: another program has changed the file
     /// since. Have `verify` look at the file.
     #[error("a constraint of the file refused the change: have the file verified ({0})")]
-    Constraint(#[source] SqliteError),
+    Constraint(SqliteError),
     /// What was called in the step (the clock, most likely) panicked. Nothing was changed.
     #[error("a call within the step panicked: look at the clock that the store was given")]
     Panicked,
@@ -325,7 +326,7 @@ pub enum EngineError {
     Closed,
     /// Anything else.
     #[error("the engine failed: {0}")]
-    Other(#[source] SqliteError),
+    Other(SqliteError),
 }
 
 impl EngineError {
@@ -446,7 +447,7 @@ impl From<Failure> for engine::Failure {
                 true => engine::Outcome::Unknown,
                 false => engine::Outcome::NotApplied,
             },
-            source: Box::new(failure.source),
+            source: Arc::new(failure.source),
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) const LEDGER: Ledger = Ledger {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{self as policy, SystemClock};
+/// use countersign_policy::{self as policy, Store, StoreExt, SystemClock};
 /// use countersign_sqlite::{Database, Options, PolicyStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

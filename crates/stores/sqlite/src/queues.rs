@@ -283,15 +283,16 @@ fn reads_that_were_given_up_while_queued_are_not_made() {
 
 /// What an engine's failure says: whether to try again, whether it was made, and why.
 fn backend<T: std::fmt::Debug>(result: Result<T, Error>) -> (bool, Outcome, EngineError) {
-    let Err(Error::Backend {
-        retryable,
+    let Err(Error::Backend(countersign_core::engine::Failure {
+        is_retryable: retryable,
         outcome,
         source,
-    }) = result
+    })) = result
     else {
         panic!("it is not the engine's failure: {result:?}");
     };
-    (retryable, outcome, *source.downcast().unwrap())
+    let source: &EngineError = source.downcast_ref().unwrap();
+    (retryable, outcome, source.clone())
 }
 
 fn says_that_the_queue_is_full<T: std::fmt::Debug>(result: Result<T, Error>) {
@@ -339,11 +340,11 @@ fn a_change_too_many_is_refused_at_once_and_can_be_tried_again() {
     assert!(
         matches!(
             refused,
-            Err(store::Error::Backend {
-                retryable: true,
+            Err(store::Error::Backend(store::Failure {
+                is_retryable: true,
                 outcome: store::Outcome::NotApplied,
                 ..
-            })
+            }))
         ),
         "{refused:?}"
     );
@@ -395,7 +396,7 @@ fn a_read_too_many_is_refused_at_once_of_either_kind() {
         let full = matches!(
             refused,
             Err(BackupError::Engine {
-                source: EngineError::QueueFull { .. }
+                cause: EngineError::QueueFull { .. }
             })
         );
         assert!(full, "{refused:?}");

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_breakglass::*;
+
 use countersign_sqlite::{Database, EmergencyStore};
 
 mod common;
@@ -191,7 +192,7 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
         _ => {}
     }
     let now = clock.now();
-    let page = Page::first(draws.below(5) as usize);
+    let limit = draws.below(5) as usize;
     let id = drawn_id(draws);
     match draws.below(16) {
         0..=5 => {
@@ -234,14 +235,13 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
             pair.same(|store| store.active_at(&whose, &what, now)).await
         }
         12 => {
-            let due = pair.same(|store| store.list_expirable(page.limit)).await;
-            due + &pair.same(|store| store.list_ended(now, page.limit)).await
+            let due = pair.same(|store| store.list_expirable(limit)).await;
+            due + &pair.same(|store| store.list_ended(now, limit)).await
         }
         13 => {
             let emergency = pair.memory.sync().get(id).ok();
             let after = emergency.map(|emergency| emergency.updated_at);
-            pair.same(|store| store.changes_after(after, page.limit))
-                .await
+            pair.same(|store| store.changes_after(after, limit)).await
         }
         14 => {
             let filter = match draws.below(3) {
@@ -249,19 +249,19 @@ async fn one_call(pair: &Pair, draws: &mut Draws, rules: &Rules, clock: &ManualC
                 1 => Filter::Profile(profile(draws.pick(&PROFILES))),
                 _ => Filter::Status(draws.pick(&Status::ALL)),
             };
-            pages(pair, page, |store, page| store.list(&filter, page)).await
+            pages(pair, limit, |store, page| store.list(&filter, page)).await
         }
-        _ => pages(pair, page, |store, page| store.list_awaiting_review(page)).await,
+        _ => pages(pair, limit, |store, page| store.list_awaiting_review(page)).await,
     }
 }
 
 /// Follows the cursors to the end, and from places where nothing is.
-async fn pages<'a>(
+async fn pages<'a, L: List>(
     pair: &'a Pair,
-    first: Page,
-    call: impl Fn(&'a dyn Store, Page) -> BoxFuture<'a, Result<Listing, Error>>,
+    limit: usize,
+    call: impl Fn(&'a dyn Store, Page<L>) -> BoxFuture<'a, Result<Listing<L>, Error>>,
 ) -> String {
-    let mut page = first;
+    let mut page = Page::first(limit);
     let mut answers = String::new();
     loop {
         answers += &pair.same(|store| call(store, page)).await;
@@ -269,10 +269,10 @@ async fn pages<'a>(
             return answers;
         };
         for id in [EmergencyId::MIN, EmergencyId::from_bits(u64::MAX)] {
-            let forged = Page::after(Cursor { id, ..cursor }, first.limit);
+            let forged = Page::after(Cursor::new(cursor.place, id), limit);
             pair.same(|store| call(store, forged)).await;
         }
-        page = Page::after(cursor, first.limit);
+        page = Page::after(cursor, limit);
     }
 }
 

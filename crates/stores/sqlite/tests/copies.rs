@@ -66,11 +66,11 @@ fn audited(path: &Path, heads: Option<&[Head; 3]>) -> [Report; 3] {
     let of = |place: usize| heads.map(|heads| &heads[place]);
     block_on(async {
         let refused = create(&requests, 77).await.unwrap_err();
-        let request::Error::Backend {
+        let request::Error::Backend(request::Failure {
             source,
             outcome,
-            retryable,
-        } = refused
+            is_retryable: retryable,
+        }) = refused
         else {
             panic!("{refused}");
         };
@@ -83,7 +83,7 @@ fn audited(path: &Path, heads: Option<&[Head; 3]>) -> [Report; 3] {
         assert!(matches!(
             refused,
             Err(BackupError::Engine {
-                source: EngineError::ForAudit
+                cause: EngineError::ForAudit
             })
         ));
         [
@@ -314,9 +314,9 @@ fn a_file_that_is_written_while_it_is_audited_is_not_answered_from() {
             }
         }
         let failed = block_on(store.verify(None)).unwrap_err();
-        let request::Error::Backend {
+        let request::Error::Backend(request::Failure {
             source, outcome, ..
-        } = failed
+        }) = failed
         else {
             panic!("{deed}: {failed}");
         };
@@ -460,7 +460,7 @@ fn a_backup_overwrites_nothing_and_leaves_nothing_when_it_fails() {
         matches!(
             refused,
             BackupError::Engine {
-                source: EngineError::Lost { .. }
+                cause: EngineError::Lost { .. }
             }
         ),
         "{refused}"

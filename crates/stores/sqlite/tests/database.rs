@@ -83,7 +83,7 @@ fn what_is_no_database_is_said_to_be_damaged() {
     assert!(matches!(
         &refused,
         OpenError::Engine {
-            source: EngineError::Corrupt(_),
+            cause: EngineError::Corrupt(_),
             ..
         }
     ));
@@ -191,11 +191,11 @@ fn a_damaged_page_is_an_error_that_says_so_and_is_not_retried() {
     );
     assert!(matches!(
         failed,
-        Error::Backend {
-            retryable: false,
+        Error::Backend(countersign_request::Failure {
+            is_retryable: false,
             outcome: Outcome::NotApplied,
             ..
-        }
+        })
     ));
 }
 
@@ -237,20 +237,22 @@ fn a_lock_that_lasts_is_an_error_that_can_be_retried() {
         failed.to_string().contains("locked by another connection"),
         "{failed}"
     );
-    let Error::Backend {
-        retryable,
+    let Error::Backend(countersign_request::Failure {
+        is_retryable: retryable,
         outcome,
         source,
-    } = failed
+    }) = failed
     else {
         panic!("not the engine's");
     };
     assert_eq!((retryable, outcome), (true, Outcome::NotApplied));
-    assert!(matches!(source.downcast_ref(), Some(EngineError::Busy(_))));
-    let said = source.source().unwrap();
+    let Some(EngineError::Busy(said)) = source.downcast_ref() else {
+        panic!("{source}");
+    };
+    let said: &SqliteError = said;
     assert!(
-        said.is::<SqliteError>() && said.source().is_none(),
-        "ours alone: {said:?}"
+        source.to_string().contains(&said.to_string()) && source.source().is_none(),
+        "what SQLite said is told once: {source}"
     );
     assert!(
         block_on(store.get(RequestId::from_bits(1))).is_ok(),

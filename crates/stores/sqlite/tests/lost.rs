@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use countersign_breakglass as breakglass;
+use countersign_core::engine::Failure;
 use countersign_policy as policy;
 use countersign_request as request;
 use countersign_sqlite::{Database, EmergencyStore, EngineError, PolicyStore, RequestStore};
@@ -47,9 +48,9 @@ const NOT_APPLIED: &str = "NotApplied";
 macro_rules! outcome {
     ($result:expr, $error:path) => {
         match $result {
-            Err($error {
+            Err($error(Failure {
                 source, outcome, ..
-            }) => {
+            })) => {
                 let closed = matches!(
                     source.downcast_ref::<EngineError>(),
                     Some(EngineError::Closed)

@@ -183,7 +183,7 @@ async fn one_call(
         _ => {}
     }
     let now = clock.now();
-    let page = Page::first(draws.below(5) as usize);
+    let limit = draws.below(5) as usize;
     let id = drawn_draft(draws).id;
     match draws.below(16) {
         0..=4 => {
@@ -223,7 +223,7 @@ async fn one_call(
                 .await
         }
         12 => {
-            pair.same(|store| store.list_expirable(page.limit)).await;
+            pair.same(|store| store.list_expirable(limit)).await;
             let due = pair.memory.sync().list_expirable(1_000).unwrap();
             let void = due
                 .iter()
@@ -233,7 +233,7 @@ async fn one_call(
                 let end = Change::end_void();
                 return pair.same(|store| store.update(id, expected, &end)).await;
             }
-            pair.same(|store| store.list_ended(now, page.limit)).await
+            pair.same(|store| store.list_ended(now, limit)).await
         }
         13 => {
             let after = pair
@@ -242,8 +242,7 @@ async fn one_call(
                 .get(id)
                 .ok()
                 .map(|request| request.updated_at);
-            pair.same(|store| store.changes_after(after, page.limit))
-                .await
+            pair.same(|store| store.changes_after(after, limit)).await
         }
         14 => {
             let filter = match draws.below(3) {
@@ -251,29 +250,29 @@ async fn one_call(
                 1 => Filter::Profile(profile(draws.pick(&PROFILES))),
                 _ => Filter::Status(draws.pick(&Status::ALL)),
             };
-            pages(pair, page, |store, page| store.list(&filter, page)).await
+            pages(pair, limit, |store, page| store.list(&filter, page)).await
         }
         _ => {
             let whose = user(draws.pick(&PEOPLE));
-            pages(pair, page, |store, page| store.list_open(&whose, page)).await;
+            pages(pair, limit, |store, page| store.list_open(&whose, page)).await;
             let few = PROFILES.iter().take(draws.below(6) as usize);
             let few: BTreeSet<Profile> = few.map(|name| profile(name)).collect();
-            pages(pair, page, |store, page| {
+            pages(pair, limit, |store, page| {
                 store.list_pending(Some(&few), page)
             })
             .await;
-            pages(pair, page, |store, page| store.list_pending(None, page)).await
+            pages(pair, limit, |store, page| store.list_pending(None, page)).await
         }
     }
 }
 
 /// Follows the cursors to the end, and from places where nothing is.
-async fn pages<'a>(
+async fn pages<'a, L: List>(
     pair: &'a Pair,
-    first: Page,
-    call: impl Fn(&'a dyn Store, Page) -> BoxFuture<'a, Result<Listing, Error>>,
+    limit: usize,
+    call: impl Fn(&'a dyn Store, Page<L>) -> BoxFuture<'a, Result<Listing<L>, Error>>,
 ) -> String {
-    let mut page = first;
+    let mut page = Page::first(limit);
     let mut answers = String::new();
     loop {
         answers += &pair.same(|store| call(store, page)).await;
@@ -281,10 +280,10 @@ async fn pages<'a>(
             return answers;
         };
         for id in [RequestId::MIN, RequestId::from_bits(u64::MAX)] {
-            let forged = Page::after(Cursor { id, ..cursor }, first.limit);
+            let forged = Page::after(Cursor::new(cursor.place, id), limit);
             pair.same(|store| call(store, forged)).await;
         }
-        page = Page::after(cursor, first.limit);
+        page = Page::after(cursor, limit);
     }
 }
 
@@ -391,9 +390,11 @@ fn times_that_do_not_fit_are_an_error_and_change_nothing() {
         refused.to_string().contains("cannot be stored"),
         "{refused}"
     );
-    let Error::Backend {
-        retryable, outcome, ..
-    } = refused
+    let Error::Backend(Failure {
+        is_retryable: retryable,
+        outcome,
+        ..
+    }) = refused
     else {
         panic!("{refused:?}");
     };
@@ -419,11 +420,11 @@ fn a_clock_that_panics_changes_nothing_and_ends_nothing() {
     let failed = block_on(broken.create(&draft(1), &terms(&policy, "prod")));
     assert!(matches!(
         failed,
-        Err(Error::Backend {
+        Err(Error::Backend(Failure {
             outcome: Outcome::NotApplied,
-            retryable: false,
+            is_retryable: false,
             ..
-        })
+        }))
     ));
     block_on(store.create(&draft(1), &terms(&policy, "prod"))).unwrap();
 }

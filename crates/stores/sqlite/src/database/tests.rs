@@ -82,11 +82,11 @@ async fn a_full_disk_is_an_error_and_changes_nothing() {
     assert!(failed.to_string().contains("the disk is full"), "{failed}");
     assert!(matches!(
         failed,
-        Error::Backend {
-            retryable: true,
+        Error::Backend(countersign_core::engine::Failure {
+            is_retryable: true,
             outcome: Outcome::NotApplied,
             ..
-        }
+        })
     ));
     let missing = store.get(RequestId::from_bits(id)).await;
     assert!(

@@ -329,15 +329,15 @@ fn a_failed_read_is_what_the_call_fails_with() {
         Ok::<_, request::Error>(())
     }));
     for failed in [read, named, written] {
-        let Err(request::Error::Backend {
+        let Err(request::Error::Backend(request::Failure {
             source, outcome, ..
-        }) = failed
+        })) = failed
         else {
             panic!("it is not the engine's failure: {failed:?}");
         };
         assert_eq!(outcome, request::Outcome::NotApplied);
-        let source = source.downcast::<EngineError>().unwrap();
-        assert!(matches!(*source, EngineError::Record { .. }), "{source}");
+        let source: &EngineError = source.downcast_ref().unwrap();
+        assert!(matches!(source, EngineError::Record { .. }), "{source}");
     }
     let after = wait(file.requests().get(good)).unwrap();
     assert_eq!(after, before, "nothing was written");

@@ -333,7 +333,7 @@ fn a_read_that_is_lost_with_its_thread_has_changed_nothing() {
     let path = folder.path().join("countersign.db");
     let database = crate::Database::open(path, &crate::Options::default()).unwrap();
     let outcome = |result: Result<(), Error>| match result {
-        Err(Error::Backend { outcome, .. }) => outcome,
+        Err(Error::Backend(countersign_core::engine::Failure { outcome, .. })) => outcome,
         other => panic!("it is not said that the thread has ended: {other:?}"),
     };
     let read = database.read(|_| panic_any(Bomb));
@@ -358,7 +358,9 @@ fn an_error_before_the_commit_has_changed_nothing() {
         };
         for result in [wait(database.write(failing)), wait(database.read(failing))] {
             match result {
-                Err(Error::Backend { outcome, .. }) => assert_eq!(outcome, Outcome::NotApplied),
+                Err(Error::Backend(countersign_core::engine::Failure { outcome, .. })) => {
+                    assert_eq!(outcome, Outcome::NotApplied)
+                }
                 other => panic!("the engine's failure is an error: {other:?}"),
             }
         }

@@ -118,17 +118,21 @@ impl Subject {
         assert_lost(block_on(self.requests.verify(None)).unwrap_err(), what);
         let emergency = breakglass::EmergencyId::from_bits(1);
         let error = block_on(self.emergencies.get(emergency)).unwrap_err();
-        let breakglass::Error::Backend {
-            retryable, outcome, ..
-        } = error
+        let breakglass::Error::Backend(breakglass::Failure {
+            is_retryable: retryable,
+            outcome,
+            ..
+        }) = error
         else {
             panic!("{what}: {error}");
         };
         assert_eq!((retryable, outcome), (false, breakglass::Outcome::Unknown));
         let error = block_on(self.policies.get("main")).unwrap_err();
-        let policy::store::Error::Backend {
-            retryable, outcome, ..
-        } = error
+        let policy::store::Error::Backend(policy::store::Failure {
+            is_retryable: retryable,
+            outcome,
+            ..
+        }) = error
         else {
             panic!("{what}: {error}");
         };
@@ -142,11 +146,11 @@ impl Subject {
 }
 
 fn assert_lost(error: request::Error, what: &str) {
-    let request::Error::Backend {
-        retryable,
+    let request::Error::Backend(request::Failure {
+        is_retryable: retryable,
         outcome,
         source,
-    } = error
+    }) = error
     else {
         panic!("{what}: {error}");
     };

@@ -363,7 +363,7 @@ fn of_request(result: Result<Arc<request::Request>, request::Error>) -> Answer {
             version: request.updated_at.as_nanos(),
             sum: sum(&*request),
         },
-        Err(error @ request::Error::Backend { .. }) => Answer::Failed(error.to_string()),
+        Err(error @ request::Error::Backend(_)) => Answer::Failed(error.to_string()),
         Err(error) => Answer::Refused(error.to_string()),
     }
 }
@@ -374,7 +374,7 @@ fn of_emergency(result: Result<Arc<breakglass::Emergency>, breakglass::Error>) -
             version: emergency.updated_at.as_nanos(),
             sum: sum(&*emergency),
         },
-        Err(error @ breakglass::Error::Backend { .. }) => Answer::Failed(error.to_string()),
+        Err(error @ breakglass::Error::Backend(_)) => Answer::Failed(error.to_string()),
         Err(error) => Answer::Refused(error.to_string()),
     }
 }

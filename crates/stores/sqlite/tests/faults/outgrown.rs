@@ -127,11 +127,11 @@ fn says_so_in_its_types(path: &Path) {
         let terms = request::Terms::of(&rules, &draft.profile);
         block_on(store.create(&draft, &terms)).err()
     });
-    let request::Error::Backend {
+    let request::Error::Backend(request::Failure {
         source,
-        retryable,
+        is_retryable: retryable,
         outcome,
-    } = failed
+    }) = failed
     else {
         panic!("not the engine's: {failed}");
     };
@@ -164,11 +164,11 @@ fn says_so_in_its_types(path: &Path) {
     assert!(
         matches!(
             failed,
-            breakglass::Error::Backend {
-                retryable: true,
+            breakglass::Error::Backend(breakglass::Failure {
+                is_retryable: true,
                 outcome: breakglass::Outcome::Unknown,
                 ..
-            }
+            })
         ),
         "{failed:?}"
     );
@@ -192,11 +192,11 @@ fn policies_say_so(database: &Database) {
     assert!(
         matches!(
             failed,
-            Error::Backend {
-                retryable: true,
+            Error::Backend(request::Failure {
+                is_retryable: true,
                 outcome: Outcome::Unknown,
                 ..
-            }
+            })
         ),
         "{failed:?}"
     );

@@ -136,7 +136,10 @@ macro_rules! trouble {
                 Self {
                     text: error.to_string(),
                     retryable: match error {
-                        $domain::Error::Backend { retryable, .. } => Some(retryable),
+                        $domain::Error::Backend($domain::Failure {
+                            is_retryable: retryable,
+                            ..
+                        }) => Some(retryable),
                         _ => None,
                     },
                 }
