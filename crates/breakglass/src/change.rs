@@ -244,10 +244,9 @@ impl Emergency {
     pub fn apply(&self, change: &Change, stamp: Stamp) -> Result<Emergency, Rejection> {
         if let Some(to) = change.target() {
             if !self.status.can_become(to) {
-                return Err(Rejection::InvalidTransition {
-                    from: self.status,
-                    to,
-                });
+                let (by, at) = self.status_since();
+                let from = self.status;
+                return Err(Rejection::InvalidTransition { from, to, by, at });
             }
         }
         let reason = change.reason.as_deref();

@@ -289,6 +289,16 @@ impl Emergency {
             .ok()
     }
 
+    /// Who or what gave it the status that it has, and when.
+    pub fn status_since(&self) -> (Actor, DateTime<Utc>) {
+        let gives = |action| matches!(action, Action::Created | Action::Closed | Action::Expired);
+        let mut entries = self.history.iter().rev();
+        match entries.find(|entry| gives(entry.action)) {
+            Some(entry) => (entry.actor.clone(), entry.at),
+            None => (Actor::User(self.invoker.clone()), self.created_at),
+        }
+    }
+
     /// Adds an entry to the history, with all that follows from it.
     pub(crate) fn take(&mut self, entry: Arc<HistoryEntry>) {
         match entry.action {

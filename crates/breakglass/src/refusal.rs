@@ -13,28 +13,42 @@ use countersign_core::names::{Profile, TextError, User};
 use countersign_core::window::{Window, duration};
 use thiserror::Error;
 
+use crate::history::Actor;
 use crate::mfa::{MfaMethod, ProofProblem, listed};
 use crate::rate_limit_policy::Escalation;
-use crate::transition::Status;
+use crate::transition::{Status, done};
 use crate::vocabulary::{EmergencyId, ReasonCode};
 
 /// Why a change was not made; [`Emergency::apply`](crate::Emergency::apply) gives it.
 ///
 /// ```
-/// use countersign_breakglass::{Rejection, Status};
+/// use countersign_breakglass::{Actor, Rejection, Status, User};
 ///
-/// let rejection = Rejection::InvalidTransition { from: Status::Closed, to: Status::Expired };
-/// assert_eq!(rejection.to_string(), "an emergency that is closed cannot become expired");
+/// let rejection = Rejection::InvalidTransition {
+///     from: Status::Closed,
+///     to: Status::Expired,
+///     by: Actor::User(User::new("alice")?),
+///     at: "2026-03-02T16:18:02Z".parse()?,
+/// };
+/// assert_eq!(
+///     rejection.to_string(),
+///     "the emergency cannot become expired: alice closed it at `2026-03-02 16:18:02 UTC`"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The status does not lead to the one asked for.
-    #[error("an emergency that is {from} cannot become {to}")]
+    #[error("the emergency cannot become {to}: {by} {} it at `{at}`", done(*from))]
     InvalidTransition {
         /// The status it has.
         from: Status,
         /// The status it was to get.
         to: Status,
+        /// Who or what gave it the status that it has.
+        by: Actor,
+        /// When.
+        at: DateTime<Utc>,
     },
     /// A rule forbids it.
     #[error(transparent)]

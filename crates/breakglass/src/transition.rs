@@ -47,3 +47,11 @@ impl fmt::Display for Status {
         })
     }
 }
+
+/// What was done to an emergency to give it this status.
+pub(crate) fn done(status: Status) -> String {
+    match status {
+        Status::Active => "declared".to_owned(),
+        status => status.to_string(),
+    }
+}

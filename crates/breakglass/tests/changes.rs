@@ -72,7 +72,7 @@ fn update_answers_not_found_then_conflict_then_transition_then_refusal() {
     let error = update(1, closed.updated_at, &by_stranger);
     let (from, to) = (Status::Closed, Status::Closed);
     assert!(
-        matches!(error, Error::InvalidTransition { from: f, to: t } if (f, t) == (from, to)),
+        matches!(error, Error::InvalidTransition { from: f, to: t, .. } if (f, t) == (from, to)),
         "{error}"
     );
     assert_eq!(bench.get(1), closed, "a failed update changed something");

@@ -197,10 +197,9 @@ impl Request {
     pub fn apply(&self, change: &Change, stamp: Stamp) -> Result<Request, Rejection> {
         if let Some(to) = change.target() {
             if !self.status.can_become(to) {
-                return Err(Rejection::InvalidTransition {
-                    from: self.status,
-                    to,
-                });
+                let (by, at) = self.status_since();
+                let from = self.status;
+                return Err(Rejection::InvalidTransition { from, to, by, at });
             }
         }
         if change.target() == Some(Status::Approved) {
@@ -232,8 +231,9 @@ impl Request {
                 }
                 let rule = terms.rule_naming(self, by)?;
                 self.can_be_approved(now)?;
-                if self.approved_by(by) {
-                    return Err(Refusal::AlreadyApproved { user: by.clone() });
+                if let Some(at) = self.approved_at_by(by) {
+                    let user = by.clone();
+                    return Err(Refusal::AlreadyApproved { user, at });
                 }
                 self.is_what_is_demanded_by(rule)?;
                 let people = self.approving_people().chain([by]);

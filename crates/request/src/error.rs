@@ -9,9 +9,10 @@ use countersign_core::time::ClockError;
 use countersign_core::version::Conflict;
 use thiserror::Error;
 
+use crate::history::Actor;
 use crate::limits::ValidationError;
 use crate::refusal::{Refusal, Rejection};
-use crate::transition::Status;
+use crate::transition::{Status, done};
 use crate::vocabulary::RequestId;
 
 /// Why a store did not do what it was asked. Unless [`Error::Backend`] says otherwise nothing was
@@ -55,12 +56,16 @@ pub enum Error {
     Conflict(#[from] Conflict),
     /// The request's status does not lead to the one asked for. Read it again: most likely it has
     /// been decided.
-    #[error("a request that is {from} cannot become {to}")]
+    #[error("the request cannot become {to}: {by} {} it at `{at}`", done(*from))]
     InvalidTransition {
         /// The status it has.
         from: Status,
         /// The status it was to get.
         to: Status,
+        /// Who or what gave it the status that it has.
+        by: Actor,
+        /// When.
+        at: DateTime<Utc>,
     },
     /// A rule forbids the change. The refusal says which and what would be needed.
     #[error(transparent)]
@@ -161,7 +166,9 @@ impl From<Infallible> for Error {
 impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
         match rejection {
-            Rejection::InvalidTransition { from, to } => Error::InvalidTransition { from, to },
+            Rejection::InvalidTransition { from, to, by, at } => {
+                Error::InvalidTransition { from, to, by, at }
+            }
             Rejection::Clock(error) => Error::Clock(error),
             Rejection::Refused(refusal) => Error::Refused(refusal),
         }

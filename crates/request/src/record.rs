@@ -107,8 +107,17 @@ impl Request {
 
     /// Whether this user has approved it, under this spelling of their name or another.
     pub fn approved_by(&self, user: &User) -> bool {
-        self.approving_people()
-            .any(|approver| approver.same_user(user))
+        self.approved_at_by(user).is_some()
+    }
+
+    /// When this user approved it, under this spelling of their name or another.
+    pub(crate) fn approved_at_by(&self, user: &User) -> Option<DateTime<Utc>> {
+        let is_theirs = |approval: &&Approval| match &approval.by {
+            GrantedBy::User(approver) => approver.same_user(user),
+            GrantedBy::Rule(_) => false,
+        };
+        let theirs = self.approvals.iter().find(is_theirs);
+        theirs.map(|approval| approval.at)
     }
 
     /// The people who have approved it so far, oldest approval first.
@@ -277,6 +286,16 @@ impl Request {
         self.history
             .binary_search_by_key(&version, |entry| entry.to)
             .ok()
+    }
+
+    /// Who or what gave it the status that it has, and when.
+    pub fn status_since(&self) -> (Actor, DateTime<Utc>) {
+        let mut entries = self.history.iter().rev();
+        let entry = entries.find(|entry| entry.action.status().is_some());
+        match entry {
+            Some(entry) => (entry.actor.clone(), entry.at),
+            None => (Actor::User(self.requester.clone()), self.created_at),
+        }
     }
 
     /// Adds an entry to the history, with all that follows from it.

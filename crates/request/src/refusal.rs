@@ -9,18 +9,23 @@ use countersign_core::time::ClockError;
 use countersign_core::window::duration;
 use thiserror::Error;
 
-use crate::transition::Status;
+use crate::history::Actor;
+use crate::transition::{Status, done};
 
 /// Why a change was not made; [`Request::apply`](crate::Request::apply) gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
     /// The status does not lead to the one asked for.
-    #[error("a request that is {from} cannot become {to}")]
+    #[error("the request cannot become {to}: {by} {} it at `{at}`", done(*from))]
     InvalidTransition {
         /// The status it has.
         from: Status,
         /// The status it was to get.
         to: Status,
+        /// Who or what gave it the status that it has.
+        by: Actor,
+        /// When.
+        at: DateTime<Utc>,
     },
     /// Nothing can be granted by the clock.
     #[error(transparent)]
@@ -49,10 +54,12 @@ pub enum Refusal {
         rule: Arc<str>,
     },
     /// This user has approved it before, under this spelling or another. Others have to.
-    #[error("`{user}` has approved this already: somebody else has to approve it as well")]
+    #[error("`{user}` approved this at `{at}`: somebody else has to approve it as well")]
     AlreadyApproved {
         /// Who tried.
         user: User,
+        /// When they approved it.
+        at: DateTime<Utc>,
     },
     /// The rule does not let this user take access back.
     #[error("rule `{rule}` does not let `{user}` revoke: ask one whom it names")]

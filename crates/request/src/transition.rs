@@ -85,3 +85,11 @@ impl fmt::Display for Status {
         })
     }
 }
+
+/// What was done to a request to give it this status.
+pub(crate) fn done(status: Status) -> String {
+    match status {
+        Status::Pending => "submitted".to_owned(),
+        status => status.to_string(),
+    }
+}

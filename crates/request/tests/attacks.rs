@@ -48,8 +48,11 @@ fn one_user_approving_twice() {
             {"name": "two", "groups": [{"name": "all", "approvers": ["bob", "carol"], "threshold": 2}]}]}"#,
     );
     world.create(&draft(1));
-    world.change(1, &world.approve("bob")).unwrap();
-    let twice = Refusal::AlreadyApproved { user: user("bob") };
+    let first = world.change(1, &world.approve("bob")).unwrap();
+    let twice = Refusal::AlreadyApproved {
+        user: user("bob"),
+        at: first.approvals[0].at,
+    };
     assert_eq!(world.refusal(1, &world.approve("bob")), twice);
     assert!(twice.to_string().contains("somebody else"), "{twice}");
     // The same user under a spelling that a later policy names.

@@ -272,12 +272,12 @@ fn update_reports_not_found_then_conflict_then_transition_then_refusal() {
     let error = world.change(1, &change).unwrap_err();
     let (from, to) = (Status::Denied, Status::Approved);
     assert!(
-        matches!(error, Error::InvalidTransition { from: f, to: t } if (f, t) == (from, to)),
+        matches!(error, Error::InvalidTransition { from: f, to: t, .. } if (f, t) == (from, to)),
         "{error}"
     );
     assert_eq!(
         error.to_string(),
-        "a request that is denied cannot become approved"
+        "the request cannot become approved: bob denied it at `2026-03-02 09:00:00 UTC`"
     );
 
     let (world, _) = World::pending();
@@ -344,7 +344,9 @@ fn every_pair_of_statuses_that_is_not_allowed_is_refused_through_the_store() {
                     assert_eq!(after.status, to);
                     allowed.push((from, to));
                 }
-                Err(Error::InvalidTransition { from: f, to: t }) => assert_eq!((f, t), (from, to)),
+                Err(Error::InvalidTransition { from: f, to: t, .. }) => {
+                    assert_eq!((f, t), (from, to))
+                }
                 Err(other) => panic!("{from} to {to}: {other}"),
             }
         }

@@ -73,7 +73,7 @@ pub(super) async fn the_errors_of_an_update_come_in_their_order(bench: Bench) {
     let over = bench.store.update(id(1), closed, &by_nobody).await;
     let (from, to) = (Status::Closed, Status::Closed);
     assert!(
-        matches!(over, Err(Error::InvalidTransition { from: f, to: t }) if (f, t) == (from, to)),
+        matches!(over, Err(Error::InvalidTransition { from: f, to: t, .. }) if (f, t) == (from, to)),
         "then the status: {over:?}"
     );
     let ruled = bench

@@ -561,7 +561,8 @@ impl Naive {
         if let (true, Some(to)) = (self.has(Fault::StatusBeforeVersion), change.target()) {
             let from = current.status;
             if !from.can_become(to) {
-                return Err(Error::InvalidTransition { from, to });
+                let (by, at) = current.status_since();
+                return Err(Error::InvalidTransition { from, to, by, at });
             }
         }
         if actual != expected && !self.has(Fault::LastWriterWins) {

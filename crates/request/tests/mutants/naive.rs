@@ -571,7 +571,7 @@ impl Naive {
     ) -> Result<bool, Error> {
         if self.is(Fault::CheckThenDelete) {
             let missing = self.lock().place(|other| other == id).is_none();
-            give_way(50).await;
+            give_way(2_000).await;
             return self.delete_at_once(id, ended_before).map(|_| !missing);
         }
         self.delete_at_once(id, ended_before)

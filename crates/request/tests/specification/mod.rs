@@ -208,7 +208,7 @@ impl From<Error> for Answer {
             Error::AlreadyExists { .. } => Answer::Exists,
             Error::NotFound { .. } => Answer::NotFound,
             Error::Conflict(conflict) => Answer::Conflict(conflict),
-            Error::InvalidTransition { from, to } => Answer::Transition(from, to),
+            Error::InvalidTransition { from, to, .. } => Answer::Transition(from, to),
             Error::Refused(refusal) => Answer::Refused(refusal),
             Error::NotTerminal { status, .. } => Answer::NotTerminal(status),
             Error::Retained { .. } => Answer::Retained,

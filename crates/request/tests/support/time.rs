@@ -226,7 +226,8 @@ impl Time {
     pub fn apply(&self, request: &Request, change: &Change) -> Result<Request, Error> {
         let (from, target) = (request.status, change.target());
         if let Some(to) = target.filter(|to| !from.can_become(*to)) {
-            return Err(Error::InvalidTransition { from, to });
+            let (by, at) = request.status_since();
+            return Err(Error::InvalidTransition { from, to, by, at });
         }
         match target {
             Some(Status::Approved) => self.granting()?,
