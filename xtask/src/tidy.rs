@@ -3,6 +3,7 @@
 //! Each rule is a module with a pure function over files or over what cargo says about the
 //! workspace, and tests with a good and a bad input. [`problems`] is the list of them all.
 
+mod causes;
 mod circles;
 mod dependencies;
 mod edges;
@@ -77,6 +78,7 @@ pub fn problems(workspace: &Workspace, files: &[File]) -> Vec<Problem> {
     problems.extend(lints::problems(packages, files));
     problems.extend(modules::problems(files));
     problems.extend(circles::problems(files));
+    problems.extend(causes::problems(files));
     problems.extend(heads::problems(files));
     problems.extend(length::problems(files));
     problems.extend(fences::problems(files));

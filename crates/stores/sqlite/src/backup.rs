@@ -164,14 +164,21 @@ fn verified(
     })
 }
 
-/// What each store says whose feature is on.
+/// What each store says whose feature is on, with nothing noted.
 fn reports_of(connection: &Connection) -> Result<Vec<Report>, Failure> {
+    #[cfg(any(feature = "request", feature = "breakglass"))]
+    use crate::{check::chained, verify::verify};
+
     let _ = connection;
     Ok(vec![
         #[cfg(feature = "request")]
-        crate::request::verified(connection)?,
+        verify(connection, &chained::<countersign_request::Request>(), None)?,
         #[cfg(feature = "breakglass")]
-        crate::breakglass::verified(connection)?,
+        verify(
+            connection,
+            &chained::<countersign_breakglass::Emergency>(),
+            None,
+        )?,
         #[cfg(feature = "policy")]
         crate::policy::verified(connection)?,
     ])

@@ -1,114 +1,41 @@
 //! Emergencies in the file: [`EmergencyStore`].
-//!
-//! It is the store of `countersign-breakglass` over the file's engine. What is here is what only a
-//! file has: a ledger with a head, and that it can be verified.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use countersign_breakglass::{Emergency, EngineStore, Error, Health, Limits, OverEngine};
-use countersign_core::clock::Clock;
-use countersign_core::time::CLOCK_TOLERANCE;
-use rusqlite::Connection;
-
-use crate::database::Database;
-use crate::engine::FileEngine;
-use crate::error::Failure;
-use crate::ledger::Head;
-use crate::report::Report;
-use crate::step::Books;
-use crate::verify::verify;
+use crate::store::file_store;
 
 mod check;
 pub(crate) mod rows;
 
-/// Keeps emergencies in a file.
-///
-/// What it promises is the contract of [`Store`](countersign_breakglass::Store). A version is on the disk
-/// when the call that made it returns, as the file's [`Options`](crate::Options) say.
-///
-/// ```
-/// use std::{sync::Arc, time::Duration};
-/// use countersign_breakglass::{self as breakglass, Clock, Profile, SystemClock, User};
-/// use countersign_sqlite::{Database, EmergencyStore, Options};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("countersign.db");
-/// let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
-///     {"name": "on-call", "profiles": ["prod"], "users": ["alice"]}]}"#.parse()?;
-/// let often = breakglass::RateLimitPolicy::unlimited();
-/// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-/// let database = Database::open(&path, &Options::default())?;
-/// let store = Arc::new(EmergencyStore::new(&database, clock.clone()));
-/// let workflow = breakglass::Workflow::new(store.clone(), Arc::new(who), Arc::new(often));
-/// let (alice, prod, hour) = (User::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
-/// let draft = workflow.draft(&alice, &prod, hour, breakglass::ReasonCode::Incident, "orders cannot be written")?;
-/// let id = workflow.invoke(&draft).await?.id;
-/// assert_eq!(store.get(id).await?.invoker, alice);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct EmergencyStore {
-    books: Books,
-    store: EngineStore<FileEngine<Emergency>>,
-}
-
-impl EmergencyStore {
-    /// The emergencies of this file, with the default [`Limits`].
-    pub fn new(database: &Database, clock: Arc<dyn Clock>) -> Self {
-        Self::with_limits(database, clock, Limits::default())
-    }
-
-    /// The emergencies of this file, with other limits. Limits hold for what is created; they are
-    /// not kept in the file.
-    pub fn with_limits(database: &Database, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        let books = Books::new(database, &rows::LEDGER, clock, CLOCK_TOLERANCE);
-        Self::over(books, limits)
-    }
-
-    /// The same store with another tolerance: how far a reading of the clock may lie behind the
-    /// last before the clock counts as corrected. 60 seconds unless set; the same in every process.
-    #[must_use]
-    pub fn with_clock_tolerance(self, tolerance: Duration) -> Self {
-        let limits = self.store.limits().clone();
-        Self::over(self.books.with_clock_tolerance(tolerance), limits)
-    }
-
-    fn over(books: Books, limits: Limits) -> Self {
-        let store = EngineStore::over(FileEngine::over(books.clone())).with_limits(limits);
-        Self { books, store }
-    }
-
-    /// How far the store's versions are ahead of its clock, and the last correction of the clock.
+file_store! {
+    /// Keeps emergencies in a file.
     ///
-    /// # Errors
-    /// [`Error::Backend`] if the engine fails.
-    pub async fn health(&self) -> Result<Health, Error> {
-        self.books.health().await
-    }
-
-    /// The head of the ledger: note it where those who can write the file cannot.
+    /// What it promises is the contract of [`Store`](countersign_breakglass::Store). A version is on the disk
+    /// when the call that made it returns, as the file's [`Options`](crate::Options) say.
     ///
-    /// # Errors
-    /// [`Error::Backend`] if the engine fails.
-    pub async fn head(&self) -> Result<Head, Error> {
-        self.books.head().await
-    }
-
-    /// Whether the file is still what this store has written, and whether its ledger has the head
-    /// that was `known`, if one is given: the engine's checks, the schema, the ledger, every entry
-    /// of every history, and the columns that follow from them.
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use countersign_breakglass::{self as breakglass, Clock, Profile, Store, SystemClock, User};
+    /// use countersign_sqlite::{Database, EmergencyStore, Options};
     ///
-    /// - Without a head that was noted elsewhere it finds whatever does not agree with the rest of
-    ///   the file. Whoever can write the file can also write all of it anew, which only such a head
-    ///   shows, and only of what came before it.
-    /// - It walks over everything, on a thread that reads; writers go on meanwhile.
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("countersign.db");
+    /// let who: breakglass::InvocationPolicy = r#"{"version": "1", "rules": [
+    ///     {"name": "on-call", "profiles": ["prod"], "users": ["alice"]}]}"#.parse()?;
+    /// let often = breakglass::RateLimitPolicy::unlimited();
+    /// let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    /// let database = Database::open(&path, &Options::default())?;
+    /// let store = Arc::new(EmergencyStore::new(&database, clock.clone()));
+    /// let workflow = breakglass::Workflow::new(store.clone(), Arc::new(who), Arc::new(often));
+    /// let (alice, prod, hour) = (User::new("alice")?, Profile::new("prod")?, Duration::from_secs(3600));
+    /// let draft = workflow.draft(&alice, &prod, hour, breakglass::ReasonCode::Incident, "orders cannot be written")?;
+    /// let id = workflow.invoke(&draft).await?.id;
+    /// assert_eq!(store.get(id).await?.invoker, alice);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
-    /// # Errors
-    /// [`Error::Backend`] if the engine fails. Damage to the file is not an error but a finding.
+    /// Note the head of the ledger elsewhere, and have the file verified against it:
     ///
     /// ```
     /// # use countersign_sqlite::EmergencyStore;
@@ -118,23 +45,5 @@ impl EmergencyStore {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn verify(&self, known: Option<&Head>) -> Result<Report, Error> {
-        let known = known.copied();
-        let read =
-            move |connection: &Connection| Ok(verify(connection, &check::CHAINED, known.as_ref())?);
-        self.books.read_long(read).await
-    }
-}
-
-/// What verifying the store says, with nothing noted.
-pub(crate) fn verified(connection: &Connection) -> Result<Report, Failure> {
-    verify(connection, &check::CHAINED, None)
-}
-
-impl OverEngine for EmergencyStore {
-    type Engine = FileEngine<Emergency>;
-
-    fn engine_store(&self) -> &EngineStore<FileEngine<Emergency>> {
-        &self.store
-    }
+    EmergencyStore of Emergency in countersign_breakglass
 }

@@ -89,6 +89,8 @@ mod audit;
 mod backup;
 #[cfg(feature = "breakglass")]
 mod breakglass;
+#[cfg(any(feature = "request", feature = "breakglass"))]
+mod check;
 mod connection;
 mod database;
 #[cfg(any(feature = "request", feature = "breakglass"))]
@@ -113,6 +115,8 @@ mod schema;
 mod settings;
 mod sql;
 mod step;
+#[cfg(any(feature = "request", feature = "breakglass"))]
+mod store;
 mod verify;
 mod worker;
 
