@@ -12,7 +12,8 @@ use std::time::Duration;
 use countersign_core::grant::Grant;
 
 use crate::digest::PolicyDigest;
-use crate::rule::{Effect, Rule};
+use crate::rule::Rule;
+use crate::vocabulary::Effect;
 
 mod line;
 mod owned;

@@ -5,13 +5,14 @@
 //! message is written, so that a hostile document cannot flood or forge a log.
 
 use std::fmt::{self, Write as _};
+use std::str::FromStr;
 
 use countersign_core::names::NameError;
 use countersign_core::window::WindowError;
 use countersign_core::window::duration::ParseDurationError;
 use thiserror::Error;
 
-use crate::rule::Effect;
+use crate::vocabulary::{Effect, Mode};
 
 /// The largest document that is read: 64 MiB.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
@@ -189,6 +190,33 @@ pub enum Problem {
     /// Not a duration. Write hours, minutes and seconds such as `1h30m`.
     #[error(transparent)]
     Duration(#[from] ParseDurationError),
+}
+
+impl FromStr for Effect {
+    type Err = Problem;
+
+    /// Reads the effect as documents write it; [`Problem::UnknownEffect`] otherwise.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let effect = Effect::ALL
+            .into_iter()
+            .find(|effect| effect.as_str() == text);
+        effect.ok_or_else(|| Problem::UnknownEffect {
+            value: text.to_owned(),
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Problem;
+
+    /// Reads the mode as documents write it; [`Problem::UnknownMode`]
+    /// otherwise.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mode = Mode::ALL.into_iter().find(|mode| mode.as_str() == text);
+        mode.ok_or_else(|| Problem::UnknownMode {
+            value: text.to_owned(),
+        })
+    }
 }
 
 /// What a window error says, less the name of the field if it begins with it: the rule's error

@@ -15,8 +15,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use crate::decision::Decision;
 use crate::listed::Listed;
 use crate::policy::Policy;
-use crate::query::{Mode, Query};
+use crate::query::Query;
 use crate::rule::{Modes, Rule};
+use crate::vocabulary::Mode;
 
 /// How many rules are shown before those that are for other people or profiles are only counted,
 /// and how many are shown at most.

@@ -66,6 +66,7 @@ mod query;
 mod rule;
 mod space;
 pub mod store;
+mod vocabulary;
 
 #[cfg(all(
     feature = "coarse-clock",
@@ -98,7 +99,8 @@ pub use lint::{Finding, FindingKind, LintReport, RulePlace, Severity};
 pub use loader::{LoadError, Loader};
 pub use memory::{InMemory, InMemorySync};
 pub use policy::Policy;
-pub use query::{Mode, Query};
-pub use rule::{Conditions, Effect, MAX_REASON_CHARACTERS, Modes, Rule};
+pub use query::Query;
+pub use rule::{Conditions, Modes, Rule};
 pub use space::Ways;
 pub use store::{Expected, Store, StoreExt, Stored};
+pub use vocabulary::{Effect, MAX_REASON_CHARACTERS, Mode};

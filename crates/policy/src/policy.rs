@@ -26,8 +26,9 @@ use crate::document::PolicyDocument;
 use crate::error::{DocumentError, MAX_DOCUMENT_BYTES, Problem, RuleError, syntax};
 use crate::index::Index;
 use crate::names::Names;
-use crate::query::{Mode, Query};
-use crate::rule::{Effect, Rule};
+use crate::query::Query;
+use crate::rule::Rule;
+use crate::vocabulary::{Effect, Mode};
 
 /// The version of the document format.
 const FORMAT_VERSION: &str = "1";

@@ -4,67 +4,13 @@
 //! checked. Nothing here decides.
 
 use std::fmt;
-use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use countersign_core::names::{Group, Profile, User};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::listed::Listed;
-
-/// How access is asked for.
-///
-/// ```
-/// use countersign_policy::Mode;
-///
-/// assert_eq!("credential_process".parse(), Ok(Mode::CredentialProcess));
-/// assert_eq!(Mode::Server.to_string(), "server");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(description = "How access is asked for."))]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// A server hands out credentials while it runs.
-    Server,
-    /// A command gets credentials once.
-    Cli,
-    /// Another program asks for credentials on the user's behalf.
-    CredentialProcess,
-}
-
-impl Mode {
-    /// Every mode, in the order of the documentation.
-    pub const ALL: [Mode; 3] = [Mode::Server, Mode::Cli, Mode::CredentialProcess];
-
-    /// The mode as documents write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Mode::Server => "server",
-            Mode::Cli => "cli",
-            Mode::CredentialProcess => "credential_process",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = crate::Problem;
-
-    /// Reads the mode as documents write it; [`Problem::UnknownMode`](crate::Problem::UnknownMode)
-    /// otherwise.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mode = Mode::ALL.into_iter().find(|mode| mode.as_str() == text);
-        mode.ok_or_else(|| crate::Problem::UnknownMode {
-            value: text.to_owned(),
-        })
-    }
-}
+use crate::vocabulary::Mode;
 
 /// A question to a [`Policy`](crate::Policy): may this user use this profile at this time?
 ///

@@ -12,91 +12,18 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::str::FromStr;
 use std::time::Duration;
 
 use countersign_core::names::{Group, NameError, Profile, User, check_name};
 use countersign_core::window::duration::DurationText;
 use countersign_core::window::{Window, WindowDocument};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::document::{ConditionsDocument, RuleDocument};
 use crate::error::{Problem, RuleError};
 use crate::names::{Names, Set, name_in};
-use crate::query::{Mode, Query};
-
-/// The most characters that a rule's reason may have.
-pub const MAX_REASON_CHARACTERS: usize = 1_000;
-
-/// What a rule does when it matches.
-///
-/// ```
-/// use countersign_policy::Effect;
-///
-/// assert_eq!("require_approval".parse(), Ok(Effect::RequireApproval));
-/// assert!("Allow".parse::<Effect>().is_err());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "schema",
-    schemars(description = "What a rule does when it matches.")
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// Access is given.
-    Allow,
-    /// Access is denied.
-    Deny,
-    /// Access needs somebody else's approval.
-    RequireApproval,
-    /// Access is given in server mode and denied otherwise.
-    RequireServer,
-    /// Access is given in server mode with session tracking and denied otherwise.
-    RequireServerSession,
-}
-
-impl Effect {
-    /// Every effect, in the order of the documentation.
-    pub const ALL: [Effect; 5] = [
-        Effect::Allow,
-        Effect::Deny,
-        Effect::RequireApproval,
-        Effect::RequireServer,
-        Effect::RequireServerSession,
-    ];
-
-    /// The effect as documents write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Effect::Allow => "allow",
-            Effect::Deny => "deny",
-            Effect::RequireApproval => "require_approval",
-            Effect::RequireServer => "require_server",
-            Effect::RequireServerSession => "require_server_session",
-        }
-    }
-}
-
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Effect {
-    type Err = Problem;
-
-    /// Reads the effect as documents write it; [`Problem::UnknownEffect`] otherwise.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let effect = Effect::ALL
-            .into_iter()
-            .find(|effect| effect.as_str() == text);
-        effect.ok_or_else(|| Problem::UnknownEffect {
-            value: text.to_owned(),
-        })
-    }
-}
+use crate::query::Query;
+use crate::vocabulary::{Effect, MAX_REASON_CHARACTERS, Mode};
 
 /// One rule of a [`Policy`](crate::Policy).
 ///

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Decision, Denial, Matched};
 use crate::digest::PolicyDigest;
-use crate::rule::Effect;
+use crate::vocabulary::Effect;
 
 /// A decision that outlives its policy and its grants, for logs.
 ///

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::{Finding, FindingKind, LintReport, NAMED_RULES, RulePlace, Severity};
 use crate::policy::Policy;
-use crate::query::{Mode, Query};
-use crate::rule::{Effect, Rule};
+use crate::query::Query;
+use crate::rule::Rule;
 use crate::space::{Crossing, Effort, Exhausted, Region, Space, Wanted, Ways, outside};
+use crate::vocabulary::{Effect, Mode};
 
 /// How much of the work may go into one rule's question.
 const EFFORT_A_QUESTION: u64 = 2_000_000;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::query::Mode;
+use crate::vocabulary::Mode;
 
 /// A set of ways of asking: each mode or none, with the session tracked or not.
 ///
