@@ -17,6 +17,7 @@
 //! The list of modules is closed; `cargo xtask check` refuses another.
 
 pub mod clock;
+pub mod documents;
 pub mod engine;
 pub mod future;
 pub mod grant;
