@@ -145,14 +145,14 @@ pub enum Freshness {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{CachedLoader, Expected, InMemory, Policy, Store};
+/// use countersign_policy::{Attribution, CachedLoader, Expected, InMemory, Policy, Store};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "developers", "effect": "allow", "conditions": {"profiles": ["dev"]}}]}"#.parse()?;
 /// let store = Arc::new(InMemory::default());
-/// store.put("main", Expected::Absent, Arc::new(policy)).await?;
+/// store.put("main", Expected::Absent, Arc::new(policy), &Attribution::NOBODY).await?;
 ///
 /// let cache = CachedLoader::new(store);
 /// assert!(cache.get("main").is_none(), "nothing is loaded yet");

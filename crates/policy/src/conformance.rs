@@ -44,9 +44,11 @@
 )]
 
 mod bench;
+mod following;
 mod keeping;
 mod listing;
 mod putting;
+mod repeating;
 mod together;
 
 use std::future::Future;
@@ -131,7 +133,7 @@ macro_rules! __conformance_cases {
                 creating_over_a_policy_is_refused
                 replacing_what_is_absent_is_refused
                 replacing_another_version_is_a_conflict
-                the_same_policy_is_a_new_version
+                the_same_policy_is_no_new_version
                 what_is_not_there_is_not_found
                 a_put_leaves_other_policies_alone
                 content_and_digest_are_preserved
@@ -168,6 +170,22 @@ macro_rules! __conformance_cases {
                 a_page_begins_after_any_name
                 a_page_of_0_is_100_and_none_is_above_1000
                 what_is_deleted_is_not_listed
+            }
+            repeating {
+                who_put_it_why_and_when_is_kept
+                an_attribution_that_is_not_valid_is_refused
+                a_repeated_put_gets_the_first_result
+                a_key_of_another_change_is_refused
+                a_put_that_made_no_version_leaves_its_key_free
+                a_repeated_deletion_is_answered_as_the_first
+                of_20_repeats_at_once_one_makes_a_version
+            }
+            following {
+                changes_come_once_in_the_order_of_their_making
+                a_deletion_is_a_change_until_the_next
+                what_is_there_is_never_passed_over
+                a_page_of_changes_of_0_is_100_and_none_is_above_1000
+                changes_go_on_after_reopening
             }
         }
     };

@@ -27,7 +27,9 @@ use tokio::sync::watch;
 
 use crate::loader::{LoadError, Loader};
 use crate::policy::Policy;
-use crate::store::{Error, Expected, NameListing, NamePage, Store, Stored};
+use crate::store::{
+    Attribution, Changed, Error, Expected, NameListing, NamePage, Put, Store, Stored,
+};
 
 /// A method of [`Loader`] or [`Store`].
 ///
@@ -52,6 +54,8 @@ pub enum Method {
     List,
     /// [`Store::delete`].
     Delete,
+    /// [`Store::changes_after`].
+    ChangesAfter,
 }
 
 /// How often a method was called, with what end, and how long it took.
@@ -168,7 +172,7 @@ impl<L> Instrumented<L> {
     }
 
     /// Makes the next `count` calls of a [`Store`] method fail with what `error` makes of the name
-    /// (empty for a list), after those that were already told to. What is wrapped is not called.
+    /// (empty for a list or changes), after those that were already told to. What is wrapped is not called.
     ///
     /// Loads fail by [`Instrumented::fail_loads`]; for [`Method::Load`] this does nothing.
     pub fn fail_calls(
@@ -265,9 +269,10 @@ impl<S: Store> Store for Instrumented<S> {
         name: &'a str,
         expected: Expected,
         policy: Arc<Policy>,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<Put, Error>> {
         Box::pin(async move {
-            let call = self.inner.put(name, expected, policy);
+            let call = self.inner.put(name, expected, policy, attribution);
             self.observe_store(Method::Put, name, call).await
         })
     }
@@ -304,10 +309,26 @@ impl<S: Store> Store for Instrumented<S> {
         })
     }
 
-    fn delete<'a>(&'a self, name: &'a str, expected: Version) -> BoxFuture<'a, Result<(), Error>> {
+    fn delete<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Version,
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            let call = self.inner.delete(name, expected);
+            let call = self.inner.delete(name, expected, attribution);
             self.observe_store(Method::Delete, name, call).await
+        })
+    }
+
+    fn changes_after<'a>(
+        &'a self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Changed>, Error>> {
+        Box::pin(async move {
+            let call = self.inner.changes_after(after, limit);
+            self.observe_store(Method::ChangesAfter, "", call).await
         })
     }
 }
@@ -331,6 +352,7 @@ struct Meters {
     versions: Meter,
     list: Meter,
     delete: Meter,
+    changes_after: Meter,
 }
 
 impl Meters {
@@ -343,6 +365,7 @@ impl Meters {
             Method::Versions => &self.versions,
             Method::List => &self.list,
             Method::Delete => &self.delete,
+            Method::ChangesAfter => &self.changes_after,
         }
     }
 }

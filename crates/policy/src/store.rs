@@ -1,9 +1,10 @@
 //! Policies that are kept: the contract of a store, and what can be built on it.
 //!
-//! A store keeps policies by name, each with its last versions. [`Store`] is the least that an
-//! engine implements; [`StoreExt`] is what everyone gets for it. [`InMemory`](crate::InMemory) is
-//! the crate's own engine. The feature `conformance` has the contract as cases, to be run on any
-//! store.
+//! A store keeps policies by name, each with its last versions, and with each who put it, why and
+//! when. [`Store`] is the least that a store implements; [`StoreExt`] is what everyone gets for it.
+//! [`EngineStore`](crate::EngineStore) is the crate's own, over any engine, and
+//! [`InMemory`](crate::InMemory) is that in memory. The feature `conformance` has the contract as
+//! cases, to be run on any store.
 //!
 //! What holds of every store:
 //!
@@ -12,13 +13,19 @@
 //! - A version is issued by the store and never twice: not with a clock that stands still or runs
 //!   backwards, not after a policy is deleted and put again.
 //! - A call that fails changes nothing, so the same call can be made again; only an outcome of
-//!   [`Outcome::Unknown`] leaves that open.
+//!   [`Outcome::Unknown`] leaves that open. With an idempotency key a repeat is safe
+//!   even then.
+//! - A put that changes nothing makes no version.
 
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use countersign_core::documents::{self, Content};
+pub use countersign_core::documents::{Attribution, AttributionError, Document, Expected, Removal};
 pub use countersign_core::engine::{ErrorKind, Failure, Outcome};
 use countersign_core::future::BoxFuture;
+use countersign_core::id::IdempotencyKey;
 use countersign_core::names::{NameError, check_name};
 use countersign_core::retry::Retry;
 use countersign_core::time::ClockError;
@@ -44,7 +51,7 @@ use crate::policy::Policy;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{Expected, InMemory, Policy, Store};
+/// use countersign_policy::{Attribution, Expected, InMemory, User, Policy, Store};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,7 +59,8 @@ use crate::policy::Policy;
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;
-/// let first = store.put("main", Expected::Absent, Arc::new(policy)).await?;
+/// let by = Attribution::by(User::new("alice")?).with_reason("everyone may read");
+/// let first = store.put("main", Expected::Absent, Arc::new(policy), &by).await?.into_stored();
 /// assert_eq!(store.get("main").await?, first);
 /// assert_eq!(store.load("main").await?.digest(), first.digest());
 /// # Ok(())
@@ -62,10 +70,18 @@ pub trait Store: Loader {
     /// Puts a policy, if what is there is what the caller expects.
     ///
     /// - Gives what is stored, with the version that the store has just assigned: later than any
-    ///   it has ever assigned.
+    ///   it has ever assigned. With it are kept who put it, why and when, and which version it
+    ///   replaces.
+    /// - A policy that is there already, by its digest, at the version expected, makes no version:
+    ///   [`Put::Unchanged`] with what is there, which stays as it was put.
+    /// - With an [idempotency key](Attribution::idempotency_key) a repeat gets the first result, whatever
+    ///   was put since and whatever the repeat expects, for as long as that version is kept. A put
+    ///   that made no version or failed leaves no trace of its idempotency_key.
     /// - Keeps the versions before it, up to the store's limit
     ///   ([`Limits::max_versions`]); the oldest go first.
-    /// - Puts a new version even if the policy is the same as before.
+    /// - [`Error::InvalidAttribution`]: a text of the attribution is not valid.
+    /// - [`Error::IdempotencyKeyReused`]: the key is that of a put of another policy, or by another
+    ///   attribution, or of a deletion.
     /// - [`Error::AlreadyExists`]: the policy is expected to be absent and is there.
     /// - [`Error::NotFound`]: a version is expected and there is no such policy.
     /// - [`Error::Conflict`]: another version is there than is expected.
@@ -75,7 +91,8 @@ pub trait Store: Loader {
         name: &'a str,
         expected: Expected,
         policy: Arc<Policy>,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>>;
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<Put, Error>>;
 
     /// Gets a policy's current version.
     ///
@@ -105,29 +122,44 @@ pub trait Store: Loader {
     ///   [`Error::InvalidName`].
     fn list<'a>(&'a self, page: &'a NamePage) -> BoxFuture<'a, Result<NameListing, Error>>;
 
-    /// Deletes a policy with all its versions, if its current version is the expected one.
+    /// Deletes a policy with all its versions, if its current version is the expected one. That it
+    /// was deleted, by whom, why and when, is kept and told by
+    /// [`changes_after`](Store::changes_after), until a policy of the name is deleted again.
     ///
+    /// - With an [idempotency key](Attribution::idempotency_key) a repeat is answered as the first was.
+    /// - [`Error::InvalidAttribution`]: a text of the attribution is not valid.
+    /// - [`Error::IdempotencyKeyReused`]: the key is that of another change.
     /// - [`Error::NotFound`]: there is no such policy.
     /// - [`Error::Conflict`]: another version is there than is expected.
-    fn delete<'a>(&'a self, name: &'a str, expected: Version) -> BoxFuture<'a, Result<(), Error>>;
+    fn delete<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Version,
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Gets what was changed after version `after`, of all policies, in the order in which it was
+    /// made; from the beginning if `after` is none. A limit of 0 means 100, more than 1,000 means
+    /// 1,000.
+    ///
+    /// - The next call begins after the [version](Changed::version) of the last change.
+    /// - Versions that are not kept any more are passed over, and so is the deletion of a policy
+    ///   that was deleted again since. What is never passed over is what is there: the current
+    ///   version of each policy, and that a policy is gone.
+    fn changes_after<'a>(
+        &'a self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Changed>, Error>>;
 }
 
-/// What must be there for a put to happen.
-///
-/// ```
-/// use countersign_policy::{Expected, Version};
-///
-/// assert_ne!(Expected::Absent, Expected::Version(Version::from_nanos(1)));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Expected {
-    /// Nothing: the put creates.
-    Absent,
-    /// This version: the put replaces it.
-    Version(Version),
-}
+/// What a put did, with the version that is there after it.
+pub type Put = documents::Put<Arc<Stored>>;
 
-/// One version of a stored policy: an immutable snapshot.
+/// One change of a store: a version that was put, or a policy that was deleted.
+pub type Changed = documents::Changed<Policy>;
+
+/// One version of a stored policy: an immutable snapshot, with who put it, why and when.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -136,24 +168,25 @@ pub enum Expected {
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;
-/// let stored = Stored { name: "main".into(), version: Version::from_nanos(1), policy: Arc::new(policy) };
-/// assert_eq!(stored.digest(), stored.policy.digest());
+/// let stored = Stored::new("main".into(), Version::from_nanos(1), Arc::new(policy));
+/// assert_eq!(stored.digest(), stored.content.digest());
 /// # Ok::<(), countersign_policy::DocumentError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The name it is stored under.
-    pub name: Arc<str>,
-    /// The version, assigned by the store when it was put.
-    pub version: Version,
-    /// The policy.
-    pub policy: Arc<Policy>,
-}
+pub type Stored = documents::Stored<Policy>;
 
-impl Stored {
-    /// The digest of the policy.
-    pub fn digest(&self) -> PolicyDigest {
-        self.policy.digest()
+impl Content for Policy {
+    type Digest = PolicyDigest;
+
+    fn digest(&self) -> PolicyDigest {
+        Policy::digest(self)
+    }
+
+    fn write(&self) -> Result<String, String> {
+        serde_json::to_string(self).map_err(|error| error.to_string())
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
 }
 
@@ -265,6 +298,20 @@ pub enum Error {
     /// [`StoreExt::update_with`] does that.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// The key is that of another change. Mint a key for each call, and repeat the call as it was.
+    #[error(
+        "idempotency key `{idempotency_key}` is that of another change, of policy `{name}`: mint \
+         another key for another call"
+    )]
+    IdempotencyKeyReused {
+        /// The key.
+        idempotency_key: IdempotencyKey,
+        /// The policy that it changed.
+        name: Arc<str>,
+    },
+    /// A text of the attribution is not valid. Correct it, or leave it out.
+    #[error("the attribution is not valid: {0}")]
+    InvalidAttribution(AttributionError),
     /// The name is not one. Correct it.
     #[error("the policy's name is not valid: {0}")]
     InvalidName(NameError),
@@ -276,13 +323,44 @@ pub enum Error {
     Backend(#[from] Failure),
 }
 
+impl From<documents::DocumentError> for Error {
+    fn from(error: documents::DocumentError) -> Self {
+        use documents::DocumentError as Found;
+        match error {
+            Found::NotFound { name } => Error::NotFound { name },
+            Found::VersionNotFound { name, version } => Error::VersionNotFound { name, version },
+            Found::AlreadyExists { name, actual } => Error::AlreadyExists { name, actual },
+            Found::Conflict(conflict) => Error::Conflict(conflict),
+            Found::IdempotencyKeyReused {
+                idempotency_key,
+                name,
+            } => Error::IdempotencyKeyReused {
+                idempotency_key,
+                name,
+            },
+            Found::Attribution(error) => Error::InvalidAttribution(error),
+            Found::Clock(error) => Error::Clock(error),
+            // What the engine keeps is not what was put.
+            error => Error::Backend(Failure::new(error, Outcome::NotApplied)),
+        }
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl Error {
     /// What kind of thing went wrong: what a service decides its answer by.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::NotFound { .. } | Error::VersionNotFound { .. } => ErrorKind::NotFound,
-            Error::AlreadyExists { .. } | Error::Conflict(_) => ErrorKind::Conflict,
-            Error::InvalidName(_) => ErrorKind::Invalid,
+            Error::AlreadyExists { .. }
+            | Error::Conflict(_)
+            | Error::IdempotencyKeyReused { .. } => ErrorKind::Conflict,
+            Error::InvalidName(_) | Error::InvalidAttribution(_) => ErrorKind::Invalid,
             Error::Clock(_) | Error::Backend(_) => ErrorKind::Unavailable,
         }
     }
@@ -294,6 +372,8 @@ impl Error {
             Error::VersionNotFound { .. } => "version_not_found",
             Error::AlreadyExists { .. } => "already_exists",
             Error::Conflict(_) => "conflict",
+            Error::IdempotencyKeyReused { .. } => "idempotency_key_reused",
+            Error::InvalidAttribution(_) => "invalid_attribution",
             Error::InvalidName(_) => "invalid_name",
             Error::Clock(_) => "clock",
             Error::Backend(_) => "backend",
@@ -350,7 +430,7 @@ pub fn check_policy_name(name: &str) -> Result<(), Error> {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use countersign_policy::{DocumentError, Expected, InMemory, Policy, Store, StoreExt};
+/// use countersign_policy::{Attribution, Expected, InMemory, User, Policy, Store, StoreExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -358,18 +438,20 @@ pub fn check_policy_name(name: &str) -> Result<(), Error> {
 /// let policy: Policy = r#"{"version": "1", "rules": [
 ///     {"name": "readers", "effect": "allow", "conditions": {"profiles": ["readonly"]}}
 /// ]}"#.parse()?;
-/// let first = store.put("main", Expected::Absent, Arc::new(policy)).await?;
+/// let by = Attribution::by(User::new("alice")?);
+/// let first = store.put("main", Expected::Absent, Arc::new(policy), &by).await?.into_stored();
 ///
 /// let second = store
-///     .update_with("main", |stored| {
-///         let mut document = stored.policy.document();
+///     .update_with("main", &by, |stored| {
+///         let mut document = stored.content.document();
 ///         document.rules[0].reason = Some("everyone may read".to_owned());
 ///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Arc::new(Policy::try_from(document)?))
 ///     })
 ///     .await
-///     .map_err(|error| error.to_string())?;
+///     .map_err(|error| error.to_string())?
+///     .into_stored();
 ///
-/// let third = store.rollback("main", second.version, first.version).await?;
+/// let third = store.rollback("main", second.version, first.version, &by).await?.into_stored();
 /// assert_eq!(third.digest(), first.digest());
 /// assert!(third.version > second.version);
 /// # Ok(())
@@ -383,33 +465,36 @@ pub trait StoreExt: Store {
     fn update_with<'a, E, F>(
         &'a self,
         name: &'a str,
+        attribution: &'a Attribution,
         update: F,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, E>>
+    ) -> BoxFuture<'a, Result<Put, E>>
     where
         E: From<Error> + Send + 'a,
         F: FnMut(&Stored) -> Result<Arc<Policy>, E> + Send + 'a,
     {
         Box::pin(async move {
             let retry = Retry::default();
-            self.update_with_retry(name, &retry, update).await
+            self.update_with_retry(name, attribution, &retry, update)
+                .await
         })
     }
 
     /// Reads a policy, lets `update` make another of it, and puts that over the version read; on
     /// conflict waits and does all of it again, as often as `retry` says.
     ///
-    /// - Gives what was put. `update` may be called several times, each time with what is then
-    ///   stored; nothing is put that was not made from the version it replaces.
+    /// - Gives what was put, or what is there if `update` changes nothing. It may be called several
+    ///   times, each time with what is then stored; nothing is put that was not made from the
+    ///   version it replaces.
     /// - An error of `update` ends it at once; nothing is put.
     /// - [`Error::Conflict`]: others came first at every try.
-    /// - [`Error::NotFound`], [`Error::InvalidName`], [`Error::Clock`], [`Error::Backend`]: as
-    ///   [`Store::get`] and [`Store::put`]; not tried again.
+    /// - All others as [`Store::get`] and [`Store::put`]; not tried again.
     fn update_with_retry<'a, E, F>(
         &'a self,
         name: &'a str,
+        attribution: &'a Attribution,
         retry: &'a Retry,
         mut update: F,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, E>>
+    ) -> BoxFuture<'a, Result<Put, E>>
     where
         E: From<Error> + Send + 'a,
         F: FnMut(&Stored) -> Result<Arc<Policy>, E> + Send + 'a,
@@ -420,7 +505,7 @@ pub trait StoreExt: Store {
                 let stored = self.get(name).await?;
                 let policy = update(&stored)?;
                 let expected = Expected::Version(stored.version);
-                match self.put(name, expected, policy).await {
+                match self.put(name, expected, policy, attribution).await {
                     Err(Error::Conflict(conflict)) => {
                         if !backoff.wait().await {
                             return Err(Error::Conflict(conflict).into());
@@ -434,21 +519,23 @@ pub trait StoreExt: Store {
 
     /// Puts the policy of an earlier version again, as a new version.
     ///
-    /// - Gives what was put; the versions in between stay.
+    /// - Gives what was put; the versions in between stay. If that is the current policy already,
+    ///   none is put.
     /// - [`Error::VersionNotFound`]: `to` is not kept; nothing is put.
     /// - [`Error::Conflict`]: the policy is not at version `expected` any more; nothing is put.
-    /// - [`Error::NotFound`], [`Error::InvalidName`], [`Error::Clock`], [`Error::Backend`]: as
-    ///   [`Store::get_version`] and [`Store::put`].
+    /// - All others as [`Store::get_version`] and [`Store::put`].
     fn rollback<'a>(
         &'a self,
         name: &'a str,
         expected: Version,
         to: Version,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<Put, Error>> {
         Box::pin(async move {
             let earlier = self.get_version(name, to).await?;
-            let policy = Arc::clone(&earlier.policy);
-            self.put(name, Expected::Version(expected), policy).await
+            let policy = Arc::clone(&earlier.content);
+            self.put(name, Expected::Version(expected), policy, attribution)
+                .await
         })
     }
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use common::{at, profile, query, user};
 use countersign_policy::{
-    CacheConfig, CachedLoader, Expected, Group, InMemory, ManualTicks, Mode, Policy, Query, Store,
+    Attribution, CacheConfig, CachedLoader, Expected, Group, InMemory, ManualTicks, Mode, Policy,
+    Query, Store,
 };
 use serde_json::{Value, json};
 
@@ -81,7 +82,12 @@ fn a_decision_allocates_nothing() {
 async fn a_cache_hit_allocates_nothing() {
     let store = Arc::new(InMemory::default());
     store
-        .put("main", Expected::Absent, Arc::new(policy(20)))
+        .put(
+            "main",
+            Expected::Absent,
+            Arc::new(policy(20)),
+            &Attribution::NOBODY,
+        )
         .await
         .unwrap();
     let ticks = Arc::new(ManualTicks::default());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::store::{some, store};
 use countersign_policy::instrumented::{Instrumented, Method};
 use countersign_policy::store::{Error, NamePage};
-use countersign_policy::{Expected, InMemory, LoadError, Loader, ManualTicks, Store};
+use countersign_policy::{Attribution, Expected, InMemory, LoadError, Loader, ManualTicks, Store};
 
 fn fixture() -> (Arc<Instrumented<InMemory>>, Arc<ManualTicks>) {
     let ticks = Arc::new(ManualTicks::new());
@@ -26,16 +26,27 @@ fn fixture() -> (Arc<Instrumented<InMemory>>, Arc<ManualTicks>) {
 #[tokio::test]
 async fn every_method_is_passed_on_and_counted_as_itself() {
     let (store, _) = fixture();
-    let stored = store.put("main", Expected::Absent, some("alice")).await;
-    let stored = stored.unwrap();
+    let stored = store
+        .put(
+            "main",
+            Expected::Absent,
+            some("alice"),
+            &Attribution::NOBODY,
+        )
+        .await;
+    let stored = stored.unwrap().into_stored();
     assert_eq!(store.get("main").await.unwrap(), stored);
-    assert_eq!(store.load("main").await.unwrap(), stored.policy);
+    assert_eq!(store.load("main").await.unwrap(), stored.content);
     let version = store.get_version("main", stored.version).await;
     assert_eq!(version.unwrap(), stored);
     assert_eq!(store.versions("main").await.unwrap().len(), 1);
     let page = NamePage::default();
     assert_eq!(store.list(&page).await.unwrap().items.len(), 1);
-    store.delete("main", stored.version).await.unwrap();
+    store
+        .delete("main", stored.version, &Attribution::NOBODY)
+        .await
+        .unwrap();
+    assert_eq!(store.changes_after(None, 1).await.unwrap().len(), 1);
     for method in [
         Method::Load,
         Method::Put,
@@ -44,6 +55,7 @@ async fn every_method_is_passed_on_and_counted_as_itself() {
         Method::Versions,
         Method::List,
         Method::Delete,
+        Method::ChangesAfter,
     ] {
         let calls = store.calls(method);
         let counts = (calls.begun, calls.finished, calls.failed);
@@ -58,7 +70,14 @@ async fn injected_faults_come_in_order_and_reach_nothing() {
     let (store, _) = fixture();
     let not_found = |name: &str| Error::NotFound { name: name.into() };
     store.fail_calls(Method::Put, 1, not_found);
-    let put = || store.put("main", Expected::Absent, some("alice"));
+    let put = || {
+        store.put(
+            "main",
+            Expected::Absent,
+            some("alice"),
+            &Attribution::NOBODY,
+        )
+    };
     assert!(matches!(put().await, Err(Error::NotFound { name }) if &*name == "main"));
     assert!(store.inner().sync().get("main").is_err());
     put().await.unwrap();

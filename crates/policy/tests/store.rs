@@ -15,7 +15,9 @@ use std::time::Duration;
 use common::at;
 use common::store::{BAD_NAMES, clock, create, replace, some, store};
 use countersign_policy::store::{Error, Limits, NameListing, NamePage};
-use countersign_policy::{Clock, Conflict, Expected, InMemory, Version};
+use countersign_policy::{
+    Attribution, Clock, Conflict, Expected, IdempotencyKey, InMemory, Put, Version,
+};
 
 #[test]
 fn a_policy_is_put_and_got() {
@@ -38,7 +40,7 @@ fn creating_over_a_policy_tells_its_version_and_changes_nothing() {
     let first = create(store.sync(), "main");
     let error = store
         .sync()
-        .put("main", Expected::Absent, some("bob"))
+        .put("main", Expected::Absent, some("bob"), &Attribution::NOBODY)
         .unwrap_err();
     let Error::AlreadyExists { name, actual } = &error else {
         panic!("{error:?}");
@@ -87,10 +89,18 @@ fn a_version_one_nanosecond_off_is_another_version() {
         let version = Version::from_nanos(stored.version.as_nanos() + off);
         let error = store
             .sync()
-            .put("main", Expected::Version(version), some("bob"))
+            .put(
+                "main",
+                Expected::Version(version),
+                some("bob"),
+                &Attribution::NOBODY,
+            )
             .unwrap_err();
         assert!(matches!(error, Error::Conflict(_)), "{error:?}");
-        let error = store.sync().delete("main", version).unwrap_err();
+        let error = store
+            .sync()
+            .delete("main", version, &Attribution::NOBODY)
+            .unwrap_err();
         assert!(matches!(error, Error::Conflict(_)), "{error:?}");
         let error = store.sync().get_version("main", version).unwrap_err();
         assert!(matches!(error, Error::VersionNotFound { .. }), "{error:?}");
@@ -108,9 +118,16 @@ fn what_is_not_there_is_not_found() {
         calls.get_version("Main", version).unwrap_err(),
         calls.versions("Main").unwrap_err(),
         calls
-            .put("Main", Expected::Version(version), some("bob"))
+            .put(
+                "Main",
+                Expected::Version(version),
+                some("bob"),
+                &Attribution::NOBODY,
+            )
             .unwrap_err(),
-        calls.delete("Main", version).unwrap_err(),
+        calls
+            .delete("Main", version, &Attribution::NOBODY)
+            .unwrap_err(),
     ] {
         let Error::NotFound { name } = &error else {
             panic!("{error:?}");
@@ -134,11 +151,18 @@ fn a_name_that_is_none_is_refused_by_every_method() {
             calls.get(name).map(drop),
             calls.get_version(name, version).map(drop),
             calls.versions(name).map(drop),
-            calls.put(name, Expected::Absent, some("bob")).map(drop),
             calls
-                .put(name, Expected::Version(version), some("bob"))
+                .put(name, Expected::Absent, some("bob"), &Attribution::NOBODY)
                 .map(drop),
-            calls.delete(name, version),
+            calls
+                .put(
+                    name,
+                    Expected::Version(version),
+                    some("bob"),
+                    &Attribution::NOBODY,
+                )
+                .map(drop),
+            calls.delete(name, version, &Attribution::NOBODY),
             calls.list(&page).map(drop),
         ] {
             let error = result.expect_err("a name that is none was taken");
@@ -161,7 +185,7 @@ fn only_the_last_versions_are_kept() {
     for n in 1..=3 {
         assert_eq!(store.sync().versions("main").unwrap().len(), n);
         let last = put.last().unwrap();
-        put.push(replace(store.sync(), last, "bob").unwrap());
+        put.push(replace(store.sync(), last, &format!("user {n}")).unwrap());
     }
     let newest_first = [&put[3], &put[2], &put[1]].map(Arc::clone);
     assert_eq!(store.sync().versions("main").unwrap(), newest_first);
@@ -189,8 +213,8 @@ fn only_the_last_versions_are_kept() {
 fn a_hundred_versions_are_kept_unless_set_and_one_at_least() {
     let store = store();
     let mut last = create(store.sync(), "main");
-    for _ in 0..100 {
-        last = replace(store.sync(), &last, "bob").unwrap();
+    for number in 0..100 {
+        last = replace(store.sync(), &last, &format!("user {number}")).unwrap();
     }
     assert_eq!(store.sync().versions("main").unwrap().len(), 100);
 
@@ -209,7 +233,10 @@ fn deleting_takes_every_version_and_only_the_one_expected() {
     let first = create(store.sync(), "main");
     let second = replace(store.sync(), &first, "bob").unwrap();
     let other = create(store.sync(), "other");
-    let error = store.sync().delete("main", first.version).unwrap_err();
+    let error = store
+        .sync()
+        .delete("main", first.version, &Attribution::NOBODY)
+        .unwrap_err();
     let conflict = Conflict {
         expected: first.version,
         actual: second.version,
@@ -219,12 +246,18 @@ fn deleting_takes_every_version_and_only_the_one_expected() {
         "{error:?}"
     );
     assert_eq!(store.sync().get("main").unwrap(), second);
-    store.sync().delete("main", second.version).unwrap();
+    store
+        .sync()
+        .delete("main", second.version, &Attribution::NOBODY)
+        .unwrap();
     for error in [
         store.sync().get("main").unwrap_err(),
         store.sync().get_version("main", first.version).unwrap_err(),
         store.sync().versions("main").unwrap_err(),
-        store.sync().delete("main", second.version).unwrap_err(),
+        store
+            .sync()
+            .delete("main", second.version, &Attribution::NOBODY)
+            .unwrap_err(),
     ] {
         assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     }
@@ -239,14 +272,27 @@ fn a_version_is_never_reused_by_a_clock_that_stands_still_or_steps_back_or_after
     for round in 0..4 {
         let first = create(store.sync(), "main");
         let second = replace(store.sync(), &first, "bob").unwrap();
-        let other = store
+        let other = store.sync().put(
+            &format!("other {round}"),
+            Expected::Absent,
+            some("a"),
+            &Attribution::NOBODY,
+        );
+        issued.extend([
+            first.version,
+            second.version,
+            other.unwrap().stored().version,
+        ]);
+        store
             .sync()
-            .put(&format!("other {round}"), Expected::Absent, some("a"));
-        issued.extend([first.version, second.version, other.unwrap().version]);
-        store.sync().delete("main", second.version).unwrap();
-        let stale = store
-            .sync()
-            .put("main", Expected::Version(first.version), some("carol"));
+            .delete("main", second.version, &Attribution::NOBODY)
+            .unwrap();
+        let stale = store.sync().put(
+            "main",
+            Expected::Version(first.version),
+            some("carol"),
+            &Attribution::NOBODY,
+        );
         assert!(
             matches!(stale, Err(Error::NotFound { .. })),
             "a version outlived its policy"
@@ -262,14 +308,19 @@ fn a_version_is_never_reused_by_a_clock_that_stands_still_or_steps_back_or_after
         "versions do not grow: {issued:?}"
     );
     assert_eq!(issued[0].time(), at("2026-03-02T09:00:00Z"));
-    assert_eq!(issued[11].time(), at("2026-03-02T09:00:00.000000011Z"));
+    // By a clock that does not go on, each version is the next: 3 deletions, which took 8 versions and
+    // earlier deletions with them, and 2 corrections of the clock came between the 12 puts.
+    assert_eq!(issued[11].time(), at("2026-03-02T09:00:00.000000024Z"));
 }
 
 #[test]
 fn a_version_read_before_delete_does_not_fit_what_is_put_after() {
     let store = store(); // its clock stands still
     let before = create(store.sync(), "main");
-    store.sync().delete("main", before.version).unwrap();
+    store
+        .sync()
+        .delete("main", before.version, &Attribution::NOBODY)
+        .unwrap();
     let after = create(store.sync(), "main");
     let error = replace(store.sync(), &before, "bob").unwrap_err();
     assert!(matches!(error, Error::Conflict(_)), "{error:?}");
@@ -293,7 +344,12 @@ fn a_clock_beyond_what_a_version_holds_is_an_error_and_changes_nothing() {
     let store = InMemory::new(Arc::new(FarFuture));
     let error = store
         .sync()
-        .put("main", Expected::Absent, some("alice"))
+        .put(
+            "main",
+            Expected::Absent,
+            some("alice"),
+            &Attribution::NOBODY,
+        )
         .unwrap_err();
     assert!(matches!(error, Error::Clock(_)), "{error:?}");
     assert!(store.sync().get("main").is_err());
@@ -337,7 +393,10 @@ fn policies_are_listed_by_name_in_pages() {
         (vec!["B", "a"], Some("a"))
     );
     // What comes and goes in between is in or out; the others are listed once.
-    store.sync().delete("a", current.version).unwrap();
+    store
+        .sync()
+        .delete("a", current.version, &Attribution::NOBODY)
+        .unwrap();
     create(store.sync(), "0");
     create(store.sync(), "bb");
     let second = list(2, first.next);
@@ -362,8 +421,14 @@ fn a_page_holds_100_names_unless_set_and_1000_at_most() {
         let name = format!("{n:04}");
         store
             .sync()
-            .put(&name, Expected::Absent, Arc::clone(&policy))
-            .unwrap();
+            .put(
+                &name,
+                Expected::Absent,
+                Arc::clone(&policy),
+                &Attribution::NOBODY,
+            )
+            .unwrap()
+            .into_stored();
     }
     for (limit, held) in [
         (0, 100),
@@ -406,4 +471,60 @@ fn of_many_writers_at_once_one_wins() {
     });
     assert_eq!(wins, 1, "two writers replaced the same version");
     assert_eq!(store.sync().versions("main").unwrap().len(), 2);
+}
+
+#[test]
+fn putting_the_same_policy_again_flushes_no_version_out() {
+    let store = store();
+    let first = create(store.sync(), "main");
+    let second = replace(store.sync(), &first, "bob").unwrap();
+    for _ in 0..100 {
+        let expected = Expected::Version(second.version);
+        let put = store
+            .sync()
+            .put("main", expected, some("bob"), &Attribution::NOBODY);
+        assert_eq!(put.unwrap(), Put::Unchanged(Arc::clone(&second)));
+    }
+    let versions = store.sync().versions("main").unwrap();
+    assert_eq!(
+        versions,
+        [second, first],
+        "the first is kept, to roll back to"
+    );
+    store.audit().unwrap();
+}
+
+#[test]
+fn a_repeat_of_a_put_whose_answer_was_lost_is_no_conflict() {
+    let store = store();
+    let first = create(store.sync(), "main");
+    let mine = Attribution::NOBODY.with_idempotency_key(IdempotencyKey::from_bits(1));
+    let put = |attribution: &Attribution| {
+        let expected = Expected::Version(first.version);
+        store.sync().put("main", expected, some("bob"), attribution)
+    };
+    let made = put(&mine).unwrap();
+    assert_eq!(put(&mine).unwrap(), made, "the answer that was lost");
+    let current = replace(store.sync(), made.stored(), "a stranger").unwrap();
+    assert_eq!(put(&mine).unwrap(), made, "also after a stranger's put");
+    let strangers = put(&Attribution::NOBODY).unwrap_err();
+    assert!(
+        matches!(strangers, Error::Conflict(conflict) if conflict.actual == current.version),
+        "without its key it is not known: {strangers:?}"
+    );
+    let other = store
+        .sync()
+        .put("other", Expected::Absent, some("bob"), &mine)
+        .unwrap_err();
+    assert!(
+        other
+            .to_string()
+            .contains("of policy `main`: mint another key"),
+        "{other}"
+    );
+    assert_eq!(
+        (other.code(), other.is_retryable()),
+        ("idempotency_key_reused", false)
+    );
+    store.audit().unwrap();
 }

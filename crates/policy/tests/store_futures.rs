@@ -17,24 +17,39 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::store::{BAD_NAMES, create, replace, some, store};
 use countersign_policy::store::{Error, NameListing, NamePage, Outcome};
 use countersign_policy::{
-    BoxFuture, Conflict, Expected, InMemory, LoadError, Loader, NoSleep, Policy, Retry, Store,
-    StoreExt, Stored, Version,
+    Attribution, BoxFuture, Changed, Conflict, Expected, InMemory, LoadError, Loader, NoSleep,
+    Policy, Put, Retry, Store, StoreExt, Stored, Version,
 };
 
 #[tokio::test]
 async fn the_futures_give_the_same_and_work_only_when_polled() {
     let store: Arc<dyn Store> = Arc::new(store());
-    drop(store.put("main", Expected::Absent, some("alice")));
+    drop(store.put(
+        "main",
+        Expected::Absent,
+        some("alice"),
+        &Attribution::NOBODY,
+    ));
     assert!(
         store.get("main").await.is_err(),
         "a future that was never polled did its work"
     );
     let first = store
-        .put("main", Expected::Absent, some("alice"))
+        .put(
+            "main",
+            Expected::Absent,
+            some("alice"),
+            &Attribution::NOBODY,
+        )
         .await
-        .unwrap();
+        .unwrap()
+        .into_stored();
     let expected = Expected::Version(first.version);
-    let second = store.put("main", expected, some("bob")).await.unwrap();
+    let second = store
+        .put("main", expected, some("bob"), &Attribution::NOBODY)
+        .await
+        .unwrap()
+        .into_stored();
     assert_eq!(store.get("main").await.unwrap(), second);
     assert_eq!(
         store.get_version("main", first.version).await.unwrap(),
@@ -45,8 +60,11 @@ async fn the_futures_give_the_same_and_work_only_when_polled() {
     let listing = store.list(&NamePage::default()).await.unwrap();
     assert_eq!(listing.items, both[..1]);
     let loader: Arc<dyn Loader> = Arc::new(Arc::clone(&store));
-    assert_eq!(loader.load("main").await.unwrap(), second.policy);
-    store.delete("main", second.version).await.unwrap();
+    assert_eq!(loader.load("main").await.unwrap(), second.content);
+    store
+        .delete("main", second.version, &Attribution::NOBODY)
+        .await
+        .unwrap();
     assert!(
         matches!(loader.load("main").await, Err(LoadError::NotFound { name }) if &*name == "main")
     );
@@ -110,14 +128,15 @@ impl Store for Contended {
         name: &'a str,
         expected: Expected,
         policy: Arc<Policy>,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<Put, Error>> {
         let left = self.rivals.load(Ordering::SeqCst);
         if left > 0 {
             self.rivals.store(left - 1, Ordering::SeqCst);
             let current = self.inner.sync().get(name).unwrap();
             replace(self.inner.sync(), &current, &format!("rival {left}")).unwrap();
         }
-        self.inner.put(name, expected, policy)
+        self.inner.put(name, expected, policy, attribution)
     }
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
         self.inner.get(name)
@@ -135,8 +154,20 @@ impl Store for Contended {
     fn list<'a>(&'a self, page: &'a NamePage) -> BoxFuture<'a, Result<NameListing, Error>> {
         self.inner.list(page)
     }
-    fn delete<'a>(&'a self, name: &'a str, expected: Version) -> BoxFuture<'a, Result<(), Error>> {
-        self.inner.delete(name, expected)
+    fn delete<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Version,
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.inner.delete(name, expected, attribution)
+    }
+    fn changes_after<'a>(
+        &'a self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Changed>, Error>> {
+        self.inner.changes_after(after, limit)
     }
 }
 
@@ -161,12 +192,13 @@ async fn an_update_is_made_from_the_version_that_it_replaces() {
     let mut seen = Vec::new();
     let retry = retry(3);
     let stored = store
-        .update_with_retry("main", &retry, |stored| {
+        .update_with_retry("main", &Attribution::NOBODY, &retry, |stored| {
             seen.push(stored.digest());
             Ok::<_, Error>(some("mine"))
         })
         .await
-        .unwrap();
+        .unwrap()
+        .into_stored();
     let made_from = [some("alice"), some("rival 2"), some("rival 1")].map(|policy| policy.digest());
     assert_eq!(seen, made_from);
     assert_eq!(store.get("main").await.unwrap(), stored);
@@ -181,7 +213,9 @@ async fn an_update_gives_up_with_the_conflict_after_its_tries() {
     let store = contended(3);
     let retry = retry(3);
     let result = store
-        .update_with_retry("main", &retry, |_| Ok::<_, Error>(some("mine")))
+        .update_with_retry("main", &Attribution::NOBODY, &retry, |_| {
+            Ok::<_, Error>(some("mine"))
+        })
         .await;
     assert!(matches!(result, Err(Error::Conflict(_))), "{result:?}");
     assert_eq!(
@@ -189,7 +223,9 @@ async fn an_update_gives_up_with_the_conflict_after_its_tries() {
         some("rival 1").digest()
     );
     let again = store
-        .update_with_retry("main", &retry, |_| Ok::<_, Error>(some("mine")))
+        .update_with_retry("main", &Attribution::NOBODY, &retry, |_| {
+            Ok::<_, Error>(some("mine"))
+        })
         .await;
     assert!(again.is_ok(), "there are no rivals left");
 }
@@ -199,7 +235,7 @@ async fn an_update_ends_at_other_errors_and_puts_nothing() {
     let store = contended(0);
     let before = store.get("main").await.unwrap();
     let result = store
-        .update_with("main", |_| {
+        .update_with("main", &Attribution::NOBODY, |_| {
             Err::<Arc<Policy>, Box<dyn std::error::Error + Send + Sync>>("no".into())
         })
         .await;
@@ -207,21 +243,26 @@ async fn an_update_ends_at_other_errors_and_puts_nothing() {
     assert_eq!(store.get("main").await.unwrap(), before);
     let mut calls = 0;
     let result = store
-        .update_with("absent", |_| {
+        .update_with("absent", &Attribution::NOBODY, |_| {
             calls += 1;
             Ok::<_, Error>(some("mine"))
         })
         .await;
     assert!(matches!(result, Err(Error::NotFound { .. })), "{result:?}");
     let result = store
-        .update_with("bad ", |_| Ok::<_, Error>(some("mine")))
+        .update_with("bad ", &Attribution::NOBODY, |_| {
+            Ok::<_, Error>(some("mine"))
+        })
         .await;
     assert!(matches!(result, Err(Error::InvalidName(_))), "{result:?}");
     assert_eq!(calls, 0);
     let done = store
-        .update_with("main", |_| Ok::<_, Error>(some("mine")))
+        .update_with("main", &Attribution::NOBODY, |_| {
+            Ok::<_, Error>(some("mine"))
+        })
         .await
-        .unwrap();
+        .unwrap()
+        .into_stored();
     assert!(done.version > before.version);
 }
 
@@ -231,27 +272,36 @@ async fn a_rollback_is_a_new_version_of_an_earlier_policy() {
     let first = create(store.sync(), "main");
     let second = replace(store.sync(), &first, "bob").unwrap();
     let third = store
-        .rollback("main", second.version, first.version)
+        .rollback("main", second.version, first.version, &Attribution::NOBODY)
         .await
-        .unwrap();
-    assert_eq!(third.policy, first.policy);
+        .unwrap()
+        .into_stored();
+    assert_eq!(third.content, first.content);
     assert!(third.version > second.version);
     assert_eq!(
         store.versions("main").await.unwrap(),
         [Arc::clone(&third), second.clone(), first.clone()]
     );
 
-    let stale = store.rollback("main", second.version, first.version).await;
+    let stale = store
+        .rollback("main", second.version, first.version, &Attribution::NOBODY)
+        .await;
     assert!(matches!(stale, Err(Error::Conflict(_))), "{stale:?}");
     let unknown = Version::from_nanos(1);
-    let unknown = store.rollback("main", third.version, unknown).await;
+    let unknown = store
+        .rollback("main", third.version, unknown, &Attribution::NOBODY)
+        .await;
     assert!(
         matches!(unknown, Err(Error::VersionNotFound { .. })),
         "{unknown:?}"
     );
-    let absent = store.rollback("absent", third.version, first.version).await;
+    let absent = store
+        .rollback("absent", third.version, first.version, &Attribution::NOBODY)
+        .await;
     assert!(matches!(absent, Err(Error::NotFound { .. })), "{absent:?}");
-    let invalid = store.rollback("", third.version, first.version).await;
+    let invalid = store
+        .rollback("", third.version, first.version, &Attribution::NOBODY)
+        .await;
     assert!(matches!(invalid, Err(Error::InvalidName(_))), "{invalid:?}");
     assert_eq!(store.versions("main").await.unwrap().len(), 3);
 }

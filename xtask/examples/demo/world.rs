@@ -15,8 +15,8 @@ use std::time::Duration;
 use countersign_breakglass as breakglass;
 use countersign_policy as policy;
 use countersign_policy::{
-    CacheConfig, CachedLoader, Clock, Expected, Group, LoadError, ManualClock, ManualTicks, Policy,
-    Profile, Stored, User,
+    Attribution, CacheConfig, CachedLoader, Clock, Expected, Group, LoadError, ManualClock,
+    ManualTicks, Policy, Profile, Stored, User,
 };
 use countersign_request as request;
 use serde::{Deserialize, Serialize};
@@ -267,7 +267,7 @@ impl World {
         match self.put_policy(Arc::clone(policy)).await {
             Ok(stored) => {
                 let digest: String = stored.digest().to_string().chars().take(12).collect();
-                let rules = stored.policy.rules().len();
+                let rules = stored.content.rules().len();
                 let why = format!("{rules} rules, digest {digest}…");
                 (Tone::Plain, "in_force".into(), why)
             }
@@ -277,7 +277,8 @@ impl World {
 
     /// Puts the policy with which the day begins. Whatever is there already was put by this day.
     async fn put_first_policy(&self, policy: Arc<Policy>) -> Result<(), policy::store::Error> {
-        let put = self.stores.policies.put(POLICY, Expected::Absent, policy);
+        let policies = &self.stores.policies;
+        let put = policies.put(POLICY, Expected::Absent, policy, &Attribution::NOBODY);
         match put.await {
             Ok(_) | Err(policy::store::Error::AlreadyExists { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -286,17 +287,18 @@ impl World {
 
     /// Puts a policy over the one that is there, unless that is the same.
     async fn put_policy(&self, policy: Arc<Policy>) -> Result<Arc<Stored>, policy::store::Error> {
-        let current = self.stores.policies.get(POLICY).await?;
-        // The step may have been begun before and not ended.
-        if current.digest() == policy.digest() {
-            return Ok(current);
+        let policies = &self.stores.policies;
+        let expected = Expected::Version(policies.get(POLICY).await?.version);
+        let put = policies
+            .put(POLICY, expected, policy, &Attribution::NOBODY)
+            .await?;
+        // If it is unchanged, the step was begun before and not ended.
+        if !put.is_unchanged() {
+            // From here on nobody is served the policy before; without this, it would be served
+            // until its time to live is over.
+            self.cache.invalidate(POLICY);
         }
-        let expected = Expected::Version(current.version);
-        let stored = self.stores.policies.put(POLICY, expected, policy).await?;
-        // From here on nobody is served the policy before; without this, it would be served until
-        // its time to live is over.
-        self.cache.invalidate(POLICY);
-        Ok(stored)
+        Ok(put.into_stored())
     }
 }
 

@@ -14,7 +14,9 @@ use countersign_core::version::Version;
 
 use super::Subject;
 use crate::policy::Policy;
-use crate::store::{Error, Expected, NameListing, NamePage, Store, Stored};
+use crate::store::{
+    Attribution, Changed, Error, Expected, NameListing, NamePage, Put, Store, Stored,
+};
 
 /// The least that a time can differ by.
 pub(super) const NANO: Duration = Duration::from_nanos(1);
@@ -118,8 +120,11 @@ impl Bench {
 
     /// Puts a policy that is not there.
     pub(super) async fn create(&self, name: &str, who: &str) -> Arc<Stored> {
-        let put = self.store.put(name, Expected::Absent, some(who)).await;
-        put.expect("a policy that is absent is put")
+        let put = self
+            .store
+            .put(name, Expected::Absent, some(who), &Attribution::NOBODY)
+            .await;
+        put.expect("a policy that is absent is put").into_stored()
     }
 
     /// Puts a policy over this version.
@@ -130,7 +135,11 @@ impl Bench {
         who: &str,
     ) -> Result<Arc<Stored>, Error> {
         let expected = Expected::Version(over);
-        self.store.put(name, expected, some(who)).await
+        let put = self
+            .store
+            .put(name, expected, some(who), &Attribution::NOBODY)
+            .await;
+        put.map(Put::into_stored)
     }
 
     /// Puts a policy over the present version.
@@ -156,8 +165,14 @@ impl Bench {
         listing.expect("a list is given")
     }
 
-    /// All that can be seen: the versions of every policy, by name.
-    pub(super) async fn contents(&self) -> Vec<Vec<Arc<Stored>>> {
+    /// The first changes after a version.
+    pub(super) async fn changes(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
+        let changes = self.store.changes_after(after, limit).await;
+        changes.expect("changes are given")
+    }
+
+    /// All that can be seen: the versions of every policy, by name, and the changes.
+    pub(super) async fn contents(&self) -> (Vec<Vec<Arc<Stored>>>, Vec<Changed>) {
         let mut contents = Vec::new();
         for stored in self.list(1_000, None).await.items {
             assert_eq!(
@@ -167,12 +182,16 @@ impl Bench {
             );
             contents.push(self.versions(&stored.name).await);
         }
-        contents
+        (contents, self.changes(None, 1_000).await)
     }
 
     /// Nothing that can be seen has changed since `before` by `call`.
-    pub(super) async fn assert_unchanged(&self, before: &[Vec<Arc<Stored>>], call: &str) {
+    pub(super) async fn assert_unchanged(
+        &self,
+        before: &(Vec<Vec<Arc<Stored>>>, Vec<Changed>),
+        call: &str,
+    ) {
         let after = self.contents().await;
-        assert_eq!(after, before, "{call} changed something");
+        assert_eq!(after, *before, "{call} changed something");
     }
 }

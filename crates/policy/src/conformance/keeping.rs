@@ -8,7 +8,7 @@ use countersign_core::time::{EARLIEST, LATEST};
 use countersign_core::version::{Conflict, Version};
 
 use super::bench::*;
-use crate::store::{Error, Expected, StoreExt};
+use crate::store::{Attribution, Error, Expected, StoreExt};
 
 /// Versions are kept newest first, each with its policy.
 pub(super) async fn versions_are_kept_newest_first(bench: Bench) {
@@ -29,7 +29,8 @@ pub(super) async fn a_hundred_versions_are_kept(bench: Bench) {
     let mut put = vec![bench.create("main", "alice").await];
     for number in 1..102 {
         let last = put[put.len() - 1].version;
-        put.push(bench.replace("main", last, "bob").await.unwrap());
+        let who = format!("user {number}");
+        put.push(bench.replace("main", last, &who).await.unwrap());
         let kept = bench.versions("main").await.len();
         assert_eq!(
             kept,
@@ -65,7 +66,11 @@ pub(super) async fn a_version_that_is_not_kept_is_not_found(bench: Bench) {
             "it never had that version: {got:?}"
         );
     }
-    bench.store.delete("main", stored.version).await.unwrap();
+    bench
+        .store
+        .delete("main", stored.version, &Attribution::NOBODY)
+        .await
+        .unwrap();
     bench.create("main", "alice").await;
     let got = bench.store.get_version("main", stored.version).await;
     assert!(
@@ -88,7 +93,7 @@ pub(super) async fn versions_grow_whatever_the_clock_does(bench: Bench) {
     );
     for by in [1, 999, 1_000_000_001] {
         bench.clock.set(start() + HOUR + nanos(by));
-        let version = bench.next("main", "dave").await.version;
+        let version = bench.next("main", &format!("user {by}")).await.version;
         assert_eq!(version.time(), bench.clock.now(), "to the nanosecond");
     }
 }
@@ -97,7 +102,11 @@ pub(super) async fn versions_grow_whatever_the_clock_does(bench: Bench) {
 pub(super) async fn a_version_is_not_reissued_after_delete(bench: Bench) {
     let mut last = bench.create("main", "alice").await.version;
     for _ in 0..3 {
-        bench.store.delete("main", last).await.unwrap();
+        bench
+            .store
+            .delete("main", last, &Attribution::NOBODY)
+            .await
+            .unwrap();
         bench.clock.step_back(HOUR);
         let stored = bench.create("main", "alice").await;
         assert!(
@@ -136,7 +145,12 @@ pub(super) async fn a_clock_at_its_end_is_an_error(bench: Bench) {
         );
         let put = bench
             .store
-            .put("third", Expected::Absent, some("carol"))
+            .put(
+                "third",
+                Expected::Absent,
+                some("carol"),
+                &Attribution::NOBODY,
+            )
             .await;
         assert!(
             matches!(put, Err(Error::Clock(_))),
@@ -145,15 +159,19 @@ pub(super) async fn a_clock_at_its_end_is_an_error(bench: Bench) {
         bench
             .assert_unchanged(&before, "a put by such a clock")
             .await;
-        bench.store.delete("other", other).await.unwrap();
+        bench
+            .store
+            .delete("other", other, &Attribution::NOBODY)
+            .await
+            .unwrap();
         bench.clock.set(start());
-        let next = bench.next("main", "bob").await.version;
+        let next = bench.next("main", &format!("by {reading}")).await.version;
         assert!(next > last && next.time() < LATEST, "{next}");
         last = next;
     }
     for reading in [EARLIEST, LATEST] {
         bench.clock.set(reading);
-        let next = bench.next("main", "bob").await.version;
+        let next = bench.next("main", &format!("by {reading}")).await.version;
         assert!(next > last, "{next}");
         last = next;
     }
@@ -170,25 +188,35 @@ pub(super) async fn deleting_takes_every_version(bench: Bench) {
     let before = bench.contents().await;
     let actual = second.version;
     for expected in [first.version, off(actual, -1), off(actual, 1)] {
-        let refused = bench.store.delete("main", expected).await;
+        let refused = bench
+            .store
+            .delete("main", expected, &Attribution::NOBODY)
+            .await;
         assert!(
             matches!(refused, Err(Error::Conflict(found)) if found == Conflict { expected, actual }),
             "only what the caller has read is deleted: {refused:?}"
         );
     }
-    let absent = bench.store.delete("Main", actual).await;
+    let absent = bench
+        .store
+        .delete("Main", actual, &Attribution::NOBODY)
+        .await;
     assert!(
         matches!(absent, Err(Error::NotFound { .. })),
         "there is no such policy: {absent:?}"
     );
     bench.assert_unchanged(&before, "a refused deletion").await;
-    bench.store.delete("main", actual).await.unwrap();
+    bench
+        .store
+        .delete("main", actual, &Attribution::NOBODY)
+        .await
+        .unwrap();
     let store = &bench.store;
     for answer in [
         store.get("main").await.map(drop),
         store.get_version("main", first.version).await.map(drop),
         store.versions("main").await.map(drop),
-        store.delete("main", actual).await,
+        store.delete("main", actual, &Attribution::NOBODY).await,
     ] {
         assert!(
             matches!(answer, Err(Error::NotFound { .. })),
@@ -205,9 +233,10 @@ pub(super) async fn a_rollback_is_a_new_version(bench: Bench) {
     let second = bench.next("main", "bob").await;
     let third = bench
         .store
-        .rollback("main", second.version, first.version)
+        .rollback("main", second.version, first.version, &Attribution::NOBODY)
         .await
-        .unwrap();
+        .unwrap()
+        .into_stored();
     assert_eq!(third.digest(), first.digest());
     assert!(third.version > second.version, "as a new version");
     assert_eq!(
@@ -217,7 +246,7 @@ pub(super) async fn a_rollback_is_a_new_version(bench: Bench) {
     let before = bench.contents().await;
     let stale = bench
         .store
-        .rollback("main", second.version, first.version)
+        .rollback("main", second.version, first.version, &Attribution::NOBODY)
         .await;
     assert!(
         matches!(stale, Err(Error::Conflict(_))),
@@ -225,7 +254,12 @@ pub(super) async fn a_rollback_is_a_new_version(bench: Bench) {
     );
     let unknown = bench
         .store
-        .rollback("main", third.version, off(first.version, -1))
+        .rollback(
+            "main",
+            third.version,
+            off(first.version, -1),
+            &Attribution::NOBODY,
+        )
         .await;
     assert!(
         matches!(unknown, Err(Error::VersionNotFound { .. })),
@@ -233,7 +267,7 @@ pub(super) async fn a_rollback_is_a_new_version(bench: Bench) {
     );
     let absent = bench
         .store
-        .rollback("Main", third.version, first.version)
+        .rollback("Main", third.version, first.version, &Attribution::NOBODY)
         .await;
     assert!(
         matches!(absent, Err(Error::NotFound { .. })),
@@ -248,23 +282,29 @@ pub(super) async fn a_rollback_is_a_new_version(bench: Bench) {
 pub(super) async fn update_with_passes_on_every_error(bench: Bench) {
     let absent = bench
         .store
-        .update_with("main", |_| Ok::<_, Error>(some("bob")))
+        .update_with("main", &Attribution::NOBODY, |_| {
+            Ok::<_, Error>(some("bob"))
+        })
         .await;
     assert!(matches!(absent, Err(Error::NotFound { .. })), "{absent:?}");
     let first = bench.create("main", "alice").await;
     let mut seen = Vec::new();
-    let second = bench.store.update_with("main", |stored| {
-        seen.push(stored.clone());
-        Ok::<_, Error>(some("bob"))
-    });
-    let second = second.await.unwrap();
+    let second = bench
+        .store
+        .update_with("main", &Attribution::NOBODY, |stored| {
+            seen.push(stored.clone());
+            Ok::<_, Error>(some("bob"))
+        });
+    let second = second.await.unwrap().into_stored();
     assert_eq!(seen, [(*first).clone()], "once, with what is stored");
     assert_eq!(bench.versions("main").await, [Arc::clone(&second), first]);
-    let stopped = bench.store.update_with("main", |stored| {
-        Err::<Arc<_>, _>(Error::NotFound {
-            name: Arc::clone(&stored.name),
-        })
-    });
+    let stopped = bench
+        .store
+        .update_with("main", &Attribution::NOBODY, |stored| {
+            Err::<Arc<_>, _>(Error::NotFound {
+                name: Arc::clone(&stored.name),
+            })
+        });
     let stopped = stopped.await;
     assert!(
         matches!(stopped, Err(Error::NotFound { .. })),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bench::*;
-use crate::store::{Expected, NamePage};
+use crate::store::{Attribution, Expected, NamePage};
 
 /// Names come in the order of their bytes, each with its current version.
 pub(super) async fn names_come_in_the_order_of_their_bytes(bench: Bench) {
@@ -89,7 +89,11 @@ pub(super) async fn names_that_come_and_go_harm_no_page(bench: Bench) {
         (vec!["b", "d"], Some("d"))
     );
     let gone = bench.get("d").await.version;
-    bench.store.delete("d", gone).await.unwrap();
+    bench
+        .store
+        .delete("d", gone, &Attribution::NOBODY)
+        .await
+        .unwrap();
     for name in ["a", "c", "e"] {
         bench.create(name, "alice").await;
     }
@@ -130,9 +134,12 @@ pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
     let policy = some("alice");
     for number in 0..1_001 {
         let name = format!("{number:04}");
-        let put = bench
-            .store
-            .put(&name, Expected::Absent, Arc::clone(&policy));
+        let put = bench.store.put(
+            &name,
+            Expected::Absent,
+            Arc::clone(&policy),
+            &Attribution::NOBODY,
+        );
         put.await.unwrap();
     }
     for (limit, held) in [
@@ -155,6 +162,10 @@ pub(super) async fn a_page_of_0_is_100_and_none_is_above_1000(bench: Bench) {
 pub(super) async fn what_is_deleted_is_not_listed(bench: Bench) {
     let stored = bench.create("main", "alice").await;
     bench.create("other", "alice").await;
-    bench.store.delete("main", stored.version).await.unwrap();
+    bench
+        .store
+        .delete("main", stored.version, &Attribution::NOBODY)
+        .await
+        .unwrap();
     assert_eq!(names(&bench.list(0, None).await), ["other"]);
 }

@@ -2,27 +2,34 @@
 
 use std::sync::Arc;
 
+use countersign_core::names::User;
 use countersign_core::version::{Conflict, Version};
 
 use super::bench::*;
 use crate::policy::Policy;
-use crate::store::{Error, Expected, NamePage};
+use crate::store::{Attribution, Error, Expected, NamePage, Put};
 
 /// A policy that was put is what every method gives, whole.
 pub(super) async fn a_policy_that_was_put_is_there(bench: Bench) {
     let policy = some("alice");
     let stored = bench
         .store
-        .put("main", Expected::Absent, Arc::clone(&policy))
+        .put(
+            "main",
+            Expected::Absent,
+            Arc::clone(&policy),
+            &Attribution::NOBODY,
+        )
         .await
-        .unwrap();
+        .unwrap()
+        .into_stored();
     assert_eq!(&*stored.name, "main");
     assert_eq!(
         stored.version.time(),
         start(),
         "the version is the clock's time"
     );
-    assert_eq!(stored.policy, policy);
+    assert_eq!(stored.content, policy);
     assert_eq!(bench.get("main").await, stored);
     assert_eq!(bench.versions("main").await, [Arc::clone(&stored)]);
     let version = bench.store.get_version("main", stored.version).await;
@@ -46,14 +53,19 @@ pub(super) async fn names_are_checked_first(bench: Bench) {
             store.get_version(name, version).await.map(drop),
             store.versions(name).await.map(drop),
             store
-                .put(name, Expected::Absent, some("bob"))
+                .put(name, Expected::Absent, some("bob"), &Attribution::NOBODY)
                 .await
                 .map(drop),
             store
-                .put(name, Expected::Version(version), some("bob"))
+                .put(
+                    name,
+                    Expected::Version(version),
+                    some("bob"),
+                    &Attribution::NOBODY,
+                )
                 .await
                 .map(drop),
-            store.delete(name, version).await,
+            store.delete(name, version, &Attribution::NOBODY).await,
             store.list(&page).await.map(drop),
         ] {
             assert!(
@@ -102,7 +114,12 @@ pub(super) async fn creating_over_a_policy_is_refused(bench: Bench) {
     let before = bench.contents().await;
     let refused = bench
         .store
-        .put("main", Expected::Absent, some("carol"))
+        .put(
+            "main",
+            Expected::Absent,
+            some("carol"),
+            &Attribution::NOBODY,
+        )
         .await;
     assert!(
         matches!(&refused, Err(Error::AlreadyExists { name, actual })
@@ -144,13 +161,46 @@ pub(super) async fn replacing_another_version_is_a_conflict(bench: Bench) {
     assert!(won.is_ok(), "the present version fits: {won:?}");
 }
 
-/// The same policy put again is a new version.
-pub(super) async fn the_same_policy_is_a_new_version(bench: Bench) {
+/// The same policy put again makes no version, and the call says so: however often, by whomever,
+/// and only over the version that is there.
+pub(super) async fn the_same_policy_is_no_new_version(bench: Bench) {
     let first = bench.create("main", "alice").await;
-    let second = bench.next("main", "alice").await;
-    assert!(second.version > first.version, "a put makes a version");
-    assert_eq!(second.digest(), first.digest());
-    assert_eq!(bench.versions("main").await, [second, first]);
+    let second = bench.next("main", "bob").await;
+    let before = bench.contents().await;
+    let by = Attribution::by(User::new("carol").unwrap()).with_reason("once more");
+    for attribution in [&Attribution::NOBODY, &by, &by] {
+        bench.clock.advance(NANO);
+        let expected = Expected::Version(second.version);
+        let put = bench.store.put("main", expected, some("bob"), attribution);
+        let put = put.await.unwrap();
+        assert_eq!(put, Put::Unchanged(Arc::clone(&second)), "nothing changed");
+    }
+    let stale = bench.replace("main", first.version, "bob").await;
+    assert!(
+        matches!(stale, Err(Error::Conflict(_))),
+        "what is expected comes first: {stale:?}"
+    );
+    let there = bench
+        .store
+        .put("main", Expected::Absent, some("bob"), &by)
+        .await;
+    assert!(
+        matches!(there, Err(Error::AlreadyExists { .. })),
+        "what is expected comes first: {there:?}"
+    );
+    bench
+        .assert_unchanged(&before, "putting the same policy")
+        .await;
+    let expected = Expected::Version(second.version);
+    let put = bench.store.put("main", expected, some("alice"), &by).await;
+    let put = put.unwrap();
+    assert!(!put.is_unchanged(), "an earlier policy is another");
+    assert!(put.stored().version > second.version);
+    let same = bench
+        .store
+        .put("other", Expected::Absent, some("alice"), &by)
+        .await;
+    assert!(!same.unwrap().is_unchanged(), "of another name");
 }
 
 /// What is not there is not found by any method that reads.
@@ -197,9 +247,15 @@ pub(super) async fn content_and_digest_are_preserved(bench: Bench) {
     let policy = Arc::new(policy);
     let stored = bench
         .store
-        .put("main", Expected::Absent, Arc::clone(&policy))
+        .put(
+            "main",
+            Expected::Absent,
+            Arc::clone(&policy),
+            &Attribution::NOBODY,
+        )
         .await
-        .unwrap();
+        .unwrap()
+        .into_stored();
     assert_eq!(stored.digest(), policy.digest());
     bench.next("main", "alice").await;
     let kept = bench
@@ -208,7 +264,7 @@ pub(super) async fn content_and_digest_are_preserved(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(
-        (kept.digest(), &kept.policy),
+        (kept.digest(), &kept.content),
         (policy.digest(), &policy),
         "to the letter"
     );
@@ -219,7 +275,7 @@ pub(super) async fn content_and_digest_are_preserved(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(
-        (kept.digest(), &kept.policy),
+        (kept.digest(), &kept.content),
         (policy.digest(), &policy),
         "and over a restart"
     );
@@ -230,7 +286,7 @@ pub(super) async fn loading_gives_the_current_policy(bench: Bench) {
     use crate::loader::LoadError;
     bench.create("main", "alice").await;
     let current = bench.next("main", "bob").await;
-    assert_eq!(bench.store.load("main").await.unwrap(), current.policy);
+    assert_eq!(bench.store.load("main").await.unwrap(), current.content);
     for name in ["Main", "main ", ""] {
         let loaded = bench.store.load(name).await;
         assert!(
@@ -238,7 +294,11 @@ pub(super) async fn loading_gives_the_current_policy(bench: Bench) {
             "the source answered, and there is none: {loaded:?}"
         );
     }
-    bench.store.delete("main", current.version).await.unwrap();
+    bench
+        .store
+        .delete("main", current.version, &Attribution::NOBODY)
+        .await
+        .unwrap();
     let loaded = bench.store.load("main").await;
     assert!(
         matches!(loaded, Err(LoadError::NotFound { .. })),

@@ -14,11 +14,11 @@ use countersign_core::version::Conflict;
 
 use super::bench::*;
 use crate::policy::Policy;
-use crate::store::{Error, Expected, NamePage, StoreExt, Stored};
+use crate::store::{Attribution, Error, Expected, NamePage, Put, StoreExt, Stored};
 
-type Answers = Vec<Result<Arc<Stored>, Error>>;
+type Answers = Vec<Result<Put, Error>>;
 
-/// Puts 50 policies of different people at once.
+/// Puts 50 policies of different users at once.
 async fn put_together(
     bench: &Bench,
     name: impl Fn(usize) -> String,
@@ -28,7 +28,11 @@ async fn put_together(
         .map(|number| {
             let store = Arc::clone(&bench.store);
             let (name, policy) = (name(number), some(&format!("user {number}")));
-            async move { store.put(&name, expected, policy).await }
+            async move {
+                store
+                    .put(&name, expected, policy, &Attribution::NOBODY)
+                    .await
+            }
         })
         .collect();
     bench.suite.together(tasks).await
@@ -38,7 +42,7 @@ fn winners(answers: &Answers) -> Vec<Arc<Stored>> {
     answers
         .iter()
         .filter_map(|answer| answer.as_ref().ok())
-        .cloned()
+        .map(|put| Arc::clone(put.stored()))
         .collect()
 }
 
@@ -94,12 +98,14 @@ pub(super) async fn of_50_updates_none_is_lost(bench: Bench) {
                 let retry = Retry::default().with_tries(NonZeroU32::MIN.saturating_add(49));
                 let added = format!("user {number}");
                 let update = |stored: &Stored| {
-                    let mut document = stored.policy.document();
+                    let mut document = stored.content.document();
                     let users = document.rules[0].conditions.users.get_or_insert_default();
                     users.push(added.clone());
                     Ok::<_, Error>(Arc::new(Policy::try_from(document).unwrap()))
                 };
-                store.update_with_retry("main", &retry, update).await
+                store
+                    .update_with_retry("main", &Attribution::NOBODY, &retry, update)
+                    .await
             }
         })
         .collect();
@@ -109,7 +115,7 @@ pub(super) async fn of_50_updates_none_is_lost(bench: Bench) {
         50,
         "each writer meets at most 49 conflicts: {answers:?}"
     );
-    let document = bench.get("main").await.policy.document();
+    let document = bench.get("main").await.content.document();
     let users = document.rules[0]
         .conditions
         .users
@@ -125,7 +131,7 @@ pub(super) async fn of_20_deletions_one_is_made(bench: Bench) {
     let tasks: Vec<_> = (0..20)
         .map(|_| {
             let store = Arc::clone(&bench.store);
-            async move { store.delete("main", version).await }
+            async move { store.delete("main", version, &Attribution::NOBODY).await }
         })
         .collect();
     let answers = bench.suite.together(tasks).await;
@@ -173,8 +179,13 @@ pub(super) async fn readers_see_versions_in_order(bench: Bench) {
                 give_way().await;
             }
             let (expected, policy) = (Expected::Version(last), some(&format!("user {number}")));
-            let put = store.put("main", expected, policy).await;
-            last = put.expect("the only writer meets no conflict").version;
+            let put = store
+                .put("main", expected, policy, &Attribution::NOBODY)
+                .await;
+            last = put
+                .expect("the only writer meets no conflict")
+                .stored()
+                .version;
         }
         done.store(true, Ordering::SeqCst);
     }));
@@ -186,15 +197,15 @@ pub(super) async fn nothing_happens_before_the_first_poll(bench: Bench) {
     let stored = bench.create("main", "alice").await;
     let before = bench.contents().await;
     let (store, expected) = (&bench.store, Expected::Version(stored.version));
-    drop(store.put("other", Expected::Absent, some("bob")));
-    drop(store.put("main", expected, some("bob")));
-    drop(store.delete("main", stored.version));
+    drop(store.put("other", Expected::Absent, some("bob"), &Attribution::NOBODY));
+    drop(store.put("main", expected, some("bob"), &Attribution::NOBODY));
+    drop(store.delete("main", stored.version, &Attribution::NOBODY));
     bench
         .assert_unchanged(&before, "a call that was never polled")
         .await;
-    let put = store.put("main", expected, some("bob"));
+    let put = store.put("main", expected, some("bob"), &Attribution::NOBODY);
     bench.clock.advance(HOUR);
-    let version = put.await.unwrap().version;
+    let version = put.await.unwrap().stored().version;
     assert_eq!(
         version.time(),
         bench.clock.now(),
@@ -206,7 +217,9 @@ pub(super) async fn nothing_happens_before_the_first_poll(bench: Bench) {
 pub(super) async fn a_dropped_call_is_made_wholly_or_not_at_all(bench: Bench) {
     let first = bench.create("main", "alice").await;
     let expected = Expected::Version(first.version);
-    let mut call = bench.store.put("main", expected, some("bob"));
+    let mut call = bench
+        .store
+        .put("main", expected, some("bob"), &Attribution::NOBODY);
     poll_fn(|context| {
         let _ = call.as_mut().poll(context);
         Poll::Ready(())
@@ -221,8 +234,10 @@ pub(super) async fn a_dropped_call_is_made_wholly_or_not_at_all(bench: Bench) {
     let retry = Retry::default();
     let next = bench
         .store
-        .update_with_retry("main", &retry, |_| Ok::<_, Error>(some("carol")));
-    let next = next.await.expect("the store goes on");
+        .update_with_retry("main", &Attribution::NOBODY, &retry, |_| {
+            Ok::<_, Error>(some("carol"))
+        });
+    let next = next.await.expect("the store goes on").into_stored();
     assert_eq!(bench.get("main").await, next);
 }
 
@@ -235,7 +250,7 @@ pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
     let before = bench.contents().await;
     let bench = bench.reopen().await;
     bench.assert_unchanged(&before, "reopening").await;
-    assert_eq!(bench.store.load("main").await.unwrap(), second.policy);
+    assert_eq!(bench.store.load("main").await.unwrap(), second.content);
     let listing = bench.list(1, None).await;
     let bench = bench.reopen().await;
     let rest = bench.list(1, listing.next.as_deref()).await;
@@ -250,7 +265,11 @@ pub(super) async fn everything_is_there_after_reopening(bench: Bench) {
 /// Versions go on after a restart, though the clock has stepped back and the newest policy is gone.
 pub(super) async fn versions_go_on_after_reopening(bench: Bench) {
     let first = bench.create("main", "alice").await.version;
-    bench.store.delete("main", first).await.unwrap();
+    bench
+        .store
+        .delete("main", first, &Attribution::NOBODY)
+        .await
+        .unwrap();
     let bench = bench.reopen().await;
     bench.clock.step_back(HOUR);
     let second = bench.create("main", "alice").await.version;

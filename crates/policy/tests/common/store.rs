@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use countersign_policy::store::Error;
-use countersign_policy::{Expected, InMemory, InMemorySync, ManualClock, Policy, Stored};
+use countersign_policy::{
+    Attribution, Expected, InMemory, InMemorySync, ManualClock, Policy, Put, Stored,
+};
 use serde_json::json;
 
 use super::{allowing, at};
@@ -21,11 +23,20 @@ pub fn some(who: &str) -> Arc<Policy> {
 }
 
 pub fn create(store: InMemorySync<'_>, name: &str) -> Arc<Stored> {
-    store.put(name, Expected::Absent, some("alice")).unwrap()
+    store
+        .put(name, Expected::Absent, some("alice"), &Attribution::NOBODY)
+        .unwrap()
+        .into_stored()
 }
 
 pub fn replace(store: InMemorySync<'_>, stored: &Stored, who: &str) -> Result<Arc<Stored>, Error> {
-    store.put(&stored.name, Expected::Version(stored.version), some(who))
+    let put = store.put(
+        &stored.name,
+        Expected::Version(stored.version),
+        some(who),
+        &Attribution::NOBODY,
+    );
+    put.map(Put::into_stored)
 }
 
 pub const BAD_NAMES: &[&str] = &["", " ", " main", "main ", "ma\0in", "main\n"];

@@ -45,8 +45,16 @@ faults! {
     PresentIsReplaced,
     /// Whoever creates what is there is told its first version.
     FirstVersionTold,
-    /// The same policy put again makes no version.
-    SameIsNoVersion,
+    /// The same policy put again makes a version.
+    SameIsAVersion,
+    /// A put that makes no version does not say so.
+    UnchangedIsNotSaid,
+    /// The same policy makes no version over whatever is expected.
+    SameBeforeExpected,
+    /// A policy that any version has makes no version.
+    EarlierIsTheSame,
+    /// Whoever puts the same policy is from then on who put it.
+    SameTakesTheAttribution,
     /// A version is kept too many.
     OneVersionTooMany,
     /// Of too many versions the newest before the current one goes first.
@@ -89,4 +97,56 @@ faults! {
     AbsentIsDeleted,
     /// What is deleted is still listed.
     DeletedIsListed,
+    /// Who put it and why is not kept over a restart.
+    AttributionForgottenOnReopening,
+    /// Reasons are kept to the first line.
+    ReasonsCut,
+    /// When it was put is the time of its version.
+    VersionTakenForTime,
+    /// What a version replaces is not kept.
+    ReplacesForgotten,
+    /// Texts of an attribution are not checked.
+    AttributionUnchecked,
+    /// Texts of an attribution are checked after what is expected.
+    AttributionCheckedLate,
+    /// A repeat is a call like any other.
+    KeysForgotten,
+    /// A repeat gets what is there by now.
+    RepeatGetsTheCurrent,
+    /// A repeat is known only until the next put.
+    OnlyTheLastKeyKnown,
+    /// A repeat has to expect what the first expected.
+    RepeatJudgedAnew,
+    /// A repeat after a restart is a call like any other.
+    KeysForgottenOnReopening,
+    /// Whatever a key is used for again, it is a repeat.
+    KeyOfAnyChange,
+    /// A key may put other policies under other names.
+    KeysByName,
+    /// A key may be used again by somebody else.
+    KeyOfAnyone,
+    /// A put that made no version takes its key.
+    UnchangedTakesItsKey,
+    /// A repeated deletion is refused.
+    DeletionNotRepeated,
+    /// Whether it is a repeat is looked at in one step and the policy put in another.
+    RepeatLookedUpBefore,
+    /// Deletions are no changes.
+    DeletionsUntold,
+    /// A deletion is no change any more once the policy is there again.
+    DeletionForgottenByThePut,
+    /// Deletions are told by nobody.
+    DeletionsUnattributed,
+    /// Changes are told newest first.
+    ChangesNewestFirst,
+    /// Changes are told policy by policy.
+    ChangesByName,
+    /// Changes begin with the place that they are to begin after.
+    ChangesInclusive,
+    /// Changes are those of current versions.
+    ChangesOfCurrent,
+    /// Versions that are not kept are told.
+    GoneIsTold,
+    /// There is no upper limit for changes.
+    NoUpperLimitOfChanges,
 }

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use countersign_core::time::{Timeline, Writer};
 use countersign_policy::conformance::Subject;
-use countersign_policy::store::{Error, NameListing, NamePage, check_policy_name};
+use countersign_policy::store::{Error, NameListing, NamePage, Removal, check_policy_name};
 use countersign_policy::*;
 
 use crate::faults::{Fault, MUTANTS};
@@ -41,6 +42,12 @@ impl<const FAULT: usize> Subject for Mutant<FAULT> {
 struct State {
     /// Every version of every policy, in the order in which they were put.
     stored: Vec<Arc<Stored>>,
+    /// The last removal of each name.
+    removed: Vec<Arc<Removal>>,
+    /// What was put and is not kept any more, for one of the faults.
+    gone: Vec<Arc<Stored>>,
+    /// Keys of puts that made no version, for another.
+    taken: Vec<IdempotencyKey>,
     last: Option<Version>,
     /// What is not yet listed, by one of the faults.
     unlisted: Vec<Version>,
@@ -77,6 +84,15 @@ impl Naive {
         if self.has(Fault::HistoryForgottenOnReopening) {
             self.forget_earlier(&mut state, |_| true);
         }
+        for stored in &mut state.stored {
+            let stored = Arc::make_mut(stored);
+            if self.has(Fault::AttributionForgottenOnReopening) {
+                stored.attribution = Attribution::NOBODY;
+            }
+            if self.has(Fault::KeysForgottenOnReopening) {
+                stored.attribution.idempotency_key = None;
+            }
+        }
     }
 
     /// Keeps only the current version of each of these policies.
@@ -88,7 +104,7 @@ impl Naive {
             .retain(|old| !(of(old) && all.iter().any(|new| newer(new, old))));
     }
 
-    fn stamp(&self, state: &State) -> Result<Version, Error> {
+    fn stamp(&self, state: &State, grants: bool) -> Result<Version, Error> {
         let now = self.clock.now();
         let mut last = state.last;
         match self.fault {
@@ -102,7 +118,7 @@ impl Naive {
         }
         let mut timeline = last.map_or(Timeline::new(), Timeline::after_version);
         let now = timeline.now(now, Writer::ONLY, std::time::Duration::MAX);
-        if !self.has(Fault::PutWithoutVersion) {
+        if grants && !self.has(Fault::PutWithoutVersion) {
             now.granting()?;
         }
         let version = timeline.stamp(&now)?.version;
@@ -141,15 +157,119 @@ impl Naive {
         Ok(versions)
     }
 
+    /// The time by the clock, which does not run backwards by less than a minute.
+    fn at(&self, state: &State) -> DateTime<Utc> {
+        let now = self.clock.now();
+        let last = state.stored.iter().map(|stored| stored.at).max();
+        match last {
+            Some(last) if now < last && last - now < TimeDelta::minutes(1) => last,
+            _ => now,
+        }
+    }
+
+    fn check_attribution(&self, attribution: &Attribution) -> Result<(), Error> {
+        if self.has(Fault::AttributionUnchecked) {
+            return Ok(());
+        }
+        attribution.check().map_err(Error::InvalidAttribution)
+    }
+
+    /// What the call with this key has put, if it has.
+    fn done_before(
+        &self,
+        state: &State,
+        name: &str,
+        expected: Expected,
+        policy: &Policy,
+        attribution: &Attribution,
+    ) -> Result<Option<Arc<Stored>>, Error> {
+        let Some(idempotency_key) = attribution.idempotency_key else {
+            return Ok(None);
+        };
+        let reused = |name: &Arc<str>| {
+            let name = Arc::clone(name);
+            Err(Error::IdempotencyKeyReused {
+                idempotency_key,
+                name,
+            })
+        };
+        if self.has(Fault::KeysForgotten) {
+            return Ok(None);
+        }
+        if state.taken.contains(&idempotency_key) {
+            return reused(&name.into());
+        }
+        let is_it =
+            |attribution: &Attribution| attribution.idempotency_key == Some(idempotency_key);
+        let mut removed = state.removed.iter();
+        if let Some(removal) = removed.find(|removal| is_it(&removal.attribution)) {
+            return reused(&removal.name);
+        }
+        let by_name = self.has(Fault::KeysByName);
+        let found = state
+            .stored
+            .iter()
+            .find(|stored| is_it(&stored.attribution) && (!by_name || *stored.name == *name));
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let current = self.versions(state, &found.name).first().cloned();
+        if self.has(Fault::OnlyTheLastKeyKnown) && current.as_ref() != Some(found) {
+            return Ok(None);
+        }
+        let is_expected = match (expected, found.replaces) {
+            (Expected::Absent, None) => true,
+            (Expected::Version(expected), replaces) => Some(expected) == replaces,
+            (Expected::Absent, Some(_)) => false,
+        };
+        if self.has(Fault::RepeatJudgedAnew) && !is_expected {
+            return Ok(None);
+        }
+        let anyone = self.has(Fault::KeyOfAnyone);
+        let same = *found.name == *name
+            && found.digest() == policy.digest()
+            && (anyone || found.attribution == *attribution);
+        if !same && !self.has(Fault::KeyOfAnyChange) {
+            return reused(&found.name);
+        }
+        match self.has(Fault::RepeatGetsTheCurrent) {
+            true => Ok(current),
+            false => Ok(Some(Arc::clone(found))),
+        }
+    }
+
     fn putting(
         &self,
         state: &State,
         name: &str,
         expected: Expected,
         policy: &Arc<Policy>,
-    ) -> Result<Arc<Stored>, Error> {
+        attribution: &Attribution,
+    ) -> Result<Put, Error> {
         self.check(name)?;
+        if !self.has(Fault::AttributionCheckedLate) {
+            self.check_attribution(attribution)?;
+        }
         let there = self.versions(state, name);
+        if let Some(first) = self.done_before(state, name, expected, policy, attribution)? {
+            return Ok(Put::Written(first));
+        }
+        let unchanged = |current: &Arc<Stored>| {
+            let mut current = Arc::clone(current);
+            if self.has(Fault::SameTakesTheAttribution) {
+                Arc::make_mut(&mut current).attribution = attribution.clone();
+            }
+            match self.has(Fault::UnchangedIsNotSaid) {
+                true => Put::Written(current),
+                false => Put::Unchanged(current),
+            }
+        };
+        let says = |stored: &&Arc<Stored>| stored.content == *policy;
+        if let Some(current) = there.first().filter(says) {
+            if self.has(Fault::SameBeforeExpected) {
+                return Ok(unchanged(current));
+            }
+        }
         match (expected, there.first()) {
             (Expected::Absent, Some(current)) if !self.has(Fault::PresentIsReplaced) => {
                 let told = if self.has(Fault::FirstVersionTold) {
@@ -170,26 +290,58 @@ impl Naive {
                 if actual != expected && !self.has(Fault::LastWriterWins) {
                     return Err(Error::Conflict(Conflict { expected, actual }));
                 }
-                if self.has(Fault::SameIsNoVersion) && current.policy == *policy {
-                    return Ok(Arc::clone(current));
+                let earlier = there.iter().find(says);
+                if let Some(earlier) = earlier.filter(|_| self.has(Fault::EarlierIsTheSame)) {
+                    return Ok(unchanged(earlier));
+                }
+                if says(&current) && !self.has(Fault::SameIsAVersion) {
+                    return Ok(unchanged(current));
                 }
             }
             _ => {}
         }
-        Ok(Arc::new(Stored {
-            name: name.into(),
-            version: self.stamp(state)?,
-            policy: Arc::clone(policy),
-        }))
+        self.check_attribution(attribution)?;
+        let version = self.stamp(state, true)?;
+        let mut attribution = attribution.clone();
+        if self.has(Fault::ReasonsCut) {
+            let first = |reason: Arc<str>| reason.lines().next().unwrap_or_default().into();
+            attribution.reason = attribution.reason.map(first);
+        }
+        let at = match self.has(Fault::VersionTakenForTime) {
+            true => version.time(),
+            false => self.at(state),
+        };
+        let replaces = there.first().map(|current| current.version);
+        let replaces = replaces.filter(|_| !self.has(Fault::ReplacesForgotten));
+        let stored = Stored::new(name.into(), version, Arc::clone(policy));
+        let stored = stored.replacing(replaces).put_by(attribution, at);
+        Ok(Put::Written(Arc::new(stored)))
     }
 
-    fn commit(&self, state: &mut State, stored: Arc<Stored>) -> Arc<Stored> {
+    fn commit(&self, state: &mut State, put: Put, attribution: &Attribution) -> Put {
+        let Put::Written(stored) = put else {
+            if self.has(Fault::UnchangedTakesItsKey) {
+                state.taken.extend(attribution.idempotency_key);
+            }
+            let taken = put.stored().version;
+            if self.has(Fault::SameTakesTheAttribution) {
+                for stored in &mut state.stored {
+                    if stored.version == taken {
+                        *stored = Arc::clone(put.stored());
+                    }
+                }
+            }
+            return put;
+        };
         if state.stored.contains(&stored) {
-            return stored;
+            return Put::Written(stored);
         }
         state.last = Some(stored.version).max(state.last);
         if self.has(Fault::PutForgetsOthers) {
             self.forget_earlier(state, |old| old.name != stored.name);
+        }
+        if self.has(Fault::DeletionForgottenByThePut) {
+            state.removed.retain(|removal| removal.name != stored.name);
         }
         state.stored.push(Arc::clone(&stored));
         let kept = self.versions(state, &stored.name);
@@ -199,10 +351,11 @@ impl Naive {
         } else {
             kept.get(most)
         };
-        if let Some(gone) = gone.map(|gone| gone.version) {
-            state.stored.retain(|stored| stored.version != gone);
+        if let Some(gone) = gone {
+            state.stored.retain(|stored| stored != gone);
+            state.gone.push(Arc::clone(gone));
         }
-        stored
+        Put::Written(stored)
     }
 
     fn put_at_once(
@@ -210,10 +363,11 @@ impl Naive {
         name: &str,
         expected: Expected,
         policy: &Arc<Policy>,
-    ) -> Result<Arc<Stored>, Error> {
+        attribution: &Attribution,
+    ) -> Result<Put, Error> {
         let mut state = self.lock();
-        let stored = self.putting(&state, name, expected, policy)?;
-        Ok(self.commit(&mut state, stored))
+        let put = self.putting(&state, name, expected, policy, attribution)?;
+        Ok(self.commit(&mut state, put, attribution))
     }
 
     async fn put(
@@ -221,41 +375,60 @@ impl Naive {
         name: &str,
         expected: Expected,
         policy: Arc<Policy>,
-    ) -> Result<Arc<Stored>, Error> {
+        attribution: &Attribution,
+    ) -> Result<Put, Error> {
         match self.fault {
             Fault::CheckThenPut => {
                 let seen = self.lock().clone();
-                let stored = self.putting(&seen, name, expected, &policy)?;
+                let put = self.putting(&seen, name, expected, &policy, attribution)?;
                 give_way().await;
-                Ok(self.commit(&mut self.lock(), stored))
+                Ok(self.commit(&mut self.lock(), put, attribution))
+            }
+            Fault::RepeatLookedUpBefore => {
+                self.check(name)?;
+                let seen = self.lock().clone();
+                let before = self.done_before(&seen, name, expected, &policy, attribution)?;
+                if let Some(first) = before {
+                    return Ok(Put::Written(first));
+                }
+                give_way().await;
+                let mut state = self.lock();
+                let mut known = state.clone();
+                for stored in &mut known.stored {
+                    if !seen.stored.contains(stored) {
+                        Arc::make_mut(stored).attribution.idempotency_key = None;
+                    }
+                }
+                let put = self.putting(&known, name, expected, &policy, attribution)?;
+                Ok(self.commit(&mut state, put, attribution))
             }
             Fault::PutInTwoSteps => {
-                let (stored, before) = {
+                let (put, before) = {
                     let mut state = self.lock();
-                    let stored = self.putting(&state, name, expected, &policy)?;
+                    let put = self.putting(&state, name, expected, &policy, attribution)?;
                     let before = state.stored.clone();
-                    state.stored.retain(|old| old.name != stored.name);
-                    (stored, before)
+                    state.stored.retain(|old| *old.name != *name);
+                    (put, before)
                 };
                 tokio::task::yield_now().await;
                 let mut state = self.lock();
                 state.stored = before;
-                Ok(self.commit(&mut state, stored))
+                Ok(self.commit(&mut state, put, attribution))
             }
             Fault::ListLags => {
-                let stored = {
+                let put = {
                     let mut state = self.lock();
-                    let stored = self.putting(&state, name, expected, &policy)?;
-                    state.unlisted.push(stored.version);
-                    self.commit(&mut state, stored)
+                    let put = self.putting(&state, name, expected, &policy, attribution)?;
+                    state.unlisted.push(put.stored().version);
+                    self.commit(&mut state, put, attribution)
                 };
                 give_way().await;
                 self.lock()
                     .unlisted
-                    .retain(|version| *version != stored.version);
-                Ok(stored)
+                    .retain(|version| *version != put.stored().version);
+                Ok(put)
             }
-            _ => self.put_at_once(name, expected, &policy),
+            _ => self.put_at_once(name, expected, &policy, attribution),
         }
     }
 
@@ -347,9 +520,44 @@ impl Naive {
         Ok(NameListing { items, next })
     }
 
-    fn delete(&self, name: &str, expected: Version) -> Result<(), Error> {
+    fn delete(
+        &self,
+        name: &str,
+        expected: Version,
+        attribution: &Attribution,
+    ) -> Result<(), Error> {
         self.check(name)?;
+        self.check_attribution(attribution)?;
         let mut state = self.lock();
+        if let Some(idempotency_key) = attribution.idempotency_key {
+            let is_it = |of: &Attribution| of.idempotency_key == Some(idempotency_key);
+            let put = state
+                .stored
+                .iter()
+                .find(|stored| is_it(&stored.attribution));
+            let mut removed = state.removed.iter();
+            let removed = removed.find(|removal| is_it(&removal.attribution));
+            match (put, removed) {
+                (None, None) => {}
+                (None, Some(removal))
+                    if *removal.name == *name && removal.attribution == *attribution =>
+                {
+                    if !self.has(Fault::DeletionNotRepeated) {
+                        return Ok(());
+                    }
+                }
+                (Some(_), _) if self.has(Fault::KeyOfAnyChange) => {}
+                (put, removed) => {
+                    let of = put.map(|stored| &stored.name);
+                    let of = of.or(removed.map(|removal| &removal.name));
+                    let name = of.map_or_else(|| name.into(), Arc::clone);
+                    return Err(Error::IdempotencyKeyReused {
+                        idempotency_key,
+                        name,
+                    });
+                }
+            }
+        }
         let was_there = state.deleted.iter().any(|stored| *stored.name == *name);
         let actual = match self.found(&state, name) {
             Err(_) if self.has(Fault::AbsentIsDeleted) && was_there => return Ok(()),
@@ -357,6 +565,19 @@ impl Naive {
         };
         if actual != expected && !self.has(Fault::DeleteAnyVersion) {
             return Err(Error::Conflict(Conflict { expected, actual }));
+        }
+        if !self.has(Fault::DeletionsUntold) {
+            let removal = Removal::new(name.into(), self.stamp(&state, false)?, ());
+            let told = match self.has(Fault::DeletionsUnattributed) {
+                true => Attribution::NOBODY,
+                false => attribution.clone(),
+            };
+            let removal = removal
+                .replacing(Some(actual))
+                .put_by(told, self.at(&state));
+            state.last = Some(removal.version).max(state.last);
+            state.removed.retain(|removal| *removal.name != *name);
+            state.removed.push(Arc::new(removal));
         }
         let gone = self.versions(&state, name);
         state.deleted.extend(gone);
@@ -370,13 +591,48 @@ impl Naive {
             .retain(|stored| *stored.name != *name && !(prefix && stored.name.starts_with(name)));
         Ok(())
     }
+
+    fn changes_after(&self, after: Option<Version>, limit: usize) -> Vec<Changed> {
+        let state = self.lock();
+        let mut stored = state.stored.clone();
+        if self.has(Fault::GoneIsTold) {
+            stored.extend(state.gone.iter().cloned());
+        }
+        if self.has(Fault::ChangesOfCurrent) {
+            stored.retain(|stored| self.versions(&state, &stored.name).first() == Some(stored));
+        }
+        let removed = state.removed.iter().cloned().map(Changed::Removed);
+        let mut changes: Vec<_> = stored
+            .into_iter()
+            .map(Changed::Put)
+            .chain(removed)
+            .collect();
+        changes.sort_by_key(Changed::version);
+        if self.has(Fault::ChangesByName) {
+            changes.sort_by_key(|change| Arc::clone(change.name()));
+        }
+        if self.has(Fault::ChangesNewestFirst) {
+            changes.reverse();
+        }
+        let inclusive = self.has(Fault::ChangesInclusive);
+        changes.retain(|change| {
+            let version = Some(change.version());
+            version > after || inclusive && version == after
+        });
+        let limit = match limit {
+            limit if limit > 0 && self.has(Fault::NoUpperLimitOfChanges) => limit,
+            limit => NamePage { limit, after: None }.effective_limit(),
+        };
+        changes.truncate(limit);
+        changes
+    }
 }
 
 impl Loader for Naive {
     fn load<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<Policy>, LoadError>> {
         Box::pin(async move {
             match self.get(name) {
-                Ok(stored) => Ok(Arc::clone(&stored.policy)),
+                Ok(stored) => Ok(Arc::clone(&stored.content)),
                 Err(error) if self.has(Fault::AbsentIsAFailure) => {
                     Err(LoadError::failed(name, error))
                 }
@@ -392,12 +648,13 @@ impl Store for Naive {
         name: &'a str,
         expected: Expected,
         policy: Arc<Policy>,
-    ) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<Put, Error>> {
         if self.has(Fault::EagerPut) {
-            let put = self.put_at_once(name, expected, &policy);
+            let put = self.put_at_once(name, expected, &policy, attribution);
             return Box::pin(async move { put });
         }
-        Box::pin(self.put(name, expected, policy))
+        Box::pin(self.put(name, expected, policy, attribution))
     }
 
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<Stored>, Error>> {
@@ -420,7 +677,20 @@ impl Store for Naive {
         Box::pin(async move { self.list(page) })
     }
 
-    fn delete<'a>(&'a self, name: &'a str, expected: Version) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move { self.delete(name, expected) })
+    fn delete<'a>(
+        &'a self,
+        name: &'a str,
+        expected: Version,
+        attribution: &'a Attribution,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move { self.delete(name, expected, attribution) })
+    }
+
+    fn changes_after<'a>(
+        &'a self,
+        after: Option<Version>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Changed>, Error>> {
+        Box::pin(async move { Ok(self.changes_after(after, limit)) })
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use countersign_core::sync::suite::{self, Suite};
 use countersign_policy::instrumented::{Calls, Instrumented, Method};
 use countersign_policy::{
-    CacheConfig, CachedLoader, Expected, Freshness, ManualTicks, Policy, Served, Store, Stored,
-    Ticks,
+    Attribution, CacheConfig, CachedLoader, Expected, Freshness, ManualTicks, Policy, Served,
+    Store, Stored, Ticks,
 };
 
 /// Makes each suite a test of the store that a [`Subject`] gives. This module must be in sight as
@@ -52,7 +52,7 @@ pub trait Subject: Sized + Send + Sync + 'static {
 
     /// Whether a load gave what was stored: the very same, unless the store reads it anew.
     fn is_what_was_stored(loaded: &Arc<Policy>, stored: &Stored) -> bool {
-        Arc::ptr_eq(loaded, &stored.policy)
+        Arc::ptr_eq(loaded, &stored.content)
     }
 }
 
@@ -125,7 +125,7 @@ async fn put<S: Store>(source: &Instrumented<S>, name: &str, number: u64) {
         Ok(stored) => Expected::Version(stored.version),
         Err(_) => Expected::Absent,
     };
-    let put = store.put(name, expected, policy(name, number));
+    let put = store.put(name, expected, policy(name, number), &Attribution::NOBODY);
     put.await.unwrap();
 }
 
@@ -200,7 +200,11 @@ pub fn concurrent_read_write<S: Subject>() {
                 } else {
                     let name = format!("cold-{task}");
                     let policy = policy(&name, 7);
-                    let stored = source.put(&name, Expected::Absent, policy).await.unwrap();
+                    let stored = source
+                        .put(&name, Expected::Absent, policy, &Attribution::NOBODY)
+                        .await
+                        .unwrap()
+                        .into_stored();
                     let loaded = cache.load(&name).await.unwrap();
                     assert!(S::is_what_was_stored(&loaded.policy, &stored));
                 }

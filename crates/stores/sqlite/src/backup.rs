@@ -166,7 +166,7 @@ fn verified(
 
 /// What each store says whose feature is on, with nothing noted.
 fn reports_of(connection: &Connection) -> Result<Vec<Report>, Failure> {
-    #[cfg(any(feature = "request", feature = "breakglass"))]
+    #[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
     use crate::{check::chained, verify::verify};
 
     let _ = connection;
@@ -180,7 +180,7 @@ fn reports_of(connection: &Connection) -> Result<Vec<Report>, Failure> {
             None,
         )?,
         #[cfg(feature = "policy")]
-        crate::policy::verified(connection)?,
+        verify(connection, &chained::<crate::policy::Versions>(), None)?,
     ])
 }
 

@@ -466,13 +466,6 @@ impl<E: StoreError> Stop<E> {
     }
 }
 
-#[cfg(feature = "policy")]
-impl From<countersign_policy::store::Error> for Stop<countersign_policy::store::Error> {
-    fn from(error: countersign_policy::store::Error) -> Self {
-        Stop::Answer(error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

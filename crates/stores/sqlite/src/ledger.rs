@@ -83,23 +83,22 @@ pub(crate) struct Ledger {
     pub(crate) store: &'static str,
     /// The statements of the store.
     pub(crate) statements: &'static [&'static str],
-    /// Reads position, version, head, and of a store that keeps times `at`, writer and last jump,
-    /// of the last row.
+    /// Reads position, version, head, `at`, writer and last jump of the last row.
     pub(crate) tip: &'static str,
-    /// Writes a row: position, version, action, record, id, digest and head; of a store that keeps
-    /// times then `at`, writer, last jump, and the rest of a correction.
+    /// Writes a row: position, version, action, record, id, digest, head, `at`, writer, last jump,
+    /// and the rest of a correction.
     pub(crate) append: &'static str,
-    /// Of a store that keeps times.
-    pub(crate) times: Option<Times>,
+    pub(crate) times: Times,
 }
 
-/// The statements of a ledger that keeps times.
+/// The statements by which a ledger keeps times.
 #[derive(Debug)]
 pub(crate) struct Times {
     /// Reads the corrections, oldest first: version, `at`, writer, record, latest and the corrected writer.
     pub(crate) corrected: &'static str,
-    /// Counts accesses that had ended after ?1 and until ?2, are not marked so, and had begun by ?1.
-    pub(crate) in_force_again: &'static str,
+    /// Counts accesses that had ended after ?1 and until ?2, are not marked so, and had begun by ?1;
+    /// of a store whose records give access.
+    pub(crate) in_force_again: Option<&'static str>,
 }
 
 /// What a row of a ledger says.
@@ -107,14 +106,12 @@ pub(crate) struct Times {
 pub(crate) struct Line<'a> {
     pub(crate) version: Version,
     pub(crate) action: &'a str,
-    /// The record, as a key that is never used again; of a policy, the oldest version kept; of a
-    /// correction, the `at` that was wrong.
+    /// The record, as a key that is never used again; of a correction, the `at` that was wrong.
     pub(crate) record: i64,
-    /// The record's id, or the policy's name.
+    /// The record's id.
     pub(crate) id: &'a str,
     pub(crate) digest: &'a Sum,
-    /// When and by whom, where the store keeps that.
-    pub(crate) written: Option<Written>,
+    pub(crate) written: Written,
 }
 
 /// When a row of a ledger was written, and by whom.
@@ -268,19 +265,16 @@ impl Tip {
     pub(crate) fn read(connection: &Connection, ledger: &Ledger) -> Result<Self, rusqlite::Error> {
         let mut statement = sql::statement(connection, ledger.statements, ledger.tip)?;
         let tip = statement.query_row([], |row| {
-            let written = match ledger.times {
-                None => None,
-                Some(_) => Some(Written {
-                    at: row.get(3)?,
-                    writer: row.get(4)?,
-                    jumped_at: row.get(5)?,
-                }),
+            let written = Written {
+                at: row.get(3)?,
+                writer: row.get(4)?,
+                jumped_at: row.get(5)?,
             };
             Ok(Self {
                 position: row.get(0)?,
                 version: Some(Version::from_nanos(row.get(1)?)),
                 head: row.get(2)?,
-                written,
+                written: Some(written),
             })
         });
         Ok(tip.optional()?.unwrap_or(Self::START))
@@ -290,7 +284,7 @@ impl Tip {
     pub(crate) fn advance(&mut self, store: &str, line: &Line<'_>) {
         self.position = self.position.saturating_add(1);
         self.version = Some(line.version);
-        let mut head = Canonical::of("countersign ledger 1")
+        self.head = Canonical::of("countersign ledger 1")
             .text(store)
             .sum(&self.head)
             .integer(self.position)
@@ -298,15 +292,12 @@ impl Tip {
             .text(line.action)
             .integer(line.record)
             .text(line.id)
-            .sum(line.digest);
-        if let Some(written) = line.written {
-            head = head
-                .integer(written.at)
-                .integer(written.writer)
-                .integer_if_any(written.jumped_at);
-        }
-        self.head = head.finish();
-        self.written = line.written;
+            .sum(line.digest)
+            .integer(line.written.at)
+            .integer(line.written.writer)
+            .integer_if_any(line.written.jumped_at)
+            .finish();
+        self.written = Some(line.written);
     }
 }
 
@@ -337,13 +328,18 @@ mod tests {
 
     #[test]
     fn a_head_covers_every_row_before_it_and_each_field_of_its_own() {
+        let written = Written {
+            at: 1,
+            writer: 1,
+            jumped_at: None,
+        };
         let line = Line {
             version: Version::from_nanos(1),
             action: "entry",
             record: 1,
             id: "a",
             digest: &[1; 32],
-            written: None,
+            written,
         };
         let head = |lines: &[Line<'_>]| {
             let mut tip = Tip::START;
@@ -363,6 +359,24 @@ mod tests {
             Line { id: "b", ..line },
             Line {
                 digest: &[2; 32],
+                ..line
+            },
+            Line {
+                written: Written { at: 2, ..written },
+                ..line
+            },
+            Line {
+                written: Written {
+                    writer: 2,
+                    ..written
+                },
+                ..line
+            },
+            Line {
+                written: Written {
+                    jumped_at: Some(1),
+                    ..written
+                },
                 ..line
             },
         ] {

@@ -89,11 +89,11 @@ mod audit;
 mod backup;
 #[cfg(feature = "breakglass")]
 mod breakglass;
-#[cfg(any(feature = "request", feature = "breakglass"))]
+#[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
 mod check;
 mod connection;
 mod database;
-#[cfg(any(feature = "request", feature = "breakglass"))]
+#[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
 mod engine;
 mod error;
 mod file;
@@ -105,7 +105,7 @@ mod plans;
 mod policy;
 #[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
 mod queues;
-#[cfg(any(feature = "request", feature = "breakglass"))]
+#[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
 mod records;
 mod report;
 #[cfg(feature = "request")]
@@ -115,7 +115,7 @@ mod schema;
 mod settings;
 mod sql;
 mod step;
-#[cfg(any(feature = "request", feature = "breakglass"))]
+#[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
 mod store;
 mod verify;
 mod worker;

@@ -14,7 +14,7 @@ fn statements() -> impl Iterator<Item = &'static str> {
     let all = [
         request::rows::STATEMENTS,
         breakglass::rows::STATEMENTS,
-        policy::STATEMENTS,
+        policy::rows::STATEMENTS,
     ];
     all.into_iter().flatten().copied()
 }
@@ -79,10 +79,12 @@ const FILL: &str = "
     INSERT INTO emergency_ledger (position, version, at, writer, action, record, id, digest, head)
         SELECT n, n, n, 1, 'entry', n, printf('%016x', n), zeroblob(32), zeroblob(32) FROM number;
     INSERT INTO emergency_proof_used SELECT printf('%x', n), 'x' FROM number;
-    INSERT INTO policy_version SELECT n, 'main', 'x', '{}' FROM number;
-    INSERT INTO policy VALUES ('main', 2000);
-    INSERT INTO policy_ledger
-        SELECT n, n, 'put', 1, 'main', zeroblob(32), zeroblob(32) FROM number;";
+    INSERT INTO policy_version (created, name, replaces, digest, document)
+        SELECT n, 'main', nullif(n, 1) - 1, 'x', '{}' FROM number;
+    INSERT INTO policy_history (record, version, at, action, idempotency_key, digest)
+        SELECT n, n, n, 'put', printf('%016x', n), zeroblob(32) FROM number;
+    INSERT INTO policy_ledger (position, version, at, writer, action, record, id, digest, head)
+        SELECT n, n, n, 1, 'entry', n, 'main', zeroblob(32), zeroblob(32) FROM number;";
 
 #[test]
 fn no_statement_walks_a_table_or_sorts() {

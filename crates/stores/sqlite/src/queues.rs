@@ -314,7 +314,7 @@ fn short_queues() -> Options {
 
 #[test]
 fn a_change_too_many_is_refused_at_once_and_can_be_tried_again() {
-    use countersign_policy::{Expected, Policy, Store as _, store};
+    use countersign_policy::{Attribution, Expected, Policy, Store as _, store};
 
     let (_folder, path) = file();
     let database = Database::open(&path, &short_queues()).unwrap();
@@ -332,11 +332,12 @@ fn a_change_too_many_is_refused_at_once_and_can_be_tried_again() {
     let policy = r#"{"version": "1", "rules": [{"name": "all", "effect": "allow",
         "conditions": {"users": ["alice"]}}]}"#;
     let policy: Policy = policy.parse().unwrap();
-    let refused = wait(
-        stores
-            .policies
-            .put("main", Expected::Absent, Arc::new(policy)),
-    );
+    let refused = wait(stores.policies.put(
+        "main",
+        Expected::Absent,
+        Arc::new(policy),
+        &Attribution::NOBODY,
+    ));
     assert!(
         matches!(
             refused,

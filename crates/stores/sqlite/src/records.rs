@@ -89,9 +89,15 @@ pub(crate) trait Rows: Record<Id: fmt::Display + FromStr> + Sized {
     /// How those with a key are found.
     fn lookup(key: &Self::Key) -> Lookup<'_>;
 
+    /// What the record with this id is called in what is said of it.
+    fn named(id: &str) -> String {
+        format!("{} `{id}`", Self::LEDGER.store)
+    }
+
     /// The version that it was created with: the key of its row, never used again.
     fn created(&self) -> Version;
-    fn entries(&self) -> &[Arc<Self::Entry>];
+    /// The entries of its history, oldest first.
+    fn entries(&self) -> impl DoubleEndedIterator<Item = Arc<Self::Entry>>;
     /// The version of the record before an entry, and with it.
     fn versions(entry: &Self::Entry) -> (Option<Version>, Version);
 
@@ -398,17 +404,16 @@ pub(crate) fn changes_after<R: Rows>(
 
 /// The record that the identity in a row and its stored history make.
 fn restore<R: Rows>(connection: &Connection, row: &Row<'_>) -> Result<R, Failure> {
-    let store = R::LEDGER.store;
     let place = || match row.get::<_, String>("id") {
-        Ok(id) => format!("{store} `{id}`"),
-        Err(_) => format!("a row of the table `{store}`"),
+        Ok(id) => R::named(&id),
+        Err(_) => format!("a row of the store `{}`", R::LEDGER.store),
     };
     let record = R::identity(row).map_err(of_record(place))?;
     let id = record.id();
     let entries = history(connection, &record)?.into_iter();
     let restored = record.restored(entries.map(|(entry, _)| Arc::new(entry)).collect());
     let broken = || EngineError::Record {
-        place: format!("the history of {store} `{id}`"),
+        place: format!("the history of {}", R::named(&id.to_string())),
         found: "no entry, or entries out of order".to_owned(),
     };
     restored.ok_or_else(|| broken().into())
@@ -419,7 +424,7 @@ pub(crate) fn history<R: Rows>(
     connection: &Connection,
     record: &R,
 ) -> Result<Vec<(R::Entry, Sum)>, Failure> {
-    let place = || format!("the history of {} `{}`", R::LEDGER.store, record.id());
+    let place = || format!("the history of {}", R::named(&record.id().to_string()));
     let mut statement = statement::<R>(connection, R::STATEMENTS.history)?;
     let mut rows = statement.query([record.created().as_nanos()])?;
     let mut entries = Vec::new();
@@ -431,7 +436,7 @@ pub(crate) fn history<R: Rows>(
 
 /// What a step does to the ledger, at one version.
 enum Change<'r, R: Rows> {
-    Entry(&'r R, &'r R::Entry),
+    Entry(&'r R, Arc<R::Entry>),
     Removal(&'r R),
 }
 
@@ -449,9 +454,8 @@ pub(crate) fn write<R: Rows>(
             true => record.insert(step.connection)?,
             false => record.update(step.connection)?,
         }
-        let entries = record.entries().iter().rev();
-        let entries =
-            entries.map(|entry| (R::versions(entry).1, Change::Entry(&**record, &**entry)));
+        let entries = record.entries().rev();
+        let entries = entries.map(|entry| (R::versions(&entry).1, Change::Entry(&**record, entry)));
         changes.extend(entries.take_while(|(version, _)| Some(*version) > last));
     }
     let removed = removed.iter();
@@ -459,7 +463,7 @@ pub(crate) fn write<R: Rows>(
     changes.sort_by_key(|(version, _)| *version);
     for (version, change) in changes {
         match change {
-            Change::Entry(record, entry) => append(step, record, entry)?,
+            Change::Entry(record, entry) => append(step, record, &entry)?,
             Change::Removal(record) => remove(step, record, version)?,
         }
     }

@@ -20,7 +20,7 @@ use rusqlite::{Connection, Row, ToSql, params};
 
 use crate::database::Database;
 use crate::error::{Failure, Stop, StoreError};
-use crate::ledger::{Head, Ledger, Line, Sum, Times, Tip, Written, correction_digest};
+use crate::ledger::{Head, Ledger, Line, Sum, Tip, Written, correction_digest};
 use crate::sql::{self, clamped};
 
 /// A store in a file: the file, the ledger of the store and the clock.
@@ -220,14 +220,11 @@ impl Timekeeper {
         ledger: &Ledger,
         tip: &Tip,
     ) -> Result<Timeline, rusqlite::Error> {
-        let (Some(version), Some(times)) = (tip.version, &ledger.times) else {
-            return Ok(tip.version.map_or(Timeline::new(), Timeline::after_version));
-        };
-        let Some(written) = tip.written else {
-            return Ok(Timeline::after_version(version));
+        let Some((version, written)) = tip.version.zip(tip.written) else {
+            return Ok(Timeline::new());
         };
         let time = DateTime::from_timestamp_nanos;
-        let corrected = self.corrected(connection, ledger, times)?;
+        let corrected = self.corrected(connection, ledger)?;
         Ok(corrected
             .with_last(version, time(written.at), writer(written.writer))
             .with_jump(written.jumped_at.map(time)))
@@ -240,7 +237,6 @@ impl Timekeeper {
         &self,
         connection: &Connection,
         ledger: &Ledger,
-        times: &Times,
     ) -> Result<Timeline, rusqlite::Error> {
         let kept = || {
             let kept = self.corrected.lock();
@@ -249,7 +245,8 @@ impl Timekeeper {
         let known = *kept();
         let read = |known: Option<Correction>| {
             let from = known.map_or(i64::MIN, |known| known.version.as_nanos());
-            let mut statement = sql::statement(connection, ledger.statements, times.corrected)?;
+            let mut statement =
+                sql::statement(connection, ledger.statements, ledger.times.corrected)?;
             let rows = statement.query_map([from], correction)?;
             rows.collect::<Result<Vec<_>, _>>()
         };
@@ -327,11 +324,12 @@ impl<'c> Step<'c> {
         timekeeper: &Timekeeper,
     ) -> Result<Self, rusqlite::Error> {
         let (tip, timeline, now) = timekeeper.now(connection, ledger)?;
-        let correction = now.makes_correction().zip(ledger.times.as_ref());
-        let count = |(correction, times): (Correction, &Times)| {
+        let count = |correction: Correction| {
+            let Some(in_force_again) = ledger.times.in_force_again else {
+                return Ok((correction, 0));
+            };
             let ended = [clamped(correction.to), clamped(correction.from)];
-            let mut statement =
-                sql::statement(connection, ledger.statements, times.in_force_again)?;
+            let mut statement = sql::statement(connection, ledger.statements, in_force_again)?;
             let again = statement.query_row(ended, |row| row.get(0))?;
             Ok::<_, rusqlite::Error>((correction, again))
         };
@@ -342,7 +340,7 @@ impl<'c> Step<'c> {
             ledger,
             timeline,
             is_judged: false,
-            correction: correction.map(count).transpose()?,
+            correction: now.makes_correction().map(count).transpose()?,
         })
     }
 
@@ -405,7 +403,7 @@ impl<'c> Step<'c> {
             record: clamped(correction.from),
             id: "",
             digest: &correction_digest(latest, of, again),
-            written: Some(Written::of(&self.now)),
+            written: Written::of(&self.now),
         };
         self.write(&line, Some([latest, of, again]))
     }
@@ -420,14 +418,13 @@ impl<'c> Step<'c> {
         (id, digest): (&str, &Sum),
     ) -> Result<(), Failure> {
         self.append_correction()?;
-        let written = self.ledger.times.as_ref().map(|_| Written::of(&self.now));
         let line = Line {
             version,
             action,
             record,
             id,
             digest,
-            written,
+            written: Written::of(&self.now),
         };
         self.write(&line, None)
     }
@@ -446,18 +443,14 @@ impl<'c> Step<'c> {
             line.digest,
             self.tip.head,
         ];
-        let Some(written) = line.written else {
-            statement.execute(of_all)?;
-            return Ok(());
-        };
         let [latest, of, again] = match correction {
             Some(values) => values.map(Some),
             None => [None; 3],
         };
         let of_times = params![
-            written.at,
-            written.writer,
-            written.jumped_at,
+            line.written.at,
+            line.written.writer,
+            line.written.jumped_at,
             latest,
             of,
             again

@@ -25,8 +25,9 @@ use crate::schema;
 /// What a store with records and histories lets be verified.
 pub(crate) struct Chained {
     pub(crate) ledger: &'static Ledger,
-    /// What a record is called.
+    /// What a record is called, and the one with an id.
     pub(crate) noun: &'static str,
+    pub(crate) named: fn(&str) -> String,
     /// The tables of ledger, records and histories.
     pub(crate) tables: [&'static str; 3],
     /// Looks at one row of the table of records and its history, and counts its entries.
@@ -64,7 +65,7 @@ pub(crate) fn verify(
                 if matches!(line.action.as_str(), "corrected" | "jumped") {
                     return Ok(());
                 }
-                let record = format!("{} `{}`", chained.noun, line.id);
+                let record = (chained.named)(&line.id);
                 if line.action == "deleted" {
                     let sql = format!("SELECT 1 FROM {records} WHERE created = ?1");
                     if exists(connection, &sql, line.record)? {
@@ -146,8 +147,8 @@ pub(crate) struct LedgerRow {
     pub(crate) record: i64,
     pub(crate) id: String,
     pub(crate) digest: Sum,
-    /// When it was written, of a store that keeps times.
-    pub(crate) written: Option<Written>,
+    /// When it was written, and by whom.
+    pub(crate) written: Written,
 }
 
 /// Walks the ledger from its first row, and compares it with a head that was noted.
@@ -172,17 +173,14 @@ pub(crate) fn walk_ledger(
             record: row.get(3)?,
             id: row.get(4)?,
             digest: row.get(5)?,
-            written: match ledger.times {
-                None => None,
-                Some(_) => Some(Written {
-                    at: row.get(7)?,
-                    writer: row.get(8)?,
-                    jumped_at: row.get(9)?,
-                }),
+            written: Written {
+                at: row.get(7)?,
+                writer: row.get(8)?,
+                jumped_at: row.get(9)?,
             },
         };
-        if let (Some(before), Some(written)) = (tip.written, line.written) {
-            let is_back = written.at < before.at;
+        if let Some(before) = tip.written {
+            let is_back = line.written.at < before.at;
             if is_back != (line.action == "corrected") {
                 findings.in_ledger(position, "its time is before that of the row before it");
             }
@@ -198,7 +196,6 @@ pub(crate) fn walk_ledger(
             tip.position = position.saturating_sub(1);
         }
         let grows = match line.action.as_str() {
-            "deleted" if ledger.store == "policy" => Some(line.version) >= tip.version,
             "jumped" => Some(line.version) == tip.version,
             _ => Some(line.version) > tip.version,
         };

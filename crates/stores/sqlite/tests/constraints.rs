@@ -89,10 +89,17 @@ const REFUSED: &[(&str, &str)] = &[
         "UPDATE emergency SET note = 'x', updated_at = (SELECT max(version) FROM emergency_ledger)",
         "a later version",
     ),
-    ("UPDATE policy SET version = version - 1", "a later version"),
     (
-        "INSERT INTO policy_version SELECT version - 1, name, digest, document FROM policy_version ORDER BY version LIMIT 1",
+        "INSERT INTO policy_version (created, name, replaces, digest, document) SELECT created - 1, 'third', NULL, digest, document FROM policy_version ORDER BY created LIMIT 1",
         "a later version",
+    ),
+    (
+        "INSERT INTO policy_version (created, name, replaces, digest, document) SELECT v, 'main', NULL, 'x', '{}' FROM (SELECT 1 + max(version) AS v FROM policy_ledger)",
+        "says which it replaces",
+    ),
+    (
+        "INSERT INTO policy_version (created, name, replaces, digest, document) SELECT v, 'other', (SELECT max(created) FROM policy_version WHERE name = 'other'), 'x', '{}' FROM (SELECT 1 + max(version) AS v FROM policy_ledger)",
+        "says which it replaces",
     ),
     (
         "UPDATE policy_version SET document = '{}'",
@@ -125,8 +132,12 @@ const REFUSED: &[(&str, &str)] = &[
         "begins active",
     ),
     (
-        "INSERT INTO policy VALUES ('other', (SELECT max(version) FROM policy_version))",
-        "at a version of its name",
+        "INSERT INTO policy_version (created, name) SELECT v, 'third' FROM (SELECT 1 + max(version) AS v FROM policy_ledger)",
+        "CHECK constraint failed",
+    ),
+    (
+        "INSERT OR REPLACE INTO policy_version (created, name, replaces, digest, document) SELECT created, name, replaces, 'x', '{}' FROM policy_version WHERE document IS NOT NULL",
+        "a later version",
     ),
     // Histories.
     (
@@ -170,7 +181,23 @@ const REFUSED: &[(&str, &str)] = &[
         "UPDATE emergency_ledger SET head = zeroblob(32)",
         "only appended to",
     ),
-    ("UPDATE policy_ledger SET name = 'x'", "only appended to"),
+    (
+        "UPDATE policy_history SET author = 'eve'",
+        "only appended to",
+    ),
+    (
+        "DELETE FROM policy_history WHERE action = 'deleted'",
+        "deleted with its version",
+    ),
+    (
+        "INSERT INTO policy_history (record, version, at, action, digest) SELECT record, version + 1, at, 'put', digest FROM policy_history",
+        "one entry",
+    ),
+    (
+        "INSERT OR REPLACE INTO policy_history (record, version, at, action, author, digest) SELECT record, version, at, action, 'eve', digest FROM policy_history",
+        "one entry",
+    ),
+    ("UPDATE policy_ledger SET id = 'x'", "only appended to"),
     ("DELETE FROM request_ledger", "only appended to"),
     ("DELETE FROM emergency_ledger", "only appended to"),
     (
@@ -190,7 +217,7 @@ const REFUSED: &[(&str, &str)] = &[
         "by a later version",
     ),
     (
-        "INSERT INTO policy_ledger SELECT position + 1, version, 'put', kept_from, name, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
+        "INSERT INTO policy_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version, at, writer, action, record, id, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
         "by a later version",
     ),
     // Deletion.
@@ -202,10 +229,17 @@ const REFUSED: &[(&str, &str)] = &[
         "DELETE FROM emergency WHERE status = 'closed'",
         "the ledger has just said so",
     ),
-    ("DELETE FROM policy", "the ledger has just said so"),
     (
-        "DELETE FROM policy_version WHERE version NOT IN (SELECT version FROM policy)",
+        "DELETE FROM policy_version WHERE created IN (SELECT replaces FROM policy_version)",
         "the ledger has just said so",
+    ),
+    (
+        "INSERT INTO policy_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', kept.created, kept.id, l.digest, l.head FROM policy_ledger AS l, policy_version AS kept ORDER BY l.position DESC, kept.created DESC LIMIT 1",
+        "only a version that another has taken the place of",
+    ),
+    (
+        "INSERT INTO policy_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version + 1, at - 1, writer, action, record, id, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
+        "time runs backwards",
     ),
     (
         "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', r.created, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'pending' ORDER BY l.position DESC LIMIT 1",
@@ -247,7 +281,10 @@ const LET: &[&str] = &[
     "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, duration, reason_code, justification, escalate, created_at, expires_at, status, ended_at, updated_at) SELECT v, '00000000000000ff', 'BOB', 'bob', 'dev', 1, 'other', 'x', 0, v, v + 1, 'active', v + 1, v FROM (SELECT 1 + max(version) AS v FROM emergency_ledger)",
     "INSERT INTO request (created, id, requester, profile, duration, justification, ends_with_policy, created_at, decide_by, status, updated_at) SELECT v, '00000000000000ff', 'eve', 'prod', 1, 'x', 0, v, v + 1, 'pending', v FROM (SELECT 1 + max(version) AS v FROM request_ledger)",
     "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version + 1, at, writer, action, record, id, digest, head FROM request_ledger ORDER BY position DESC LIMIT 1",
-    "INSERT INTO policy_ledger SELECT position + 1, version, 'deleted', kept_from, name, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
+    "INSERT INTO policy_version (created, name, replaces, digest, document) SELECT v, 'other', NULL, 'x', '{}' FROM (SELECT 1 + max(version) AS v FROM policy_ledger); INSERT INTO policy_history (record, version, at, action, digest) SELECT v, v, v, 'put', zeroblob(32) FROM (SELECT 1 + max(version) AS v FROM policy_ledger)",
+    "INSERT INTO policy_version (created, name, replaces) SELECT v, 'main', (SELECT max(created) FROM policy_version WHERE name = 'main') FROM (SELECT 1 + max(version) AS v FROM policy_ledger); INSERT INTO policy_history (record, version, at, action, digest) SELECT v, v, v, 'deleted', zeroblob(32) FROM (SELECT 1 + max(version) AS v FROM policy_ledger)",
+    "INSERT INTO policy_ledger (position, version, at, writer, action, record, id, digest, head) SELECT position + 1, version + 1, at, writer, action, record, id, digest, head FROM policy_ledger ORDER BY position DESC LIMIT 1",
+    "INSERT INTO policy_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', kept.created, kept.id, l.digest, l.head FROM policy_ledger AS l, policy_version AS kept WHERE kept.created IN (SELECT replaces FROM policy_version) ORDER BY l.position DESC, kept.created LIMIT 1; DELETE FROM policy_history WHERE record = (SELECT record FROM policy_ledger ORDER BY position DESC LIMIT 1); DELETE FROM policy_version WHERE created = (SELECT record FROM policy_ledger ORDER BY position DESC LIMIT 1)",
     "INSERT INTO request_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, r.access_until, l.writer, 'deleted', r.created, r.id, l.digest, l.head FROM request_ledger AS l, request AS r WHERE r.status = 'approved' ORDER BY l.position DESC LIMIT 1; DELETE FROM request_history WHERE record = (SELECT created FROM request WHERE status = 'approved'); DELETE FROM request WHERE status = 'approved'",
     "INSERT INTO emergency_ledger (position, version, at, writer, action, record, id, digest, head) SELECT l.position + 1, l.version + 1, l.at, l.writer, 'deleted', e.created, e.id, l.digest, l.head FROM emergency_ledger AS l, emergency AS e WHERE e.status = 'closed' ORDER BY l.position DESC LIMIT 1; DELETE FROM emergency_history WHERE record = (SELECT created FROM emergency WHERE status = 'closed'); DELETE FROM emergency WHERE status = 'closed'",
 ];

@@ -123,7 +123,14 @@ fn a_policy_that_is_lost_with_its_thread_may_have_been_made() {
     let json = r#"{"version": "1", "rules": [{"name": "r", "effect": "allow",
         "conditions": {"users": ["alice"]}}]}"#;
     let made: Arc<policy::Policy> = Arc::new(json.parse().unwrap());
-    let put = || block_on(store.put("main", policy::Expected::Absent, made.clone()));
+    let put = || {
+        block_on(store.put(
+            "main",
+            policy::Expected::Absent,
+            made.clone(),
+            &policy::Attribution::NOBODY,
+        ))
+    };
     assert_eq!(outcome!(put(), policy::store::Error::Backend), UNKNOWN);
     assert_eq!(outcome!(put(), policy::store::Error::Backend), NOT_APPLIED);
     let read = block_on(store.get("main"));

@@ -23,6 +23,22 @@ use common::{Draws, START, at, block_on, quick};
 
 const NAMES: [&str; 6] = ["main", "Main", "prod", "äther", "z", " not a name"];
 
+/// Often none, sometimes one of few operations, now and then one that is not valid.
+fn attribution(draws: &mut Draws) -> Attribution {
+    let who = ["alice", "Zoë O'Neil; --"].map(|name| User::new(name).unwrap());
+    let made = match draws.below(3) {
+        0 => Attribution::NOBODY,
+        1 => Attribution::by(who[draws.below(2) as usize].clone())
+            .with_reason("line one\nline “two”"),
+        _ => Attribution::NOBODY.with_ticket("OPS-4711"),
+    };
+    match draws.below(12) {
+        0 => made.with_reason(""),
+        1..=4 => made.with_idempotency_key(IdempotencyKey::from_bits(draws.below(6))),
+        _ => made,
+    }
+}
+
 fn policy(number: u64) -> Arc<Policy> {
     let json = format!(
         r#"{{"version": "1", "rules": [{{"name": "r{number}", "effect": "allow",
@@ -58,8 +74,14 @@ fn every_call_is_answered_as_in_memory() {
         "AlreadyExists",
         "Conflict",
         "InvalidName",
-        "Ok(Stored",
-        "Ok([Stored",
+        "IdempotencyKeyReused",
+        "InvalidAttribution",
+        "Ok(Written(Document",
+        "Ok(Unchanged(Document",
+        "Ok(Document",
+        "Ok([Document",
+        "Ok([Put(",
+        "Removed(",
         "Ok(())",
         "next: Some(",
     ]);
@@ -72,7 +94,7 @@ fn every_call_is_answered_as_in_memory() {
         };
         let pair = Pair {
             memory: InMemory::new(clock.clone()).with_limits(most),
-            file: PolicyStore::new(&database, clock.clone()).with_limits(most),
+            file: PolicyStore::with_limits(&database, clock.clone(), most),
         };
         let draws = &mut Draws::from_seed(seed);
         block_on(async {
@@ -92,6 +114,7 @@ async fn one_call(pair: &Pair, draws: &mut Draws, clock: &ManualClock) -> String
         _ => {}
     }
     let name = draws.pick(&NAMES);
+    let by = &attribution(draws);
     let kept = pair.memory.sync().versions(name).unwrap_or_default();
     let current = kept
         .first()
@@ -100,17 +123,17 @@ async fn one_call(pair: &Pair, draws: &mut Draws, clock: &ManualClock) -> String
         true => Version::from_nanos(2),
         false => current,
     };
-    match draws.below(10) {
+    match draws.below(12) {
         0..=3 => {
             let policy = policy(draws.below(5));
             let expected = match kept.is_empty() || draws.one_in(8) {
                 true => Expected::Absent,
                 false => Expected::Version(expected),
             };
-            pair.same(|store| store.put(name, expected, Arc::clone(&policy)))
+            pair.same(|store| store.put(name, expected, Arc::clone(&policy), by))
                 .await
         }
-        4 if draws.one_in(3) => pair.same(|store| store.delete(name, expected)).await,
+        4 if draws.one_in(3) => pair.same(|store| store.delete(name, expected, by)).await,
         5 => pair.same(|store| store.get(name)).await,
         6 => {
             let kept = kept.last().filter(|_| draws.one_in(2));
@@ -118,6 +141,11 @@ async fn one_call(pair: &Pair, draws: &mut Draws, clock: &ManualClock) -> String
             pair.same(|store| store.get_version(name, version)).await
         }
         7 => pair.same(|store| store.versions(name)).await,
+        8 | 9 => {
+            let after = draws.one_in(2).then_some(current);
+            let limit = draws.below(4) as usize;
+            pair.same(|store| store.changes_after(after, limit)).await
+        }
         _ => {
             let mut page = NamePage {
                 limit: draws.below(4) as usize,
@@ -148,11 +176,16 @@ fn policies_are_there_after_opening_again_and_can_be_rolled_back() {
         let database = Database::open(&path, &quick()).unwrap();
         let store = PolicyStore::new(&database, clock.clone());
         let first = store
-            .put("main", Expected::Absent, policy(1))
+            .put("main", Expected::Absent, policy(1), &Attribution::NOBODY)
             .await
-            .unwrap();
+            .unwrap()
+            .into_stored();
         let expected = Expected::Version(first.version);
-        let second = store.put("main", expected, policy(2)).await.unwrap();
+        let second = store
+            .put("main", expected, policy(2), &Attribution::NOBODY)
+            .await
+            .unwrap()
+            .into_stored();
         (first, second)
     });
     let database = Database::open(&path, &quick()).unwrap();
@@ -164,9 +197,10 @@ fn policies_are_there_after_opening_again_and_can_be_rolled_back() {
             [second.clone(), first.clone()]
         );
         let third = store
-            .rollback("main", second.version, first.version)
+            .rollback("main", second.version, first.version, &Attribution::NOBODY)
             .await
-            .unwrap();
+            .unwrap()
+            .into_stored();
         assert_eq!(
             third.digest(),
             first.digest(),
@@ -197,9 +231,10 @@ fn a_cache_in_front_loads_once_until_it_is_invalidated() {
         let missing = cached.load("main").await;
         assert!(matches!(missing, Err(LoadError::NotFound { .. })));
         let first = store
-            .put("main", Expected::Absent, policy(1))
+            .put("main", Expected::Absent, policy(1), &Attribution::NOBODY)
             .await
-            .unwrap();
+            .unwrap()
+            .into_stored();
         for _ in 0..3 {
             let served = cached.load("main").await.unwrap();
             assert_eq!(served.policy.digest(), first.digest());
@@ -210,7 +245,11 @@ fn a_cache_in_front_loads_once_until_it_is_invalidated() {
             "one that found nothing, one that did"
         );
         let expected = Expected::Version(first.version);
-        let second = store.put("main", expected, policy(2)).await.unwrap();
+        let second = store
+            .put("main", expected, policy(2), &Attribution::NOBODY)
+            .await
+            .unwrap()
+            .into_stored();
         cached.invalidate("main");
         let served = cached.load("main").await.unwrap();
         assert_eq!(served.policy.digest(), second.digest());

@@ -76,7 +76,7 @@ fn content(path: &Path) -> Vec<String> {
             ORDER BY position",
         "SELECT concat_ws('|', name, substr(version, 1, 19), is_current, digest) FROM policy_utc
             ORDER BY 1",
-        "SELECT concat_ws('|', position, version / 1000000000, action, name) FROM policy_ledger
+        "SELECT concat_ws('|', position, version / 1000000000, action, substr(id, 1, instr(id, char(9)))) FROM policy_ledger
             ORDER BY position",
         "SELECT concat_ws('|', number, text, outcome) FROM demo_step ORDER BY number",
     ] {
@@ -285,7 +285,9 @@ fn policies_of_a_day_are_in_the_file_each_once_and_a_put_that_fails_stops_the_da
     };
     assert_eq!(play(&path, &["--steps", "1"]).0, 0);
     assert_eq!(put(), 1, "the policy with which the day begins");
-    execute("CREATE TRIGGER broken BEFORE UPDATE ON policy BEGIN SELECT RAISE(ABORT, 'no'); END");
+    execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON policy_version BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
     let (code, _, errors) = play(&path, &[]);
     assert_eq!(code, 1);
     let is_policy = |step: &&crate::step::Step| matches!(step.action, Action::Policy { .. });

@@ -15,8 +15,8 @@ impl Checked for Emergency {
     const TABLES: [&'static str; 3] = ["emergency_ledger", "emergency", "emergency_history"];
     type State = State;
 
-    fn created_at(&self) -> DateTime<Utc> {
-        self.created_at
+    fn created_at(&self) -> Option<DateTime<Utc>> {
+        Some(self.created_at)
     }
 
     fn made(entry: &HistoryEntry) -> (Version, DateTime<Utc>) {

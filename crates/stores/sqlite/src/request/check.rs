@@ -13,8 +13,8 @@ impl Checked for Request {
     const TABLES: [&'static str; 3] = ["request_ledger", "request", "request_history"];
     type State = State;
 
-    fn created_at(&self) -> DateTime<Utc> {
-        self.created_at
+    fn created_at(&self) -> Option<DateTime<Utc>> {
+        Some(self.created_at)
     }
 
     fn made(entry: &HistoryEntry) -> (Version, DateTime<Utc>) {

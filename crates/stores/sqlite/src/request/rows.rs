@@ -157,10 +157,10 @@ pub(crate) const LEDGER: Ledger = Ledger {
     statements: STATEMENTS,
     tip: TIP,
     append: INSERT_LEDGER,
-    times: Some(Times {
+    times: Times {
         corrected: CORRECTED,
-        in_force_again: IN_FORCE_AGAIN,
-    }),
+        in_force_again: Some(IN_FORCE_AGAIN),
+    },
 };
 
 /// A status as it is stored, if the text is one.
@@ -298,8 +298,8 @@ impl Rows for Request {
         self.created
     }
 
-    fn entries(&self) -> &[Arc<HistoryEntry>] {
-        &self.history
+    fn entries(&self) -> impl DoubleEndedIterator<Item = Arc<HistoryEntry>> {
+        self.history.iter().cloned()
     }
 
     fn versions(entry: &HistoryEntry) -> (Option<Version>, Version) {

@@ -499,44 +499,98 @@ END;
 
 CREATE TABLE policy_ledger (
     position INTEGER PRIMARY KEY,
-    -- Of a put, the one that it made; a deletion makes none and has the last of the store.
     version INTEGER NOT NULL,
-    action TEXT NOT NULL CHECK (action IN ('put', 'deleted')),
-    -- The oldest version of the name that is kept after a put; the last version before a deletion.
-    kept_from INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    -- The policy's; of a deletion, the last policy's.
+    -- When, by the clock that rules judged by; of a correction, the reading that was right.
+    at INTEGER NOT NULL,
+    -- Who wrote it: an id for each opening of the file.
+    writer INTEGER NOT NULL,
+    -- The `at` of the last step that came more than a day after the one before it.
+    jumped_at INTEGER,
+    -- `deleted` is a version that is not kept any more.
+    action TEXT NOT NULL CHECK (action IN ('entry', 'deleted', 'corrected', 'jumped')),
+    -- The version that was put or is not kept any more. Of a correction, the `at` that was wrong.
+    record INTEGER NOT NULL,
+    -- Its id; none of a correction or a jump, which a step found that wrote nothing else.
+    id TEXT NOT NULL,
+    -- Of the history entry; of a correction, of its fields.
     digest BLOB NOT NULL,
-    head BLOB NOT NULL
+    head BLOB NOT NULL,
+    -- Of a correction: the latest `at` before it, and whose clock it was that was wrong. A policy
+    -- gives no access by itself.
+    latest INTEGER CHECK ((latest IS NULL) = (action <> 'corrected')),
+    corrected_writer INTEGER CHECK ((corrected_writer IS NULL) = (action <> 'corrected')),
+    in_force_again INTEGER CHECK ((in_force_again IS NULL) = (action <> 'corrected'))
 ) STRICT;
 
--- Every version that is kept.
+CREATE INDEX policy_ledger_corrected ON policy_ledger (version) WHERE action = 'corrected';
+
+-- Every version that is kept: of each name the last that were put, or that it was deleted.
 CREATE TABLE policy_version (
-    version INTEGER PRIMARY KEY,
+    -- The version.
+    created INTEGER PRIMARY KEY CHECK (created > 0),
     name TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    -- Canonical JSON.
-    document TEXT NOT NULL
+    -- The version whose place it took; none if there was no policy of the name.
+    replaces INTEGER,
+    -- The policy's digest, and its canonical JSON; none if the name was deleted.
+    digest TEXT CHECK ((digest IS NULL) = (document IS NULL)),
+    document TEXT CHECK (document IS NOT NULL OR replaces IS NOT NULL),
+    -- In the order of names, and then newest first.
+    id TEXT NOT NULL AS (
+        name || char(9) || printf('%016x', 9223372036854775807 - created)
+    ) VIRTUAL
 ) STRICT;
 
-CREATE INDEX policy_version_name ON policy_version (name, version);
+CREATE UNIQUE INDEX policy_version_id ON policy_version (id);
+CREATE INDEX policy_version_name ON policy_version (name, created);
 
--- The current version of each name.
-CREATE TABLE policy (
-    name TEXT PRIMARY KEY,
-    version INTEGER NOT NULL REFERENCES policy_version (version)
+-- By whom each version was put or deleted, why and when: one entry for each.
+CREATE TABLE policy_history (
+    record INTEGER NOT NULL REFERENCES policy_version (created),
+    version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('put', 'deleted')),
+    author TEXT,
+    reason TEXT,
+    ticket TEXT,
+    idempotency_key TEXT,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (record, version)
 ) STRICT, WITHOUT ROWID;
 
--- Without it every put and deletion of a version would walk the names for one that refers to it.
-CREATE UNIQUE INDEX policy_current ON policy (version);
+CREATE UNIQUE INDEX policy_history_version ON policy_history (version);
+CREATE UNIQUE INDEX policy_history_idempotency_key ON policy_history (idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
 
 CREATE TRIGGER policy_ledger_grows BEFORE INSERT ON policy_ledger
 WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM policy_ledger)
-    OR NEW.version < (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
-    OR NEW.action = 'put'
-        AND NEW.version = (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+    -- A jump makes no version.
+    OR NEW.version - (NEW.action <> 'jumped') < (
+        SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1
+    )
 BEGIN
-    SELECT RAISE(ABORT, 'the ledger grows at its end, and a put by a later version');
+    SELECT RAISE(ABORT, 'the ledger grows at its end, by a later version');
+END;
+
+CREATE TRIGGER policy_ledger_deletion BEFORE INSERT ON policy_ledger
+WHEN NEW.action = 'deleted' AND NOT EXISTS (
+    SELECT 1 FROM policy_version AS gone
+    WHERE gone.created = NEW.record AND gone.id = NEW.id AND EXISTS (
+        SELECT 1 FROM policy_version AS later
+        WHERE later.name = gone.name AND later.created > gone.created
+    )
+)
+BEGIN
+    SELECT RAISE(ABORT, 'only a version that another has taken the place of is not kept');
+END;
+
+CREATE TRIGGER policy_ledger_time BEFORE INSERT ON policy_ledger
+WHEN (NEW.at < (SELECT at FROM policy_ledger ORDER BY position DESC LIMIT 1))
+    IS NOT (SELECT NEW.action = 'corrected' FROM policy_ledger LIMIT 1)
+    OR NEW.action = 'corrected' AND NEW.record IS NOT (
+        SELECT at FROM policy_ledger ORDER BY position DESC LIMIT 1
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'time runs backwards by a correction, and by nothing else');
 END;
 
 CREATE TRIGGER policy_ledger_is_not_changed BEFORE UPDATE ON policy_ledger
@@ -550,9 +604,13 @@ BEGIN
 END;
 
 CREATE TRIGGER policy_version_is_put BEFORE INSERT ON policy_version
-WHEN NEW.version <= (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+WHEN NEW.created <= (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
+    OR NEW.replaces IS NOT (
+        SELECT iif(document IS NULL, NULL, created) FROM policy_version
+        WHERE name = NEW.name ORDER BY created DESC LIMIT 1
+    )
 BEGIN
-    SELECT RAISE(ABORT, 'a put makes a later version');
+    SELECT RAISE(ABORT, 'a put makes a later version, and says which it replaces');
 END;
 
 CREATE TRIGGER policy_version_is_not_changed BEFORE UPDATE ON policy_version
@@ -564,36 +622,36 @@ CREATE TRIGGER policy_version_is_deleted BEFORE DELETE ON policy_version
 WHEN NOT EXISTS (
     SELECT 1 FROM policy_ledger
     WHERE position = (SELECT max(position) FROM policy_ledger)
-        AND name = OLD.name AND (action = 'deleted' OR OLD.version < kept_from)
+        AND action = 'deleted' AND record = OLD.created
 )
 BEGIN
     SELECT RAISE(ABORT, 'a version is deleted when the ledger has just said so');
 END;
 
-CREATE TRIGGER policy_is_put BEFORE INSERT ON policy
-WHEN NOT EXISTS (
-    SELECT 1 FROM policy_version WHERE version = NEW.version AND name = NEW.name
-) OR EXISTS (SELECT 1 FROM policy WHERE name = NEW.name)
+CREATE TRIGGER policy_history_grows BEFORE INSERT ON policy_history
+WHEN NEW.version IS NOT NEW.record
+    OR NEW.action IS NOT (
+        SELECT iif(document IS NULL, 'deleted', 'put') FROM policy_version
+        WHERE created = NEW.record
+    )
+    OR NEW.version <= (SELECT version FROM policy_ledger ORDER BY position DESC LIMIT 1)
 BEGIN
-    SELECT RAISE(ABORT, 'a policy begins once, at a version of its name');
+    SELECT RAISE(ABORT, 'a version has one entry, of what was done');
 END;
 
-CREATE TRIGGER policy_changes BEFORE UPDATE ON policy
-WHEN NEW.name IS NOT OLD.name OR NEW.version <= OLD.version OR NOT EXISTS (
-    SELECT 1 FROM policy_version WHERE version = NEW.version AND name = NEW.name
-)
+CREATE TRIGGER policy_history_is_not_changed BEFORE UPDATE ON policy_history
 BEGIN
-    SELECT RAISE(ABORT, 'a policy changes to a later version of its name');
+    SELECT RAISE(ABORT, 'a history is only appended to');
 END;
 
-CREATE TRIGGER policy_is_deleted BEFORE DELETE ON policy
+CREATE TRIGGER policy_history_is_deleted BEFORE DELETE ON policy_history
 WHEN NOT EXISTS (
     SELECT 1 FROM policy_ledger
     WHERE position = (SELECT max(position) FROM policy_ledger)
-        AND action = 'deleted' AND name = OLD.name
+        AND action = 'deleted' AND record = OLD.record
 )
 BEGIN
-    SELECT RAISE(ABORT, 'a policy is deleted when the ledger has just said so');
+    SELECT RAISE(ABORT, 'a history is deleted with its version');
 END;
 
 -- What people read: times as text in UTC, lengths in seconds.
@@ -702,12 +760,26 @@ FROM emergency_history AS history JOIN emergency ON emergency.created = history.
 
 CREATE VIEW policy_utc AS SELECT
     kept.name AS name,
-    strftime('%Y-%m-%dT%H:%M:%S', kept.version / 1000000000 - (kept.version % 1000000000 < 0), 'unixepoch')
-        || printf('.%09dZ', (kept.version % 1000000000 + 1000000000) % 1000000000) AS version,
-    kept.version = policy.version AS is_current,
+    strftime('%Y-%m-%dT%H:%M:%S', kept.created / 1000000000 - (kept.created % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (kept.created % 1000000000 + 1000000000) % 1000000000) AS version,
+    strftime('%Y-%m-%dT%H:%M:%S', history.at / 1000000000 - (history.at % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (history.at % 1000000000 + 1000000000) % 1000000000) AS at,
+    history.action AS action,
+    history.action = 'put' AND NOT EXISTS (
+        SELECT 1 FROM policy_version AS later
+        WHERE later.name = kept.name AND later.created > kept.created
+    ) AS is_current,
+    CASE WHEN kept.replaces IS NOT NULL THEN
+        strftime('%Y-%m-%dT%H:%M:%S', kept.replaces / 1000000000 - (kept.replaces % 1000000000 < 0), 'unixepoch')
+        || printf('.%09dZ', (kept.replaces % 1000000000 + 1000000000) % 1000000000)
+    END AS replaces,
+    history.author AS author,
+    history.reason AS reason,
+    history.ticket AS ticket,
+    history.idempotency_key AS idempotency_key,
     kept.digest AS digest,
     kept.document AS document
-FROM policy_version AS kept JOIN policy ON policy.name = kept.name;
+FROM policy_version AS kept JOIN policy_history AS history ON history.record = kept.created;
 
 -- One row for each approval that was given, also in part, also to what was denied in the end. The last
 -- of a request is the one with which access began.
@@ -841,5 +913,7 @@ FROM (
     SELECT 'request' AS kind, * FROM request_ledger INDEXED BY request_ledger_corrected
     WHERE action = 'corrected'
     UNION ALL SELECT 'emergency' AS kind, * FROM emergency_ledger INDEXED BY emergency_ledger_corrected
+    WHERE action = 'corrected'
+    UNION ALL SELECT 'policy' AS kind, * FROM policy_ledger INDEXED BY policy_ledger_corrected
     WHERE action = 'corrected'
 );

@@ -162,7 +162,7 @@ async fn fill_emergencies(database: &Database, clock: &Arc<ManualClock>, why: &s
 
 /// `main` in two versions and a rollback, `other` deleted.
 async fn fill_policies(database: &Database, clock: &Arc<ManualClock>) -> Head {
-    use policy::{Expected, Policy, Store};
+    use policy::{Attribution, Expected, Policy, Store};
     let made = |number: u64| -> Arc<Policy> {
         let json = format!(
             r#"{{"version": "1", "rules": [{{"name": "r", "effect": "allow",
@@ -171,15 +171,36 @@ async fn fill_policies(database: &Database, clock: &Arc<ManualClock>) -> Head {
         Arc::new(json.parse().unwrap())
     };
     let store = PolicyStore::new(database, clock.clone());
-    let first = store.put("main", Expected::Absent, made(1)).await.unwrap();
-    let other = store.put("other", Expected::Absent, made(3)).await.unwrap();
+    let by = Attribution::by(policy::User::new("dave").unwrap())
+        .with_reason("the database has moved")
+        .with_ticket("OPS-4711")
+        .with_idempotency_key(policy::IdempotencyKey::from_bits(7));
+    let first = store
+        .put("main", Expected::Absent, made(1), &Attribution::NOBODY)
+        .await
+        .unwrap()
+        .into_stored();
+    let other = store
+        .put("other", Expected::Absent, made(3), &Attribution::NOBODY)
+        .await
+        .unwrap()
+        .into_stored();
     let second = store
-        .put("main", Expected::Version(first.version), made(2))
+        .put(
+            "main",
+            Expected::Version(first.version),
+            made(2),
+            &Attribution::NOBODY,
+        )
+        .await
+        .unwrap()
+        .into_stored();
+    store
+        .delete("other", other.version, &Attribution::NOBODY)
         .await
         .unwrap();
-    store.delete("other", other.version).await.unwrap();
     store
-        .rollback("main", second.version, first.version)
+        .rollback("main", second.version, first.version, &by)
         .await
         .unwrap();
     store.head().await.unwrap()

@@ -179,7 +179,7 @@ fn says_so_in_its_types(path: &Path) {
 
 #[cfg(feature = "policy")]
 fn policies_say_so(database: &Database) {
-    use countersign_policy::store::{Error, Expected, Outcome, Store as _};
+    use countersign_policy::store::{Attribution, Error, Expected, Outcome, Store as _};
 
     let store = countersign_sqlite::PolicyStore::new(database, Arc::new(request::SystemClock));
     let json = r#"{"version": "1", "rules": [{"name": "r", "effect": "allow",
@@ -187,7 +187,13 @@ fn policies_say_so(database: &Database) {
     let policy: Arc<countersign_policy::Policy> = Arc::new(json.parse().unwrap());
     let failed = first_failure(|number| {
         let name = format!("policy-{number}");
-        block_on(store.put(&name, Expected::Absent, Arc::clone(&policy))).err()
+        block_on(store.put(
+            &name,
+            Expected::Absent,
+            Arc::clone(&policy),
+            &Attribution::NOBODY,
+        ))
+        .err()
     });
     assert!(
         matches!(
