@@ -28,6 +28,7 @@ pub const HELP: &str =
 const PLACES: &[(&str, &[&str])] = &[
     ("countersign-core", &["--test", "loom"]),
     ("countersign-policy", &["--lib"]),
+    ("countersign-policy", &["--test", "loom"]),
     ("countersign-request", &["--test", "loom"]),
     ("countersign-breakglass", &["--test", "loom"]),
 ];

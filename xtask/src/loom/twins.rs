@@ -125,6 +125,7 @@ pub fn package_of(model: &str) -> Result<&'static [&'static str], Failure> {
     match model.split('_').next() {
         Some("table") => Ok(&["countersign-core", "--test", "loom"]),
         Some("cache") => Ok(&["countersign-policy", "--lib"]),
+        Some("policy") => Ok(&["countersign-policy", "--test", "loom"]),
         Some("request") => Ok(&["countersign-request", "--test", "loom"]),
         Some("breakglass") => Ok(&["countersign-breakglass", "--test", "loom"]),
         _ => Err(Failure::Program(format!(
