@@ -10,10 +10,10 @@ use crate::output::say;
 
 /// The line in the list of commands.
 pub const HELP: &str = "what decisions, cache hits and changes in a file cost, against their budgets \
-     [--bench decisions|documents|cache|writes|scale]";
+     [--bench decisions|documents|cache|writes|callers|scale]";
 
 /// What a run that names none measures.
-const USUAL: [&str; 4] = ["decisions", "documents", "cache", "writes"];
+const USUAL: [&str; 5] = ["decisions", "documents", "cache", "writes", "callers"];
 
 /// Every feature is on, so that the cache is measured with the coarse clock too.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {

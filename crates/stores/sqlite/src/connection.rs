@@ -1,17 +1,16 @@
 //! One connection to the file: its settings, and how its transactions begin and end.
 //!
-//! Invariant: what a call waits for another process is taken from one patience, which began when the
-//! call was queued: of those that queue behind one lock each has waited when the first has. A call
-//! whose patience is used up tries once.
+//! Invariant: what a read waits for another process is what is left of its caller's patience, which
+//! began when the call was queued. What a step waits is its thread's affair (`batch.rs`).
 //!
-//! Invariant: a step whose caller has given up before it has the lock is not made, and waits no longer
-//! for it; a read whose caller gives up ends. A step that has the lock is made.
+//! Invariant: a read whose caller gives up ends. A step that was begun is made.
 
 use std::path::Path;
 use std::time::Duration;
 
+use countersign_core::engine::Outcome;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{EngineError, Failure};
 use crate::file::LOG_BYTES;
@@ -25,14 +24,14 @@ const CACHED_STATEMENTS: usize = 256;
 const CACHED_PAGES: i64 = -16 * 1024;
 
 /// For how long a step waits for another process before it looks whether anybody still waits for it.
-const LOOK_UP: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// After so many steps of the engine, less than a millisecond, a read looks whether anybody still waits
 /// for it.
 const LOOK_UP_STEPS: i32 = 10_000;
 
 /// The shortest time that the engine can wait.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
+pub(crate) const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// Opens a connection. Nothing is written.
 pub(crate) fn connect(path: &Path, options: &Options) -> Result<Connection, rusqlite::Error> {
@@ -72,35 +71,26 @@ pub(crate) fn connect_to_read(
     Ok(connection)
 }
 
-/// Begins a step, once no other process writes. It waits for as long as its caller has patience.
-pub(crate) fn begin_write<'c>(
-    connection: &'c Connection,
-    caller: &Caller,
-) -> Result<Transaction<'c>, rusqlite::Error> {
+/// Begins a step, if no other process writes within this time; else the error is one that
+/// [`is_busy`] knows.
+pub(crate) fn try_to_write(connection: &Connection, wait: Duration) -> Result<(), rusqlite::Error> {
     end_the_last(connection)?;
-    loop {
-        let patience = caller.patience();
-        wait_at_most(connection, patience.min(LOOK_UP))?;
-        let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
-        let is_over = patience < LEAST_WAIT || caller.has_given_up();
-        match begun {
-            Ok(_) if caller.has_given_up() => return Err(nobody_waits()),
-            Err(error) if is_busy(&error) && !is_over => {}
-            begun => return begun,
-        }
-    }
+    wait_at_most(connection, wait)?;
+    connection.execute_batch("BEGIN IMMEDIATE")
 }
 
-/// Begins a snapshot.
-pub(crate) fn begin_read<'c>(
-    connection: &'c mut Connection,
+/// Begins a snapshot, unless the call before has begun one that this one shares.
+pub(crate) fn begin_read(
+    connection: &mut Connection,
     caller: &Caller,
-) -> Result<Transaction<'c>, rusqlite::Error> {
+) -> Result<(), rusqlite::Error> {
     read_for(connection, caller)?;
-    end_the_last(connection)?;
     // Another process keeps readers out only while it recovers the log.
     wait_at_most(connection, caller.patience())?;
-    Transaction::new_unchecked(connection, TransactionBehavior::Deferred)
+    match connection.is_autocommit() {
+        true => connection.execute_batch("BEGIN"),
+        false => Ok(()),
+    }
 }
 
 /// Has the engine end what it does once the caller has given up.
@@ -112,21 +102,16 @@ pub(crate) fn read_for(
     connection.progress_handler(LOOK_UP_STEPS, Some(move || caller.has_given_up()))
 }
 
-/// Left behind only if a rollback failed.
-fn end_the_last(connection: &Connection) -> Result<(), rusqlite::Error> {
+/// Takes back a step that was not committed, or ends a snapshot, if there is one.
+pub(crate) fn end_the_last(connection: &Connection) -> Result<(), rusqlite::Error> {
     match connection.is_autocommit() {
         true => Ok(()),
         false => connection.execute_batch("ROLLBACK"),
     }
 }
 
-/// What nobody is told.
-fn nobody_waits() -> rusqlite::Error {
-    let aborted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT);
-    rusqlite::Error::SqliteFailure(aborted, Some("the caller has given up".to_owned()))
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
+/// Whether another process has the lock.
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
@@ -136,16 +121,18 @@ fn wait_at_most(connection: &Connection, time: Duration) -> Result<(), rusqlite:
     connection.busy_timeout(time.min(Duration::from_millis(i32::MAX as u64)))
 }
 
-/// Commits. A transaction that was not committed is rolled back when it is dropped.
-pub(crate) fn commit(transaction: &Transaction<'_>) -> Result<(), Failure> {
-    transaction.execute_batch("COMMIT").map_err(|error| {
+/// Commits a step.
+pub(crate) fn commit(connection: &Connection) -> Result<(), Failure> {
+    connection.execute_batch("COMMIT").map_err(|error| {
         let Failure { source, .. } = error.into();
         // The mark that makes a transaction valid is on its last page in the log. Where the lock or
         // the room was missing it was not written; after any other failure it may have been.
-        let unknown = !matches!(
-            source,
-            EngineError::Busy(_) | EngineError::Full(_) | EngineError::ReadOnly(_)
-        );
-        Failure { source, unknown }
+        let outcome = match source {
+            EngineError::Busy(_) | EngineError::Full(_) | EngineError::ReadOnly(_) => {
+                Outcome::NotApplied
+            }
+            _ => Outcome::Unknown,
+        };
+        Failure { source, outcome }
     })
 }

@@ -1,9 +1,10 @@
 //! The file: how it is opened, and the two ways in which stores use it.
 //!
-//! One thread writes and some read, each with a connection of its own. A write is one transaction
+//! One thread writes and some read, each with a connection of its own. Writes are steps of a transaction
 //! that takes the file's write lock at its beginning, so that whatever a rule looks at stays as it
-//! is until the change is written, also against other processes. A read is one snapshot. No call is
-//! answered from a file that is not the one that was opened.
+//! is until the change is written, also against other processes; those that wait together share one
+//! (`batch.rs`). A read is one snapshot, which it may share too (`reads.rs`). No call is answered from a
+//! file that is not the one that was opened.
 //!
 //! What reads everything (`verify`, a backup) has one thread and connection for itself, and is done
 //! there one after the other.
@@ -24,12 +25,14 @@ use tokio::sync::{oneshot, watch};
 
 use crate::audit;
 use crate::backup::{self, Backup, BackupError};
-use crate::connection::{begin_read, begin_write, commit, connect, connect_to_read, read_for};
+use crate::batch::{self, Writing};
+use crate::connection::{begin_read, connect, connect_to_read, read_for};
 use crate::error::{EngineError, Failure, OpenError, Stop, StoreError};
 use crate::file::{self, Opened};
 use crate::options::Options;
+use crate::reads;
 use crate::schema;
-use crate::worker::{Caller, Upkeep, Waiting, Workers};
+use crate::worker::{Caller, Waiting, Workers};
 
 /// The oldest SQLite that is used: those before it can lose commits when two connections commit and
 /// write the log back at once.
@@ -61,11 +64,11 @@ struct Inner {
     writer_id: Writer,
     opened: Arc<Opened>,
     /// Closed first, so that the writer is the last to close: it empties the log.
-    readers: Workers,
+    readers: Workers<Connection>,
     /// For what takes long. One thread: a second would take what the others need of the machine.
-    long: Workers,
+    long: Workers<Connection>,
     /// None of a file that is read alone.
-    writer: Option<Workers>,
+    writer: Option<Workers<Writing>>,
     options: Options,
     /// Gone when all is closed.
     closing: watch::Sender<()>,
@@ -123,22 +126,19 @@ impl Database {
             });
         }
         let opened = Arc::new(opened);
-        let upkeep = Upkeep {
-            opened: Arc::clone(&opened),
-            after_call: Opened::shorten,
-            at_end: Opened::empty,
-        };
         let waiting = Waiting::new(options.queue_length, options.busy_timeout, ticks);
-        let start = |name, connections, upkeep| {
-            Workers::start(name, connections, &waiting, upkeep).map_err(no_thread)
-        };
+        let readers = Workers::start("countersign-read", readers, &waiting, reads::together);
+        let long = Workers::start("countersign-long", vec![long], &waiting, reads::apart);
+        let (kept, writing) = (Arc::clone(&opened), vec![Writing::on(connection)]);
+        let serve = move |writing, queue: &_| batch::serve(writing, queue, &kept);
+        let writer = Workers::start("countersign-write", writing, &waiting, serve);
         let inner = Inner {
             path: path.to_owned(),
             writer_id: Writer::from_bits(writer_id),
             opened,
-            readers: start("countersign-read", readers, None)?,
-            long: start("countersign-long", vec![long], None)?,
-            writer: Some(start("countersign-write", vec![connection], Some(&upkeep))?),
+            readers: readers.map_err(no_thread)?,
+            long: long.map_err(no_thread)?,
+            writer: Some(writer.map_err(no_thread)?),
             options: options.clone(),
             closing: watch::Sender::new(()),
         };
@@ -187,16 +187,15 @@ impl Database {
         // There are no locks to wait for.
         let ticks = Arc::new(InstantTicks::start());
         let waiting = Waiting::new(options.queue_length, Duration::ZERO, ticks);
-        let start = |name, connections| {
-            Workers::start(name, connections, &waiting, None).map_err(no_thread)
-        };
+        let readers = Workers::start("countersign-read", readers, &waiting, reads::together);
+        let long = Workers::start("countersign-long", long, &waiting, reads::apart);
         let inner = Inner {
             path: path.to_owned(),
             // It writes nothing.
             writer_id: Writer::ONLY,
             opened: Arc::new(opened),
-            readers: start("countersign-read", readers)?,
-            long: start("countersign-long", long)?,
+            readers: readers.map_err(no_thread)?,
+            long: long.map_err(no_thread)?,
             writer: None,
             options: options.clone(),
             closing: watch::Sender::new(()),
@@ -334,26 +333,19 @@ impl Database {
         &self.inner.path
     }
 
-    /// Makes one step: all of what `step` writes is there if it returns `Ok`, and nothing if not.
+    /// Makes one step: all of what `step` writes is there if it returns `Ok`, and nothing if not. It may
+    /// be made again from its beginning before it is answered.
     pub(crate) async fn write<T, E>(
         &self,
-        step: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
+        mut step: impl FnMut(&mut Writing) -> Result<T, Stop<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(
-            Opened::look,
-            |connection: &mut Connection, caller: &Caller| {
-                let transaction = begin_write(connection, caller)?;
-                let result = step(&transaction)?;
-                commit(&transaction)?;
-                Ok(result)
-            },
-        );
+        let step = move |writing: &mut Writing, _: &Caller| step(writing);
         let result = match &self.inner.writer {
-            Some(writer) => writer.call(call).await,
+            Some(writer) => writer.call_again(step).await,
             None => Err(EngineError::ForAudit.into()),
         };
         result.map_err(Stop::into_error)
@@ -385,20 +377,23 @@ impl Database {
 
     async fn read_on<T, E>(
         &self,
-        workers: &Workers,
+        workers: &Workers<Connection>,
         read: impl FnOnce(&Connection) -> Result<T, Stop<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: StoreError,
     {
-        let call = self.on_the_file(
-            Opened::begin,
-            |connection: &mut Connection, caller: &Caller| {
-                let transaction = begin_read(connection, caller)?;
-                read(&transaction)
-            },
-        );
+        let opened = Arc::clone(&self.inner.opened);
+        // Whatever the answer is, it is given only if file and log are those that were opened: a refusal
+        // or a conflict rests on what was read, too.
+        let call = move |connection: &mut Connection, caller: &Caller| {
+            opened.begin()?;
+            let begun = begin_read(connection, caller);
+            let result = begun.map_err(Stop::from).and_then(|()| read(connection));
+            opened.look()?;
+            result
+        };
         let result = workers.call(call).await;
         result.map_err(|stop| match stop {
             // From a lost file nothing is certain; any other reading has changed nothing.
@@ -407,23 +402,6 @@ impl Database {
             }
             answer => answer.into_error(),
         })
-    }
-
-    /// A call whose answer, whatever it is, is given only if file and log are those that were opened:
-    /// a refusal or a conflict rests on what was read, too. What is written by the wrong shared memory
-    /// destroys what others write, so that `may_begin` is asked first.
-    fn on_the_file<T, E>(
-        &self,
-        may_begin: fn(&Opened) -> Result<(), Failure>,
-        call: impl FnOnce(&mut Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static,
-    ) -> impl FnOnce(&mut Connection, &Caller) -> Result<T, Stop<E>> + Send + 'static {
-        let opened = Arc::clone(&self.inner.opened);
-        move |connection, caller| {
-            may_begin(&opened)?;
-            let result = call(connection, caller);
-            opened.look()?;
-            result
-        }
     }
 }
 

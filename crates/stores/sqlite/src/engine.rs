@@ -177,7 +177,18 @@ pub struct Staging<'a, R: Record> {
     last: Option<Version>,
     issued: Option<Version>,
     records: Vec<Arc<R>>,
-    removed: Vec<(R::Id, Option<Version>)>,
+    removed: Vec<Removal<R>>,
+    /// What was read last by its id: who removes a record has read it.
+    read: RefCell<Option<Arc<R>>>,
+}
+
+/// The removal of a record.
+#[derive(Debug)]
+struct Removal<R: Record> {
+    id: R::Id,
+    /// As the step has read it, if it has.
+    record: Option<Arc<R>>,
+    version: Option<Version>,
 }
 
 impl<'a, R: Record> Staging<'a, R> {
@@ -189,6 +200,7 @@ impl<'a, R: Record> Staging<'a, R> {
             issued: None,
             records: Vec::new(),
             removed: Vec::new(),
+            read: RefCell::new(None),
         }
     }
 }
@@ -210,9 +222,12 @@ fn end<R: Rows, T, E>(
     let result = view.end(result);
     if result.is_ok() {
         let mut gone = Vec::with_capacity(removed.len());
-        for (id, version) in removed {
-            let found = records::by_id::<R>(connection, &id)?;
-            gone.extend(found.zip(version));
+        for removal in removed {
+            let record = match removal.record {
+                Some(record) => Some(record),
+                None => records::by_id::<R>(connection, &removal.id)?,
+            };
+            gone.extend(record.zip(removal.version));
         }
         records::write(&mut step, last, &records, &gone)?;
         if records.is_empty() && gone.is_empty() {
@@ -242,8 +257,13 @@ impl<R: Rows> Transaction<R> for Staging<'_, R> {
 
     fn remove(&mut self, id: R::Id) {
         self.records.retain(|staged| staged.id() != id);
-        // A version of before the step is one that the ledger refuses.
-        self.removed.push((id, self.issued.or(self.last)));
+        let read = self.read.borrow().clone();
+        self.removed.push(Removal {
+            record: read.filter(|record| record.id() == id),
+            id,
+            // A version of before the step is one that the ledger refuses.
+            version: self.issued.or(self.last),
+        });
     }
 }
 
@@ -251,7 +271,9 @@ impl<R: Rows> Reads<R> for Staging<'_, R> {
     type Error = engine::Failure;
 
     fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>, engine::Failure> {
-        self.view.get(id)
+        let found = self.view.get(id)?;
+        self.read.replace(found.clone());
+        Ok(found)
     }
 
     fn scan(

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use countersign_core::engine;
+use countersign_core::engine::{self, Outcome};
 use countersign_core::id::RandomError;
 use rusqlite::ErrorCode;
 use thiserror::Error;
@@ -393,15 +393,14 @@ fn told(error: rusqlite::Error) -> EngineError {
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) source: EngineError,
-    /// Whether nobody knows if the change was made.
-    pub(crate) unknown: bool,
+    pub(crate) outcome: Outcome,
 }
 
 impl From<EngineError> for Failure {
     fn from(source: EngineError) -> Self {
         Failure {
             source,
-            unknown: false,
+            outcome: Outcome::NotApplied,
         }
     }
 }
@@ -443,10 +442,7 @@ impl From<Failure> for engine::Failure {
     fn from(failure: Failure) -> Self {
         engine::Failure {
             is_retryable: failure.source.is_retryable(),
-            outcome: match failure.unknown {
-                true => engine::Outcome::Unknown,
-                false => engine::Outcome::NotApplied,
-            },
+            outcome: failure.outcome,
             source: Arc::new(failure.source),
         }
     }

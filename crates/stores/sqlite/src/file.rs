@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use countersign_core::engine::Outcome;
 use rusqlite::Connection;
 
 use crate::error::{EngineError, Failure};
@@ -247,7 +248,7 @@ impl Opened {
             true => EngineError::Changed { path, problem }.into(),
             false => Failure {
                 source: EngineError::Lost { path, problem },
-                unknown: true,
+                outcome: Outcome::Unknown,
             },
         }
     }

@@ -35,8 +35,9 @@
 //! - A failure of the engine is an `Error::Backend` that says in words what to do, whether a later
 //!   try may succeed, and whether the change was made.
 //!
-//! What it costs: each change waits for the disk, and changes are made one at a time, in all
-//! processes together. Opening blocks; see [`Database::open`]. Lists, lookups and counts follow an
+//! What it costs: each change waits for the disk, and so does whoever comes meanwhile, in all processes
+//! together. What has come by then is one transaction, which waits once; reads that wait together share
+//! a snapshot. Opening blocks; see [`Database::open`]. Lists, lookups and counts follow an
 //! index that has what they ask for in their order, whatever the number of records; the example
 //! `cost` measures them. A ledger row of
 //! some 150 bytes stays for each change, also when its record is deleted.
@@ -87,6 +88,7 @@
 
 mod audit;
 mod backup;
+mod batch;
 #[cfg(feature = "breakglass")]
 mod breakglass;
 #[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
@@ -103,8 +105,10 @@ mod options;
 mod plans;
 #[cfg(feature = "policy")]
 mod policy;
+mod queue;
 #[cfg(all(test, feature = "policy", feature = "request", feature = "breakglass"))]
 mod queues;
+mod reads;
 #[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
 mod records;
 mod report;

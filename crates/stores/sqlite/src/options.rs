@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Synchronous {
     /// Before the call that makes it returns: it survives the loss of power. Each change waits for
-    /// the disk.
+    /// the disk, those that were queued together at once.
     #[default]
     Full,
     /// Before the write-ahead log is next written back. A change survives the end of the process,
@@ -44,10 +44,9 @@ pub struct Options {
     /// memory: 2; of 0 there is one. One more is for `verify` and backups alone.
     pub readers: usize,
     /// How many calls wait in each queue of the file, before the next is refused at once
-    /// ([`EngineError::QueueFull`](crate::EngineError::QueueFull)): 1,000, which takes a disk that
-    /// needs 5 ms for a change as long as callers wait for other processes; of 0 there is one, and
+    /// ([`EngineError::QueueFull`](crate::EngineError::QueueFull)): 1,000; of 0 there is one, and
     /// there are never more than 65,536. Changes, reads and long reads (`verify`, backups) have a
-    /// queue each. A call that was given up keeps its place until its turn.
+    /// queue each. A call that is given up leaves its place at once.
     pub queue_length: usize,
     /// Whether a file that is not there is made: yes. If not, opening it is refused
     /// ([`OpenError::Missing`](crate::OpenError::Missing)): for a service that is past its first day

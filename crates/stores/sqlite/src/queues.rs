@@ -34,10 +34,10 @@ impl Held {
 }
 
 /// What a thread is held by, and what holds it.
-fn held<C: ?Sized>() -> (Held, impl FnOnce(&C) -> Result<(), Stop<Error>> + Send) {
+fn held() -> (Held, impl FnMut() -> Result<(), Stop<Error>> + Send) {
     let (begins, begun) = channel();
     let (let_go, gate) = channel::<()>();
-    let call = move |_: &C| {
+    let call = move || {
         let _ = begins.send(());
         let _ = gate.recv();
         Ok(())
@@ -104,8 +104,8 @@ fn two_long_reads_stop_no_other_read() {
     let (_folder, path) = file();
     let database = Database::open(&path, &one_reader()).unwrap();
     let stores = Stores::of(&database);
-    let (first, call) = held();
-    let mut holding = pin!(database.read_long(call));
+    let (first, mut call) = held();
+    let mut holding = pin!(database.read_long(move |_| call()));
     queue(holding.as_mut());
     first.has_begun();
     let mut verifies = pin!(async {
@@ -135,8 +135,8 @@ fn reads_that_are_held_stop_no_long_read() {
     let (_folder, path) = file();
     let database = Database::open(&path, &one_reader()).unwrap();
     let stores = Stores::of(&database);
-    let (first, call) = held();
-    let mut holding = pin!(database.read(call));
+    let (first, mut call) = held();
+    let mut holding = pin!(database.read(move |_| call()));
     queue(holding.as_mut());
     first.has_begun();
     assert!(wait(stores.requests.verify(None)).unwrap().is_clean());
@@ -151,8 +151,8 @@ fn a_long_read_of_an_audited_file_stops_no_other_read() {
     drop(Database::open(&path, &one_reader()).unwrap());
     let database = Database::open_for_audit(&path, &one_reader()).unwrap();
     let stores = Stores::of(&database);
-    let (first, call) = held();
-    let mut holding = pin!(database.read_long(call));
+    let (first, mut call) = held();
+    let mut holding = pin!(database.read_long(move |_| call()));
     queue(holding.as_mut());
     first.has_begun();
     let mut verify = pin!(stores.requests.verify(None));
@@ -213,8 +213,8 @@ fn requests_that_were_given_up_while_queued_are_not_made() {
     let (_folder, path) = file();
     let database = Database::open(&path, &Options::default()).unwrap();
     let (store, terms) = (Stores::of(&database).requests, terms());
-    let (first, call) = held();
-    let mut holding = pin!(database.write(call));
+    let (first, mut call) = held();
+    let mut holding = pin!(database.write(move |_| call()));
     queue(holding.as_mut());
     first.has_begun();
     for id in 0..200 {
@@ -259,11 +259,11 @@ fn reads_that_were_given_up_while_queued_are_not_made() {
             Ok::<(), Stop<Error>>(())
         }
     };
-    let (short, call) = held();
-    let mut reading = pin!(database.read(call));
+    let (short, mut call) = held();
+    let mut reading = pin!(database.read(move |_| call()));
     queue(reading.as_mut());
-    let (long, call) = held();
-    let mut verifying = pin!(database.read_long(call));
+    let (long, mut call) = held();
+    let mut verifying = pin!(database.read_long(move |_| call()));
     queue(verifying.as_mut());
     short.has_begun();
     long.has_begun();
@@ -319,8 +319,8 @@ fn a_change_too_many_is_refused_at_once_and_can_be_tried_again() {
     let (_folder, path) = file();
     let database = Database::open(&path, &short_queues()).unwrap();
     let (stores, terms, drafts) = (Stores::of(&database), terms(), [1, 2, 3].map(draft));
-    let (held, call) = held();
-    let mut holding = pin!(database.write(call));
+    let (held, mut call) = held();
+    let mut holding = pin!(database.write(move |_| call()));
     queue(holding.as_mut());
     held.has_begun();
     let mut first = pin!(stores.requests.create(&drafts[0], &terms));
@@ -377,11 +377,11 @@ fn a_read_too_many_is_refused_at_once_of_either_kind() {
         };
         let database = database.unwrap();
         let store = Stores::of(&database).requests;
-        let (short, call) = held();
-        let mut reading = pin!(database.read(call));
+        let (short, mut call) = held();
+        let mut reading = pin!(database.read(move |_| call()));
         queue(reading.as_mut());
-        let (long, call) = held();
-        let mut verifying = pin!(database.read_long(call));
+        let (long, mut call) = held();
+        let mut verifying = pin!(database.read_long(move |_| call()));
         queue(verifying.as_mut());
         short.has_begun();
         long.has_begun();
@@ -415,10 +415,10 @@ fn a_read_too_many_is_refused_at_once_of_either_kind() {
 fn the_last_handle_dropped_within_a_runtime_waits_for_no_queued_call() {
     let (_folder, path) = file();
     let database = Database::open(&path, &Options::default()).unwrap();
-    let (first, call) = held();
+    let (first, mut call) = held();
     wait(async {
         let (store, terms) = (Stores::of(&database).requests, terms());
-        let mut holding = Box::pin(database.write(call));
+        let mut holding = Box::pin(database.write(move |_| call()));
         queue(holding.as_mut());
         first.has_begun();
         for id in 0..200 {
@@ -472,9 +472,9 @@ fn closing_waits_for_the_change_that_has_begun_and_blocks_no_thread() {
     let (_folder, path) = file();
     let database = Database::open(&path, &Options::default()).unwrap();
     wait(Stores::of(&database).requests.create(&draft(1), &terms())).unwrap();
-    let (held, call) = held();
+    let (held, mut call) = held();
     {
-        let mut holding = pin!(database.write(call));
+        let mut holding = pin!(database.write(move |_| call()));
         queue(holding.as_mut());
         held.has_begun();
     }
@@ -506,4 +506,6 @@ fn closing_waits_for_whoever_else_has_a_handle() {
     assert_eq!(stored(&path), 1);
 }
 
+mod batches;
 mod locks;
+mod snapshots;

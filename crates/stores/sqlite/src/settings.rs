@@ -58,7 +58,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// Of the connection that writes.
 fn of_the_writer(database: &Database) -> Settings {
-    let settings = wait(database.write::<_, Error>(|connection| Ok(read(connection))));
+    let settings = wait(database.write::<_, Error>(|writing| Ok(read(&writing.connection))));
     settings.unwrap()
 }
 

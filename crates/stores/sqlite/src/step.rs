@@ -18,6 +18,7 @@ use countersign_core::time::{ClockError, Correction, Health, Now, Stamp, Timelin
 use countersign_core::version::Version;
 use rusqlite::{Connection, Row, ToSql, params};
 
+use crate::batch::{Readings, Writing};
 use crate::database::Database;
 use crate::error::{Failure, Stop, StoreError};
 use crate::ledger::{Head, Ledger, Line, Sum, Tip, Written, correction_digest};
@@ -54,13 +55,13 @@ impl Books {
     /// Makes one step, which must not have written anything if it answers with an error.
     pub(crate) async fn write<T, E>(
         &self,
-        make: impl FnOnce(&mut Step<'_>) -> Result<T, Stop<E>> + Send + 'static,
+        mut make: impl FnMut(&mut Step<'_>) -> Result<T, Stop<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: StoreError,
     {
-        let make = |mut step: Step<'_>| {
+        let make = move |mut step: Step<'_>| {
             let result = make(&mut step);
             step.end(result)
         };
@@ -70,15 +71,20 @@ impl Books {
     /// Makes one step, which `make` ends ([`Step::end`]).
     pub(crate) async fn make<T, E>(
         &self,
-        make: impl FnOnce(Step<'_>) -> Result<Result<T, E>, Stop<E>> + Send + 'static,
+        mut make: impl FnMut(Step<'_>) -> Result<Result<T, E>, Stop<E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: StoreError,
     {
         let (ledger, timekeeper) = (self.ledger, Arc::clone(&self.timekeeper));
-        let write =
-            move |connection: &Connection| make(Step::begin(connection, ledger, &timekeeper)?);
+        let write = move |writing: &mut Writing| {
+            let Writing {
+                connection,
+                readings,
+            } = writing;
+            make(Step::begin(connection, ledger, &timekeeper, readings)?)
+        };
         self.database.write(write).await?
     }
 
@@ -117,7 +123,7 @@ impl Books {
     {
         let (ledger, timekeeper) = (self.ledger, Arc::clone(&self.timekeeper));
         let known = move |connection: &Connection| {
-            let (_, _, now) = timekeeper.now(connection, ledger)?;
+            let (_, _, now) = timekeeper.now(connection, ledger, &mut Readings::default())?;
             match now.makes_correction() {
                 None => Ok(Ok(read(connection, &now)?)),
                 Some(_) => Ok(Err(read)),
@@ -137,7 +143,7 @@ impl Books {
         drop(noticed);
         let timekeeper = Arc::clone(&self.timekeeper);
         let again = move |connection: &Connection| {
-            let (_, _, now) = timekeeper.now(connection, ledger)?;
+            let (_, _, now) = timekeeper.now(connection, ledger, &mut Readings::default())?;
             read(connection, &now)
         };
         self.database.read(again).await
@@ -157,7 +163,8 @@ impl Books {
     pub(crate) async fn health<E: StoreError>(&self) -> Result<Health, E> {
         let (ledger, timekeeper) = (self.ledger, Arc::clone(&self.timekeeper));
         let read = move |connection: &Connection| {
-            let (_, timeline, now) = timekeeper.now(connection, ledger)?;
+            let (_, timeline, now) =
+                timekeeper.now(connection, ledger, &mut Readings::default())?;
             Ok(timeline.health(now.reading()))
         };
         self.database.read(read).await
@@ -201,10 +208,11 @@ impl Timekeeper {
         &self,
         connection: &Connection,
         ledger: &Ledger,
+        readings: &mut Readings,
     ) -> Result<(Tip, Timeline, Now), rusqlite::Error> {
         let tip = Tip::read(connection, ledger)?;
         let timeline = self.timeline(connection, ledger, &tip)?;
-        let reading = self.clock.now();
+        let reading = readings.of(&self.clock);
         let timeline = match self.has_stepped_back(reading, &timeline) {
             true => timeline.trusting(self.writer),
             false => timeline,
@@ -322,8 +330,9 @@ impl<'c> Step<'c> {
         connection: &'c Connection,
         ledger: &'static Ledger,
         timekeeper: &Timekeeper,
+        readings: &mut Readings,
     ) -> Result<Self, rusqlite::Error> {
-        let (tip, timeline, now) = timekeeper.now(connection, ledger)?;
+        let (tip, timeline, now) = timekeeper.now(connection, ledger, readings)?;
         let count = |correction: Correction| {
             let Some(in_force_again) = ledger.times.in_force_again else {
                 return Ok((correction, 0));

@@ -85,6 +85,12 @@ impl Verdicts {
         let met = if value <= limit { "met   " } else { "MISSED" };
         let _ = writeln!(self.0, "{met}  {what}: {value:.2} (at most {limit})");
     }
+
+    /// Notes a value: met if it is at least `limit`.
+    pub fn at_least(&mut self, what: &str, value: f64, limit: f64) {
+        let met = if value >= limit { "met   " } else { "MISSED" };
+        let _ = writeln!(self.0, "{met}  {what}: {value:.2} (at least {limit})");
+    }
 }
 
 impl Drop for Verdicts {

@@ -20,7 +20,13 @@ async fn every_connection_waits_for_the_disk_itself_where_that_takes_more_than_f
         ])
     };
     let expected = [1, 1, 2];
-    assert_eq!(database.write::<_, Error>(asked).await.unwrap(), expected);
+    assert_eq!(
+        database
+            .write::<_, Error>(move |writing| asked(&writing.connection))
+            .await
+            .unwrap(),
+        expected
+    );
     assert_eq!(database.read::<_, Error>(asked).await.unwrap(), expected);
 }
 
@@ -46,10 +52,13 @@ async fn a_full_disk_is_an_error_and_changes_nothing() {
     let database = Database::open(&path, &Options::default()).unwrap();
     let store = crate::RequestStore::new(&database, Arc::new(SystemClock));
     let most = |pages: i64| {
-        database.write::<_, Error>(move |connection| {
-            let pages: i64 =
-                connection
-                    .pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
+        database.write::<_, Error>(move |writing| {
+            let pages: i64 = writing.connection.pragma_update_and_check(
+                None,
+                "max_page_count",
+                pages,
+                |row| row.get(0),
+            )?;
             Ok(pages)
         })
     };

@@ -8,7 +8,7 @@ use super::*;
 
 /// A time that stands still, and tells how often it is asked.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     count: AtomicU64,
     each: Sender<u64>,
 }
@@ -22,7 +22,7 @@ impl Ticks for Asked {
 }
 
 impl Asked {
-    fn new() -> (Arc<Self>, Receiver<u64>) {
+    pub(super) fn new() -> (Arc<Self>, Receiver<u64>) {
         let (each, asked) = channel();
         let count = AtomicU64::new(0);
         (Arc::new(Self { count, each }), asked)
@@ -30,7 +30,7 @@ impl Asked {
 }
 
 /// A call asks when it is queued, and then before each try: waits until the first has tried so often.
-fn has_tried(asked: &Receiver<u64>, tries: u64) {
+pub(super) fn has_tried(asked: &Receiver<u64>, tries: u64) {
     while asked.recv().unwrap() < tries {}
 }
 
@@ -80,8 +80,8 @@ fn a_call_whose_patience_was_used_up_by_calls_that_were_made_tries_once() {
     let options = Options::default();
     let database = Database::open_with_ticks(&path, &options, ticks.clone()).unwrap();
     let (store, terms, drafts) = (Stores::of(&database).requests, terms(), [1, 2].map(draft));
-    let (first, call) = held();
-    let mut holding = pin!(database.write(call));
+    let (first, mut call) = held();
+    let mut holding = pin!(database.write(move |_| call()));
     queue(holding.as_mut());
     first.has_begun();
     let mut behind = pin!(store.create(&drafts[0], &terms));
@@ -107,8 +107,8 @@ fn a_read_waits_for_another_process_for_what_is_left_of_its_patience() {
         Ok(connection.pragma_query_value(None, "busy_timeout", of)?)
     };
     for (passes, left) in [(0, 1_000), (400, 600), (999, 1), (1_000, 0), (5_000, 0)] {
-        let (first, call) = held();
-        let mut holding = pin!(database.read(call));
+        let (first, mut call) = held();
+        let mut holding = pin!(database.read(move |_| call()));
         queue(holding.as_mut());
         first.has_begun();
         let mut behind = pin!(database.read::<_, Error>(asked));

@@ -11,6 +11,7 @@ use countersign_core::time::{CLOCK_TOLERANCE, SETTLING_TIME, Writer};
 use rusqlite::Connection;
 
 use super::{Step, Timekeeper};
+use crate::batch::Readings;
 use crate::request::rows::LEDGER;
 
 /// A file, its clock, and who has read it since it was made.
@@ -29,7 +30,9 @@ impl Kept {
     /// Whoever opens the file now says the same of its time.
     fn assert_same(&self, connection: &Connection, when: &str) {
         let fresh = Timekeeper::new(self.clock.clone(), Writer::from_bits(1), CLOCK_TOLERANCE);
-        let (_, expected, _) = fresh.now(connection, &LEDGER).unwrap();
+        let (_, expected, _) = fresh
+            .now(connection, &LEDGER, &mut Readings::default())
+            .unwrap();
         // Not what it trusts, which is what it saw of its clock.
         let tip = crate::ledger::Tip::read(connection, &LEDGER).unwrap();
         let timeline = self.keeper.timeline(connection, &LEDGER, &tip).unwrap();
@@ -38,7 +41,8 @@ impl Kept {
 
     fn step(&self, connection: &Connection, reading: DateTime<Utc>) {
         self.clock.set(reading);
-        let mut step = Step::begin(connection, &LEDGER, &self.keeper).unwrap();
+        let mut step =
+            Step::begin(connection, &LEDGER, &self.keeper, &mut Readings::default()).unwrap();
         let stamp = step.stamp().unwrap();
         step.append(stamp.version, "entry", 0, ("", &[0; 32]))
             .unwrap();
@@ -82,7 +86,8 @@ fn what_another_has_noticed_is_not_noticed_again() {
     kept.step(&connection, start + SETTLING_TIME * 8);
     kept.step(&connection, start);
     let before = rows();
-    let mut step = Step::begin(&connection, &LEDGER, &kept.keeper).unwrap();
+    let mut step =
+        Step::begin(&connection, &LEDGER, &kept.keeper, &mut Readings::default()).unwrap();
     step.is_judged = true;
     step.notice().unwrap();
     assert_eq!(
@@ -93,7 +98,8 @@ fn what_another_has_noticed_is_not_noticed_again() {
     // The twin: a jump that nobody has noticed is a row, once.
     kept.clock.set(start + SETTLING_TIME * 48);
     for _ in 0..2 {
-        let mut step = Step::begin(&connection, &LEDGER, &kept.keeper).unwrap();
+        let mut step =
+            Step::begin(&connection, &LEDGER, &kept.keeper, &mut Readings::default()).unwrap();
         step.is_judged = true;
         step.notice().unwrap();
     }

@@ -8,12 +8,15 @@
 use std::future::Future;
 use std::panic::panic_any;
 use std::pin::pin;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Waker};
 
 use countersign_core::clock::ManualTicks;
+use rusqlite::Connection;
 
 use super::*;
+use crate::batch::Writing;
+use crate::reads;
 
 /// What ends a thread if a call panics with it.
 struct Bomb;
@@ -26,14 +29,20 @@ impl Drop for Bomb {
 
 type Answer = Result<(), Stop<()>>;
 
-fn one_thread() -> Workers {
+fn one_thread() -> Workers<Connection> {
     one_thread_with_places(2_000)
 }
 
-fn one_thread_with_places(places: usize) -> Workers {
+fn one_thread_with_places(places: usize) -> Workers<Connection> {
     let connection = Connection::open_in_memory().unwrap();
     let waiting = Waiting::new(places, Duration::ZERO, Arc::new(ManualTicks::new()));
-    Workers::start("countersign-test", vec![connection], &waiting, None).unwrap()
+    Workers::start(
+        "countersign-test",
+        vec![connection],
+        &waiting,
+        reads::together,
+    )
+    .unwrap()
 }
 
 /// A call that begins, waits until it is let go, and takes its thread with it.
@@ -64,8 +73,8 @@ fn unknown(answer: Answer) -> bool {
     match answer {
         Err(Stop::Failed(Failure {
             source: EngineError::Closed,
-            unknown,
-        })) => unknown,
+            outcome,
+        })) => outcome == Outcome::Unknown,
         other => panic!("it is not said that the thread has ended: {other:?}"),
     }
 }
@@ -100,7 +109,7 @@ fn a_call_that_panics_was_not_made_and_leaves_its_thread() {
     match wait(workers.call(call)) {
         Err(Stop::Failed(Failure {
             source: EngineError::Panicked,
-            unknown: false,
+            outcome: Outcome::NotApplied,
         })) => {}
         other => panic!("a panic ends its call, before it is committed: {other:?}"),
     }
@@ -224,7 +233,7 @@ fn waiting_calls(answer: Answer) -> usize {
     match answer {
         Err(Stop::Failed(Failure {
             source: EngineError::QueueFull { waiting },
-            unknown: false,
+            outcome: Outcome::NotApplied,
         })) => waiting,
         other => panic!("it is not said that the queue is full: {other:?}"),
     }
@@ -274,7 +283,13 @@ fn the_patience_of_a_call_is_used_up_while_it_is_queued() {
     let (ticks, nanosecond) = (Arc::new(ManualTicks::new()), Duration::from_nanos(1));
     let second = Duration::from_secs(1);
     let waiting = Waiting::new(10, second, ticks.clone());
-    let workers = Workers::start("countersign-test", vec![connection], &waiting, None).unwrap();
+    let workers = Workers::start(
+        "countersign-test",
+        vec![connection],
+        &waiting,
+        reads::together,
+    )
+    .unwrap();
     let left = |_: &mut Connection, caller: &Caller| Ok::<_, Stop<()>>(caller.patience());
     for (passes, expected) in [
         (Duration::ZERO, second),
@@ -353,10 +368,12 @@ fn an_error_before_the_commit_has_changed_nothing() {
     let path = folder.path().join("countersign.db");
     let database = crate::Database::open(path, &crate::Options::default()).unwrap();
     for code in [ffi::SQLITE_IOERR, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOMEM] {
-        let failing = move |_: &Connection| -> Result<(), Stop<Error>> {
+        let failing = move || -> Result<(), Stop<Error>> {
             Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into())
         };
-        for result in [wait(database.write(failing)), wait(database.read(failing))] {
+        let written = wait(database.write(move |_: &mut Writing| failing()));
+        let read = wait(database.read(move |_: &Connection| failing()));
+        for result in [written, read] {
             match result {
                 Err(Error::Backend(countersign_core::engine::Failure { outcome, .. })) => {
                     assert_eq!(outcome, Outcome::NotApplied)

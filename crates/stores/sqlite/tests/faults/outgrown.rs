@@ -23,13 +23,16 @@ use crate::common::{self, Draws, block_on};
 use crate::kill::{Said, Subject, Tally};
 use crate::operations::{Answer, Of, Stores};
 use crate::process::{Process, program};
-use crate::room::next;
+use crate::room::at_once;
 use crate::seed;
 use crate::writer::line;
 
 /// As many blocks as a file may have, whichever size the shell counts them in: more than the file
 /// of the test has, and less than the log has when it is written back.
 const BLOCKS: &str = "2000";
+
+/// How many call at once, now and then.
+const CALLERS: usize = 8;
 
 /// How many calls on each store fail before the process ends.
 const FAILURES: u64 = 5;
@@ -91,19 +94,25 @@ pub fn outgrow(words: &str, path: &Path) {
         if failed.iter().all(|failed| *failed >= FAILURES) {
             break;
         }
-        let operation = next(draws, &known);
-        line(format_args!("try {number} {operation}"));
-        let answer = block_on(stores.perform(&operation));
-        if let Answer::Failed(why) = &answer {
-            assert!(
-                why.starts_with(UNKNOWN),
-                "`{operation}` was answered `{why}`"
-            );
-            failed[usize::from(operation.of == Of::Emergency)] += 1;
-            continue;
+        // By turns alone, and together with others.
+        let callers = if number % 8 == 7 { CALLERS } else { 1 };
+        for (place, (operation, answer)) in at_once(&stores, draws, &known, callers)
+            .into_iter()
+            .enumerate()
+        {
+            let number = number * CALLERS + place;
+            line(format_args!("try {number} {operation}"));
+            if let Answer::Failed(why) = &answer {
+                assert!(
+                    why.starts_with(UNKNOWN),
+                    "`{operation}` was answered `{why}`"
+                );
+                failed[usize::from(operation.of == Of::Emergency)] += 1;
+                continue;
+            }
+            line(format_args!("ack {number} {answer}"));
+            known.answered.push((operation, answer));
         }
-        line(format_args!("ack {number} {answer}"));
-        known.answered.push((operation, answer));
     }
     says_so_in_its_types(&path.with_extension("other"));
     // Reading goes on.

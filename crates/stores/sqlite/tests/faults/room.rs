@@ -18,6 +18,9 @@ use crate::writer::line;
 /// How often the disk is filled.
 const CYCLES: u64 = 8;
 
+/// How many call at once while it is full.
+const CALLERS: usize = 16;
+
 /// Makes mounts that only the command after it sees, as whoever may or in a namespace of users.
 pub fn mounted(mount: &str, folder: &Path) -> Result<Command, String> {
     let mut why = String::new();
@@ -70,36 +73,38 @@ pub fn fill(words: &str, path: &Path) {
     let mut known = Known::default();
     let (mut refused, mut written, mut reopened) = (0, 0, 0);
     let mut stores = Stores::open(path, Synchronous::Full, 0).unwrap();
-    let mut write = |stores: &Stores, draws: &mut Draws, known: &mut Known| {
-        let operation = next(draws, known);
-        let answer = block_on(stores.perform(&operation));
-        if let Answer::Failed(why) = &answer {
-            let full = "the store failed and nothing was changed: the disk is full: make room";
-            assert!(why.starts_with(full), "`{operation}` was answered `{why}`");
-            refused += 1;
-            return Some(operation);
+    let mut write = |stores: &Stores, draws: &mut Draws, known: &mut Known, callers: usize| {
+        let mut failed = None;
+        for (operation, answer) in at_once(stores, draws, known, callers) {
+            if let Answer::Failed(why) = &answer {
+                let full = "the store failed and nothing was changed: the disk is full: make room";
+                assert!(why.starts_with(full), "`{operation}` was answered `{why}`");
+                refused += 1;
+                failed = Some(operation);
+                continue;
+            }
+            written += u64::from(matches!(answer, Answer::Done { .. }));
+            known.answered.push((operation, answer));
         }
-        written += u64::from(matches!(answer, Answer::Done { .. }));
-        known.answered.push((operation, answer));
-        None
+        failed
     };
     for cycle in 0..CYCLES {
         for _ in 0..5 + draws.below(30) {
-            let failed = write(&stores, draws, &mut known);
+            let failed = write(&stores, draws, &mut known, 1);
             assert_eq!(failed, None, "there is room");
         }
         occupy(&ballast, draws.below(200_000));
         let mut failed = None;
         for _ in 0..400 {
-            failed = write(&stores, draws, &mut known);
+            failed = write(&stores, draws, &mut known, 1);
             if failed.is_some() {
                 break;
             }
         }
         let failed = failed.expect("the disk is full in the end");
         // Others are refused too, or small enough.
-        for _ in 0..5 {
-            write(&stores, draws, &mut known);
+        for callers in [1, CALLERS, 1, CALLERS] {
+            write(&stores, draws, &mut known, callers);
         }
         look(
             path,
@@ -137,6 +142,27 @@ pub fn fill(words: &str, path: &Path) {
          nothing, {written} other writes are all there, reads went on (after opening again \
          {reopened} times), and so did writes when there was room"
     ));
+}
+
+/// What so many callers who call at once are answered.
+pub fn at_once(
+    stores: &Stores,
+    draws: &mut Draws,
+    known: &Known,
+    callers: usize,
+) -> Vec<(Operation, Answer)> {
+    let operations: Vec<Operation> = (0..callers).map(|_| next(draws, known)).collect();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = operations
+            .into_iter()
+            .map(|operation| {
+                let perform = move || (operation, block_on(stores.perform(&operation)));
+                scope.spawn(perform)
+            })
+            .collect();
+        let answers = calls.into_iter().map(|call| call.join());
+        answers.map(Result::unwrap).collect()
+    })
 }
 
 /// Fills the disk but for about so many bytes.
