@@ -6,6 +6,7 @@ use countersign_core::engine::{Rank, Record};
 use countersign_core::id::IdempotencyKey;
 use countersign_core::names::{Profile, User};
 use countersign_core::version::Version;
+use serde::Serialize;
 
 use crate::mfa::ProofId;
 use crate::record::Emergency;
@@ -25,7 +26,7 @@ use crate::vocabulary::EmergencyId;
 ///     found
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Key {
     /// Newest first; exactly so spelt.
     Invoker(User),

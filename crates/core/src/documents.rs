@@ -9,8 +9,8 @@
 //!
 //! - A version never changes. A put makes a new one, and says which it replaces.
 //! - A put of what is there already makes no version, and says so ([`Put::Unchanged`]).
-//! - A put or a removal that is repeated with its idempotency_key, because its answer was lost, is answered
-//!   with the first result for as long as that is kept, whatever came after it.
+//! - A put or a removal that is repeated with its idempotency key, because its answer was lost, is
+//!   answered with the first result for as long as that is kept, whatever came after it.
 //! - The newest version of every name is kept, and of a name that was removed its removal. So whoever
 //!   follows the stream of changes knows in the end what is there, however far behind they were.
 //!
@@ -20,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::IdempotencyKey;
@@ -29,6 +30,7 @@ use crate::version::{Conflict, Version};
 
 mod record;
 pub mod steps;
+mod written;
 
 pub use record::{DocumentId, Kept, Key, Unread};
 
@@ -77,7 +79,7 @@ pub trait Content: Send + Sync + Sized + 'static {
 /// assert_eq!(attribution.check(), Ok(()));
 /// # Ok::<(), countersign_core::names::NameError>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Attribution {
     /// Who makes it, if the host says.
@@ -121,7 +123,7 @@ impl Attribution {
         Self { ticket, ..self }
     }
 
-    /// The same as this idempotency_key.
+    /// The same with the key of the call.
     #[must_use]
     pub fn with_idempotency_key(self, idempotency_key: IdempotencyKey) -> Self {
         let idempotency_key = Some(idempotency_key);

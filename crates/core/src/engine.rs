@@ -31,10 +31,16 @@ use thiserror::Error;
 use crate::time::{ClockError, Now, Stamp};
 use crate::version::{Conflict, Version};
 
+#[cfg(all(
+    feature = "conformance",
+    not(any(countersign_loom, countersign_shuttle))
+))]
+pub mod conformance;
 mod failure;
 mod merge;
 mod page;
 mod range;
+mod staged;
 
 pub use failure::{ErrorKind, Failure, Outcome};
 pub(crate) use merge::merge;
@@ -42,6 +48,7 @@ pub use page::{
     Cursor, DEFAULT_LIMIT, List, Listing, MAX_LIMIT, Page, ParseCursorError, effective_limit,
 };
 pub use range::{Pick, Range, Rank, Start};
+pub use staged::{Put, Staged};
 
 /// What an engine keeps.
 ///

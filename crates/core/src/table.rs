@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Engine, Range, Rank, Reads, Record, Snapshot, Start, Transaction, merge};
+use crate::engine::{Engine, Range, Rank, Reads, Record, Snapshot, Staged, Start, merge};
 use crate::sync::RwLock;
-use crate::time::{CLOCK_TOLERANCE, ClockError, Health, Now, Stamp, Timeline, Writer};
+use crate::time::{CLOCK_TOLERANCE, Health, Now, Timeline, Writer};
 use crate::version::Version;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,31 +166,13 @@ impl<R: Record> Table<R> {
         write: impl FnOnce(&mut Step<'_, R>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut state = self.state.write();
-        let mut step = Step {
-            view: &state,
-            table: self,
-            now: None,
-            timeline: state.timeline,
-            staged: Vec::new(),
-        };
+        let clock = |timeline: &Timeline| self.now(timeline);
+        let mut step = Staged::over(&*state, state.timeline, &clock);
         let result = write(&mut step);
-        let Step {
-            timeline,
-            staged,
-            now,
-            ..
-        } = step;
-        let writes = result.is_ok() && !staged.is_empty();
-        if writes {
-            state.timeline = timeline;
-        }
-        if let Some(now) = now {
-            state.timeline.notice(&now);
-        }
-        if writes {
-            for (id, record) in staged {
-                state.apply(id, record);
-            }
+        let (timeline, staged) = step.end(result.is_ok());
+        state.timeline = timeline;
+        for (id, record) in staged {
+            state.apply(id, record);
         }
         result
     }
@@ -347,41 +329,7 @@ fn entries_of<R: Record>(record: &R, each: &mut dyn FnMut(EntryOf<R>)) {
 }
 
 /// One step on a table.
-pub struct Step<'a, R: Record> {
-    view: &'a View<R>,
-    table: &'a Table<R>,
-    now: Option<Now>,
-    timeline: Timeline,
-    staged: Vec<(R::Id, Option<Arc<R>>)>,
-}
-
-impl<R: Record> Transaction<R> for Step<'_, R> {
-    fn now(&mut self) -> Now {
-        let Self {
-            now, table, view, ..
-        } = self;
-        *now.get_or_insert_with(|| table.now(&view.timeline))
-    }
-
-    fn stamp(&mut self) -> Result<Stamp, ClockError> {
-        let now = self.now();
-        self.timeline.stamp(&now)
-    }
-
-    fn put(&mut self, record: R) -> Arc<R> {
-        debug_assert!(
-            Some(record.version()) > self.view.timeline.version(),
-            "a record is written with a version that this step did not issue"
-        );
-        let record = Arc::new(record);
-        self.staged.push((record.id(), Some(Arc::clone(&record))));
-        record
-    }
-
-    fn remove(&mut self, id: R::Id) {
-        self.staged.push((id, None));
-    }
-}
+pub type Step<'a, R> = Staged<'a, R, View<R>>;
 
 impl<R: Record> Reads<R> for View<R> {
     type Error = Infallible;
@@ -440,32 +388,6 @@ impl<R: Record> Snapshot<R> for View<R> {
     }
 }
 
-impl<R: Record> Reads<R> for Step<'_, R> {
-    type Error = Infallible;
-
-    fn get(&self, id: &R::Id) -> Result<Option<Arc<R>>, Infallible> {
-        Reads::get(self.view, id)
-    }
-
-    fn scan(
-        &self,
-        key: &R::Key,
-        range: Range<R::Id>,
-        want: usize,
-        each: impl FnMut(Rank, &Arc<R>) -> ControlFlow<()>,
-    ) -> Result<(), Infallible> {
-        self.view.scan(key, range, want, each)
-    }
-
-    fn count(&self, key: &R::Key, range: Range<R::Id>) -> Result<usize, Infallible> {
-        self.view.count(key, range)
-    }
-
-    fn holder(&self, key: &R::Key) -> Result<Option<R::Id>, Infallible> {
-        self.view.holder(key)
-    }
-}
-
 impl<R: Record> Engine<R> for Table<R> {
     type Error = Infallible;
     type View<'a> = View<R>;
@@ -511,14 +433,6 @@ impl<R: Record> fmt::Debug for View<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View")
             .field("len", &self.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<R: Record> fmt::Debug for Step<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Step")
-            .field("staged", &self.staged.len())
             .finish_non_exhaustive()
     }
 }

@@ -22,6 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::version::Version;
@@ -52,7 +53,7 @@ pub const JUMP: Duration = Duration::from_secs(24 * 60 * 60);
 /// assert_eq!(Writer::ONLY, Writer::from_bits(0));
 /// assert_eq!(Writer::from_bits(255).to_string(), "00000000000000ff");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Writer(u64);
 
 impl Writer {
@@ -84,7 +85,7 @@ impl fmt::Debug for Writer {
 
 /// A clock that was ahead and has been set right: the store's last step before it was at `from`,
 /// the step that found it at `to`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Correction {
     /// The version that the correction has in the store's order. What has a smaller one was
     /// written before it.
@@ -104,6 +105,9 @@ pub struct Correction {
 /// What a store remembers of time: the last version and the last `at`, who wrote it, the last
 /// correction and the last jump.
 ///
+/// Serde writes all of it, for engines that keep it whole from step to step; what it writes has a
+/// bounded length.
+///
 /// ```
 /// use std::time::Duration;
 /// use countersign_core::time::{CLOCK_TOLERANCE, Timeline, Writer};
@@ -120,7 +124,7 @@ pub struct Correction {
 /// assert!(right.version > ahead.version && right.now.is_ahead(in_2030));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     version: Option<Version>,
     last: Option<(DateTime<Utc>, Writer)>,
@@ -133,7 +137,7 @@ pub struct Timeline {
 /// The writers whose clocks others have found to be ahead, with the version of the correction, the
 /// last one last: what would grant is refused to them. Of more than there is room for the one that
 /// was found longest ago is forgotten; it can be corrected once more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Ahead([Option<(Writer, Version)>; 4]);
 
 impl Ahead {
@@ -172,7 +176,7 @@ impl Ahead {
 /// they have ended stays ended. Of each its version and when it had stood so long, oldest first; a
 /// later one has a later time. Of more than there is room for the two oldest are taken for one,
 /// which ends more rather than less.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Settled([Option<(Version, DateTime<Utc>)>; 4]);
 
 impl Settled {
@@ -236,7 +240,7 @@ impl Timeline {
     }
 
     /// The same with its corrections, oldest first: the last is judged by, and the others for
-    /// what they have ended for good. For engines that keep them.
+    /// what they have ended for good. For engines that keep each.
     #[must_use]
     pub fn with_corrections(self, corrections: impl IntoIterator<Item = Correction>) -> Self {
         corrections.into_iter().fold(self, Self::corrected)

@@ -172,7 +172,8 @@ impl<L> Instrumented<L> {
     }
 
     /// Makes the next `count` calls of a [`Store`] method fail with what `error` makes of the name
-    /// (empty for a list or changes), after those that were already told to. What is wrapped is not called.
+    /// (empty for a list or changes), after those that were already told to. What is wrapped is not
+    /// called.
     ///
     /// Loads fail by [`Instrumented::fail_loads`]; for [`Method::Load`] this does nothing.
     pub fn fail_calls(

@@ -13,8 +13,7 @@
 //! - A version is issued by the store and never twice: not with a clock that stands still or runs
 //!   backwards, not after a policy is deleted and put again.
 //! - A call that fails changes nothing, so the same call can be made again; only an outcome of
-//!   [`Outcome::Unknown`] leaves that open. With an idempotency key a repeat is safe
-//!   even then.
+//!   [`Outcome::Unknown`] leaves that open. With an idempotency key a repeat is safe even then.
 //! - A put that changes nothing makes no version.
 
 use std::convert::Infallible;
@@ -74,9 +73,9 @@ pub trait Store: Loader {
     ///   replaces.
     /// - A policy that is there already, by its digest, at the version expected, makes no version:
     ///   [`Put::Unchanged`] with what is there, which stays as it was put.
-    /// - With an [idempotency key](Attribution::idempotency_key) a repeat gets the first result, whatever
-    ///   was put since and whatever the repeat expects, for as long as that version is kept. A put
-    ///   that made no version or failed leaves no trace of its idempotency_key.
+    /// - With an [idempotency key](Attribution::idempotency_key) a repeat gets the first result,
+    ///   whatever was put since and whatever the repeat expects, for as long as that version is
+    ///   kept. A put that made no version or failed leaves no trace of its key.
     /// - Keeps the versions before it, up to the store's limit
     ///   ([`Limits::max_versions`]); the oldest go first.
     /// - [`Error::InvalidAttribution`]: a text of the attribution is not valid.
@@ -126,7 +125,8 @@ pub trait Store: Loader {
     /// was deleted, by whom, why and when, is kept and told by
     /// [`changes_after`](Store::changes_after), until a policy of the name is deleted again.
     ///
-    /// - With an [idempotency key](Attribution::idempotency_key) a repeat is answered as the first was.
+    /// - With an [idempotency key](Attribution::idempotency_key) a repeat is answered as the first
+    ///   was.
     /// - [`Error::InvalidAttribution`]: a text of the attribution is not valid.
     /// - [`Error::IdempotencyKeyReused`]: the key is that of another change.
     /// - [`Error::NotFound`]: there is no such policy.

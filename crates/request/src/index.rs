@@ -7,12 +7,13 @@ use countersign_core::grant::PolicyDigest;
 use countersign_core::id::IdempotencyKey;
 use countersign_core::names::{Profile, User};
 use countersign_core::version::Version;
+use serde::Serialize;
 
 use crate::record::Request;
 use crate::transition::Status;
 use crate::vocabulary::RequestId;
 
-/// What requests are looked up by, for engines to find them.
+/// What requests are looked up by, for engines to find them. Serde writes no two alike.
 ///
 /// ```
 /// use countersign_core::engine::Record;
@@ -24,7 +25,7 @@ use crate::vocabulary::RequestId;
 ///     found
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Key {
     /// Newest first.
     Requester(User),

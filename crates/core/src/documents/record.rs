@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Attribution, Content, Document, DocumentError, Removal, Stored};
 use crate::engine::{Rank, Record};
 use crate::id::IdempotencyKey;
@@ -169,8 +171,8 @@ impl FromStr for DocumentId {
 #[error("this is not the id of a version of a document")]
 pub struct ParseDocumentIdError;
 
-/// What versions are looked up by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// What versions are looked up by. Serde writes no two alike, for engines that keep keys so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Key {
     /// The versions of a name; newest first. No removals.
     Name(Arc<str>),

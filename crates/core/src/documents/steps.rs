@@ -1,8 +1,8 @@
 //! Each change and read of documents, once for every engine.
 //!
-//! Here stands the order of errors: the attribution, the idempotency_key, what is there, what is expected,
-//! the clock. A step or a read takes nothing but its inputs and what the engine shows it, so it can be
-//! made again. Whether a name is one, the caller has checked ([`crate::names::check_name`]).
+//! Here stands the order of errors: the attribution, the idempotency key, what is there, what is
+//! expected, the clock. A step or a read takes nothing but its inputs and what the engine shows it, so
+//! it can be made again. Whether a name is one, the caller has checked ([`crate::names::check_name`]).
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -337,7 +337,7 @@ fn already_exists(name: &Arc<str>, actual: Version) -> DocumentError {
     DocumentError::AlreadyExists { name, actual }
 }
 
-/// Of what was found by its idempotency_key.
+/// Of what was found by its key.
 fn reused<D: Content>(found: &Kept<D>) -> DocumentError {
     DocumentError::IdempotencyKeyReused {
         idempotency_key: found

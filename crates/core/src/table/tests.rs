@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::engine::{Cursor, List, Listing, LockError, Page, Pick};
-use crate::time::{EARLIEST, LATEST};
+use crate::engine::{Cursor, List, Listing, LockError, Page, Pick, Transaction};
+use crate::time::{ClockError, EARLIEST, LATEST};
 use crate::version::Conflict;
 
 #[derive(Debug, Clone, PartialEq)]

@@ -304,5 +304,7 @@ impl<R: Rows> Reads<R> for Staging<'_, R> {
     }
 }
 
+#[cfg(test)]
+mod kit;
 #[cfg(all(test, feature = "request", feature = "breakglass"))]
 mod tests;
