@@ -52,6 +52,7 @@ macro_rules! latest_first {
 }
 
 /// As [`latest_first`], by a column of which the smallest ranks first.
+#[cfg(any(test, feature = "request", feature = "breakglass"))]
 macro_rules! earliest_first {
     ($columns:ident, $from:literal, $keys:literal, $rank:literal, $then:literal) => {
         concat!(
@@ -76,7 +77,9 @@ macro_rules! earliest_first {
     };
 }
 
-pub(crate) use {earliest_first, latest_first};
+#[cfg(any(test, feature = "request", feature = "breakglass"))]
+pub(crate) use earliest_first;
+pub(crate) use latest_first;
 
 /// What a record has of its own as rows of its store's tables.
 pub(crate) trait Rows: Record<Id: fmt::Display + FromStr> + Sized {

@@ -15,6 +15,7 @@ use countersign_core::clock::ManualTicks;
 use rusqlite::Connection;
 
 use super::*;
+#[cfg(feature = "request")]
 use crate::batch::Writing;
 use crate::reads;
 
