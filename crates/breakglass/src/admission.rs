@@ -340,8 +340,9 @@ pub struct Observation {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountWanted {
-    /// Emergencies count whose moment of creation ([`Emergency::begun_at`](crate::Emergency::begun_at)) is after
-    /// this one; one created at it does not.
+    /// Emergencies count whose moment of creation
+    /// ([`Emergency::begun_at`](crate::Emergency::begun_at)) is after this one; one created at it
+    /// does not.
     pub created_after: DateTime<Utc>,
     /// Of those, the newest being the first, the moment of which one is wanted.
     pub nth_newest: Option<NonZeroU32>,
@@ -426,9 +427,9 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Counts creations at these moments ([`Emergency::begun_at`](crate::Emergency::begun_at)), in whatever
-    /// order. For stores, where a window reaches back into a time that was corrected, and the order
-    /// of their index is not that of moments.
+    /// Counts creations at these moments ([`Emergency::begun_at`](crate::Emergency::begun_at)), in
+    /// whatever order. For stores, where a window reaches back into a time that was corrected, and
+    /// the order of their index is not that of moments.
     pub fn of_moments(
         moments: impl IntoIterator<Item = DateTime<Utc>>,
         wanted: CountWanted,

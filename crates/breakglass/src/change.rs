@@ -160,7 +160,7 @@ impl Change {
         Self::new(Wanted::Override(given), Some(&reason))
     }
 
-    /// The same change as one operation of the caller's, so that a repeat of it is known for a
+    /// The same change with the key of the call, so that a repeat of it is known for a
     /// repeat: a store that has made it answers with its first result.
     ///
     /// ```
@@ -183,7 +183,7 @@ impl Change {
         }
     }
 
-    /// The caller's operation that the change is, if they named it.
+    /// The key of the call, if it has one.
     pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
         self.idempotency_key
     }

@@ -33,7 +33,7 @@ use crate::vocabulary::{EmergencyId, ReasonCode};
 pub struct Draft {
     /// The id it shall have: minted first, so that the caller knows it whatever happens.
     pub id: EmergencyId,
-    /// What the caller calls this operation, so that a repeat of it is known for a repeat.
+    /// The key of the call, so that a repeat of it is known for a repeat.
     pub idempotency_key: Option<IdempotencyKey>,
     /// Who declares it.
     pub invoker: User,

@@ -37,7 +37,7 @@ pub struct HistoryEntry {
     /// Why, as the actor put it; the text of a note or a review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
-    /// The caller's operation that it was, if they named it.
+    /// The key of the call that made it, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
     /// The version before; none at creation.

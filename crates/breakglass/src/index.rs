@@ -13,8 +13,8 @@ use crate::record::Emergency;
 use crate::transition::Status;
 use crate::vocabulary::EmergencyId;
 
-/// What emergencies are looked up by, for engines to find them. A user whose emergencies are counted is in
-/// the spelling that all names of the same user share.
+/// What emergencies are looked up by, for engines to find them. A user whose emergencies are
+/// counted is in the spelling that all names of the same user share.
 ///
 /// ```
 /// use countersign_breakglass::{Emergency, Key, Status};
@@ -52,7 +52,7 @@ pub enum Key {
     Ended,
     /// Began with this second factor.
     Proof(ProofId),
-    /// Knows this operation.
+    /// Has this key in its history.
     IdempotencyKey(IdempotencyKey),
 }
 

@@ -28,9 +28,9 @@ use crate::vocabulary::{EmergencyId, ReasonCode};
 ///
 /// Invariants that every store keeps: `id`, `invoker`, `profile`, `duration`, `reason_code`,
 /// `justification`, `ticket`, `request_id`, `mfa`, `escalate`, `escalation`, `review_override`,
-/// `created`, `created_at` and `expires_at` never change; the status of a closed or expired emergency never
-/// changes, nor does a review; `updated_at` grows with every change; `history` begins with the
-/// creation and gains one entry a change.
+/// `created`, `created_at` and `expires_at` never change; the status of a closed or expired
+/// emergency never changes, nor does a review; `updated_at` grows with every change; `history`
+/// begins with the creation and gains one entry a change.
 ///
 /// ```
 /// use countersign_breakglass::{Emergency, Status};
@@ -322,7 +322,7 @@ impl Emergency {
         self.history.push(entry);
     }
 
-    /// The last entry of the idempotency_key: a creation that was overridden made two.
+    /// The last entry with the key: a creation that was overridden made two.
     pub(crate) fn entry_of(
         &self,
         idempotency_key: Option<IdempotencyKey>,

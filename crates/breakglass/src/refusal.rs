@@ -55,8 +55,8 @@ pub enum Rejection {
     Refused(#[from] Refusal),
 }
 
-/// The rule that forbids an emergency, a change or a deletion, and what would be needed. Trying again without
-/// changing anything gives the same answer, except where a time is named.
+/// The rule that forbids an emergency, a change or a deletion, and what would be needed. Trying
+/// again without changing anything gives the same answer, except where a time is named.
 ///
 /// ```
 /// use countersign_breakglass::{Profile, Refusal};

@@ -1,4 +1,4 @@
-//! What a repeated call is answered: the result of the first, by the operation in a history.
+//! What a repeated call is answered: the result of the first, by the key in a history.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::vocabulary::EmergencyId;
 
 impl Admission {
     /// The first result of creating an emergency from `draft` by this admission, given the emergency in
-    /// whose history the draft's operation is. For implementations of [`Store`](crate::Store),
+    /// whose history the draft's key is. For implementations of [`Store`](crate::Store),
     /// which look for that emergency before anything else in their atomic step.
     ///
     /// # Errors
-    /// [`Error::IdempotencyKeyReused`] if the operation did not create an emergency from the same draft, by
-    /// the same override if it took one.
+    /// [`Error::IdempotencyKeyReused`] if the call with the key did not create an emergency from
+    /// the same draft, by the same override if it took one.
     pub fn first_result(&self, draft: &Draft, found: &Emergency) -> Result<Emergency, Error> {
         let created = found.history.first();
         let same = draft.id == found.id
@@ -42,11 +42,12 @@ impl Admission {
 
 impl Change {
     /// The first result of making this change to emergency `id`, given the emergency in whose history the
-    /// change's operation is. For implementations of [`Store`](crate::Store), as
+    /// change's key is. For implementations of [`Store`](crate::Store), as
     /// [`Admission::first_result`].
     ///
     /// # Errors
-    /// [`Error::IdempotencyKeyReused`] if the operation did not make the same change to that emergency.
+    /// [`Error::IdempotencyKeyReused`] if the call with the key did not make the same change to
+    /// that emergency.
     pub fn first_result(&self, id: EmergencyId, found: &Emergency) -> Result<Emergency, Error> {
         let idempotency_key = self.idempotency_key();
         let entry = found.entry_of(idempotency_key);

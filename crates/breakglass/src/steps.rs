@@ -249,7 +249,7 @@ where
     Ok(changed.collect())
 }
 
-/// The emergency in whose history the operation is, if there is one.
+/// The emergency in whose history the key is, if there is one.
 pub(crate) fn done_before<V: Reads<Emergency>>(
     view: &V,
     idempotency_key: Option<IdempotencyKey>,

@@ -2,8 +2,8 @@
 //! [`StoreExt`], what can be built on that.
 //!
 //! The doc comments are the contract. Rules are not written again by each engine: a store reads,
-//! calls [`Emergency::create`] or [`Emergency::apply`], and writes, all inside one atomic step. The feature
-//! `conformance` has the contract as cases, to be run on any store.
+//! calls [`Emergency::create`] or [`Emergency::apply`], and writes, all inside one atomic step. The
+//! feature `conformance` has the contract as cases, to be run on any store.
 
 use std::sync::Arc;
 
@@ -41,17 +41,18 @@ use crate::{Listing, Page, lists};
 ///   history keeps it beside the version.
 /// - A correction is made by the first call that finds it and looks at the time, whatever its
 ///   answer: a step that is refused, or a read by the store's time ([`Store::now`],
-///   [`Store::find_grant`], [`Store::list_expirable`], [`Store::list_awaiting_review`], [`Store::list_ended`]). It takes
-///   a version of its own, before those of the step. So what waits from the correction waits once.
+///   [`Store::find_grant`], [`Store::list_expirable`], [`Store::list_awaiting_review`],
+///   [`Store::list_ended`]). It takes a version of its own, before those of the step. So what waits
+///   from the correction waits once.
 /// - Records that are returned are snapshots: nothing changes them.
 /// - An [`IdempotencyKey`](crate::IdempotencyKey) that comes with a draft or a change is looked for in
 ///   the histories of all emergencies, in the step and before anything else: if it is there, the answer
 ///   is what [`Admission::first_result`] or [`Change::first_result`] gives, and nothing is changed.
-///   So two calls of one operation make one change and get one result, at the same time or one
-///   after the other. A call that failed leaves no trace of its operation, and a deleted emergency
-///   takes its operations with it.
-/// - So an emergency remembers one operation for each entry of its history at most: 1,000 with notes, its
-///   end and its review. Nothing else remembers operations.
+///   So two calls with one key make one change and get one result, at the same time or one
+///   after the other. A call that failed leaves no trace of its key, and a deleted emergency
+///   takes its keys with it.
+/// - So an emergency remembers one key for each entry of its history at most: 1,000 with notes, its
+///   end and its review. Nothing else remembers keys.
 /// - [`Error::Clock`] for what would grant, if the clock cannot be right; what ends access works
 ///   all the same, as at the last time that could be right. [`Error::Backend`] if the engine fails.
 ///
@@ -73,9 +74,10 @@ pub trait Store: Send + Sync {
     /// - The emergency may begin by an override ([`Admitted::follow_up`](crate::Admitted::follow_up)):
     ///   it is applied in this same step too, with a version of its own, so that the emergency that is
     ///   returned is at its second version.
-    /// - The errors, in this order: [`Error::IdempotencyKeyReused`]; [`Error::AlreadyExists`] if the id
-    ///   is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the draft is outside the store's
-    ///   limits; [`Error::Clock`]; [`Error::Refused`]. None of them changes anything.
+    /// - The errors, in this order: [`Error::IdempotencyKeyReused`]; [`Error::AlreadyExists`] if
+    ///   the id is taken, whatever the rest of the draft says; [`Error::Invalid`] if a field of the
+    ///   draft is outside the store's limits; [`Error::Clock`]; [`Error::Refused`]. None of them
+    ///   changes anything.
     fn create<'a>(
         &'a self,
         draft: &'a Draft,
@@ -104,7 +106,7 @@ pub trait Store: Send + Sync {
     /// Deletes an emergency that is over, reviewed, and that no rule looks back at any more
     /// ([`Retention::check`]).
     ///
-    /// - With it go its history, its place in quotas, its operations and its changes in
+    /// - With it go its history, its place in quotas, its keys and its changes in
     ///   [`Store::changes_after`]. The id of the second factor that it used stays: it is never good
     ///   again.
     /// - Says whether it was there.
@@ -169,8 +171,9 @@ pub trait Store: Send + Sync {
         page: Page<lists::AwaitingReview>,
     ) -> BoxFuture<'_, Result<Listing<lists::AwaitingReview>, Error>>;
 
-    /// Emergencies that count as over before `before` ([`Emergency::over_since`]), are marked so and have been
-    /// reviewed: first what was over first ([`Emergency::ended_at`]), then smallest id; at most `limit`, as in [`Store::list`]. What a retention period may remove.
+    /// Emergencies that count as over before `before` ([`Emergency::over_since`]), are marked so
+    /// and have been reviewed: first what was over first ([`Emergency::ended_at`]), then smallest
+    /// id; at most `limit`, as in [`Store::list`]. What a retention period may remove.
     fn list_ended(
         &self,
         before: DateTime<Utc>,

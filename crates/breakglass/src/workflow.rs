@@ -120,13 +120,13 @@ impl Workflow {
         }
     }
 
-    /// The same workflow for one operation of the caller's, named before the first try: made
-    /// again after a lost answer, the same call gets its first result and changes nothing. For one
-    /// call; another one of the same name is refused with [`Error::IdempotencyKeyReused`]. It is
+    /// The same workflow for one call, with a key that is minted before the first try: made
+    /// again after a lost answer, the same call gets its first result and changes nothing. Another
+    /// call with the same key is refused with [`Error::IdempotencyKeyReused`]. It is
     /// remembered as long as its emergency, and by nothing else.
     ///
-    /// [`Workflow::expire_due`] and [`Workflow::delete_ended_before`] make many changes and no
-    /// operation; repeating them does no harm.
+    /// [`Workflow::expire_due`] and [`Workflow::delete_ended_before`] make many changes and take
+    /// no key; repeating them does no harm.
     ///
     /// ```
     /// # use countersign_breakglass::{self as breakglass, IdempotencyKey, OsRandom, User};
@@ -200,10 +200,10 @@ impl Workflow {
         self.create(draft, self.admission(draft)).await
     }
 
-    /// Declares an emergency although an earlier one of the same user awaits its review: `by`,
-    /// a responder whom the rule names and who is not the invoker, says why. It is recorded on the
-    /// emergency ([`Emergency::review_override`](crate::Emergency)) and in its history; if no review is due,
-    /// nothing of it is.
+    /// Declares an emergency although an earlier one of the same user awaits its review: `by`, a
+    /// responder whom the rule names and who is not the invoker, says why. It is recorded on the
+    /// emergency ([`Emergency::review_override`](crate::Emergency)) and in its history; if no
+    /// review is due, nothing of it is.
     ///
     /// # Errors
     /// Those of [`Store::create`].

@@ -111,14 +111,14 @@ impl RandomSource for SequenceRandom {
 }
 
 crate::define_id! {
-    /// What a caller calls one operation of theirs, minted before the first try, so that a repeat
+    /// The name of one call of a caller's, minted before the first try, so that a repeat
     /// after a lost answer is known for a repeat: 64 random bits.
     ///
     /// ```
     /// use countersign_core::id::{IdempotencyKey, OsRandom};
     ///
-    /// let operation = IdempotencyKey::random(&OsRandom)?;
-    /// assert_eq!(operation.to_string().parse(), Ok(operation));
+    /// let key = IdempotencyKey::random(&OsRandom)?;
+    /// assert_eq!(key.to_string().parse(), Ok(key));
     /// # Ok::<(), countersign_core::id::RandomError>(())
     /// ```
     IdempotencyKey

@@ -4,8 +4,8 @@
 //! [`Policy`](crate::Policy). Effects, days, modes and durations are texts here, so that the check
 //! can name the rule, the field, the value and the fix.
 //!
-//! - Unknown fields, fields given twice, an explicit `null` and lists for objects are errors: a misspelt `user` must
-//!   never become a rule for everyone.
+//! - Unknown fields, fields given twice, an explicit `null` and lists for objects are errors: a
+//!   misspelt `user` must never become a rule for everyone.
 //! - A type error names the field it is in, whatever format is read.
 //! - What is absent is not written; what was read is written back.
 

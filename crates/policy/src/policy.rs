@@ -35,8 +35,8 @@ const FORMAT_VERSION: &str = "1";
 
 /// A checked, compiled and immutable policy: the only thing that can be evaluated.
 ///
-/// Cloning shares the rules and their index. Two policies are equal if they have the same rules in the same
-/// order, however their documents were laid out.
+/// Cloning shares the rules and their index. Two policies are equal if they have the same rules in
+/// the same order, however their documents were laid out.
 ///
 /// ```
 /// use countersign_policy::{User, Policy, Profile, Query};

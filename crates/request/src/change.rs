@@ -135,7 +135,7 @@ impl Change {
         }
     }
 
-    /// The same change as part of an operation, so that a repeat of it gets the first result and
+    /// The same change with the key of the call, so that a repeat of it gets the first result and
     /// changes nothing.
     #[must_use]
     pub fn with_idempotency_key(mut self, idempotency_key: IdempotencyKey) -> Self {
@@ -143,7 +143,7 @@ impl Change {
         self
     }
 
-    /// The operation that the change is part of.
+    /// The key of the call, if it has one.
     pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
         self.idempotency_key
     }

@@ -44,6 +44,6 @@ pub struct Draft {
     /// The access policy under which it is asked for: the digest that `countersign-policy` gives
     /// with the decision. A rule may demand it.
     pub policy: Option<PolicyDigest>,
-    /// What the caller calls this operation, so that a repeat is known for one.
+    /// The key of the call, so that a repeat is known for one.
     pub idempotency_key: Option<IdempotencyKey>,
 }

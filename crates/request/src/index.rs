@@ -44,7 +44,7 @@ pub enum Key {
     Open(User),
     /// Requests that have ended or will; earliest first.
     Ended,
-    /// The request in whose history the operation is.
+    /// The request in whose history the key is.
     IdempotencyKey(IdempotencyKey),
 }
 

@@ -27,7 +27,8 @@ impl List for All {
     const NAME: &'static str = "all";
 }
 
-/// Those that wait for a decision: [`Store::list_pending`](crate::Store::list_pending), and [`Workflow::inbox`](crate::Workflow::inbox).
+/// Those that wait for a decision: [`Store::list_pending`](crate::Store::list_pending), and
+/// [`Workflow::inbox`](crate::Workflow::inbox).
 ///
 /// ```
 /// use countersign_request::{Cursor, lists};

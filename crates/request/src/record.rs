@@ -1,9 +1,10 @@
 //! The record: a request with everything that happened to it, and what follows from it.
 //!
 //! A [`Request`] is plain data with public fields. It can be changed only by a store, which takes a
-//! [`Draft`](crate::Draft) or a [`Change`](crate::Change) and never a whole record: a request cannot be created
-//! already approved, and who asked for what cannot be rewritten. Everything that can change follows
-//! from the history, so [`Request::as_of`] can give the record as it was after any entry.
+//! [`Draft`](crate::Draft) or a [`Change`](crate::Change) and never a whole record: a request
+//! cannot be created already approved, and who asked for what cannot be rewritten. Everything that
+//! can change follows from the history, so [`Request::as_of`] can give the record as it was after
+//! any entry.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a repeated call is answered: the result of the first, by the operation in a history.
+//! What a repeated call is answered: the result of the first, by the key in a history.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use crate::vocabulary::RequestId;
 
 impl Draft {
     /// The first result of creating this draft, given the request in whose history the draft's
-    /// operation is. For implementations of [`Store`](crate::Store), which look for that request
+    /// key is. For implementations of [`Store`](crate::Store), which look for that request
     /// before anything else in their atomic step.
     ///
     /// # Errors
-    /// [`Error::IdempotencyKeyReused`] if the operation did not create a request from the same draft.
+    /// [`Error::IdempotencyKeyReused`] if the call with the key did not create a request from the
+    /// same draft.
     pub fn first_result(&self, found: &Request) -> Result<Request, Error> {
         let entry = found.entry_of(self.idempotency_key);
         let same = self.id == found.id
@@ -34,11 +35,12 @@ impl Draft {
 
 impl Change {
     /// The first result of making this change to request `id`, given the request in whose history
-    /// the change's operation is. For implementations of [`Store`](crate::Store), as
+    /// the change's key is. For implementations of [`Store`](crate::Store), as
     /// [`Draft::first_result`].
     ///
     /// # Errors
-    /// [`Error::IdempotencyKeyReused`] if the operation did not make the same change to that request.
+    /// [`Error::IdempotencyKeyReused`] if the call with the key did not make the same change to
+    /// that request.
     pub fn first_result(&self, id: RequestId, found: &Request) -> Result<Request, Error> {
         let idempotency_key = self.idempotency_key();
         let entry = found.entry_of(idempotency_key);

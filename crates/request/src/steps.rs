@@ -259,7 +259,7 @@ where
     Ok(changed.collect())
 }
 
-/// The request in whose history the operation is, if there is one.
+/// The request in whose history the key is, if there is one.
 pub(crate) fn done_before<V: Reads<Request>>(
     view: &V,
     idempotency_key: Option<IdempotencyKey>,

@@ -43,11 +43,11 @@ use crate::{Listing, Page, lists};
 /// - An [`IdempotencyKey`](crate::IdempotencyKey) that comes with a draft or a change is looked for in
 ///   the histories of all requests, in the step and before anything else: if it is there, the
 ///   answer is what [`Draft::first_result`] or [`Change::first_result`] gives, and nothing is
-///   changed. So two calls of one operation make one change and get one result, at the same time
-///   or one after the other. A call that failed leaves no trace of its operation, and a deleted
-///   request takes its operations with it.
-/// - So a request remembers one operation for each entry of its history at most: 1,000 with notes, and
-///   one for each approval and change of status. Nothing else remembers operations.
+///   changed. So two calls with one key make one change and get one result, at the same time
+///   or one after the other. A call that failed leaves no trace of its key, and a deleted
+///   request takes its keys with it.
+/// - So a request remembers one key for each entry of its history at most: 1,000 with notes, and
+///   one for each approval and change of status. Nothing else remembers keys.
 /// - [`Error::Clock`] for what would grant, if the clock cannot be right; what ends access works
 ///   all the same, as at the last time that could be right. [`Error::Backend`] if the engine fails.
 pub trait Store: Send + Sync {
@@ -84,7 +84,7 @@ pub trait Store: Send + Sync {
     ) -> BoxFuture<'a, Result<Arc<Request>, Error>>;
 
     /// Deletes a request that is over ([`Request::is_terminal`] at the step's time), with its
-    /// history, its changes and its operations, and says whether it was there.
+    /// history, its changes and its keys, and says whether it was there.
     ///
     /// - It is no error if there is none with this id.
     /// - Otherwise the errors of [`Request::check_deletion`], in their order.

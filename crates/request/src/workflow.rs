@@ -85,14 +85,14 @@ impl Workflow {
         }
     }
 
-    /// The same workflow for one idempotency_key: the draft that it makes and the change that it makes
-    /// next carry its id, so that the call can be made again when its answer was lost. A repeat
-    /// changes nothing and gets the first result, the record as it was then; the same id for
+    /// The same workflow for one idempotency key: the draft that it makes and the change that it makes
+    /// next carry it, so that the call can be made again when its answer was lost. A repeat
+    /// changes nothing and gets the first result, the record as it was then; the same key for
     /// anything else is refused with [`Error::IdempotencyKeyReused`].
     ///
-    /// An operation is remembered as long as its request, and by nothing else.
+    /// A key is remembered as long as its request, and by nothing else.
     ///
-    /// Marking what is due and deleting carry no idempotency_key: repeating them does no harm.
+    /// Marking what is due and deleting carry no key: repeating them does no harm.
     ///
     /// ```
     /// # use countersign_request::{self as request, IdempotencyKey, OsRandom, User};
@@ -160,10 +160,10 @@ impl Workflow {
     /// Submits a request, and lets its rule approve it if the rule's conditions hold at its creation
     /// and still do a moment later, when it is approved.
     ///
-    /// A lost answer can be found again with the draft's id. With an operation, the draft can be
+    /// A lost answer can be found again with the draft's id. With a key, the draft can be
     /// submitted again instead: that gives the request as its rule approved it, whatever came since
     /// and whether or not the rule still would; else as it was created; and it makes up for an
-    /// automatic approval that was not made. The operation is the creation's: the approval carries
+    /// automatic approval that was not made. The key is the creation's: the approval carries
     /// none.
     ///
     /// If the rule's window closes after the creation and before the approval, the request stays
@@ -354,7 +354,7 @@ impl Workflow {
     /// Deletes requests that ended before `time`, earliest first, at most `limit` (0 means 100, more
     /// than 1,000 means 1,000), and says how many. What is not over stays, whatever `time` says.
     ///
-    /// With a request go its history, its changes ([`Store::changes_after`]) and its operations:
+    /// With a request go its history, its changes ([`Store::changes_after`]) and its keys:
     /// keep requests longer than the slowest reader of changes lags and than calls are repeated.
     ///
     /// # Errors

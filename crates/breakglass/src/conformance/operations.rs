@@ -1,4 +1,4 @@
-//! Calls that name their idempotency_key: made once, answered alike, and forgotten with their emergency.
+//! Calls that name their idempotency key: made once, answered alike, and forgotten with their emergency.
 
 use super::bench::*;
 use crate::admission::Admission;

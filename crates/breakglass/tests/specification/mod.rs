@@ -83,13 +83,13 @@ pub enum Call {
     Invoke(u64),
     /// With the word of a responder that it may begin although a review is due.
     InvokeOverriding(u64),
-    /// In an idempotency_key: once, however often it is called.
+    /// With an idempotency key: once, however often it is called.
     InvokeOnce(u64, u64),
     /// Reads the emergency, then changes it by what was read, as often as it takes.
     Change(u64, Wish),
     /// Changes this version of the emergency, and no other.
     ChangeAt(u64, Version, Wish),
-    /// Changes this version of the emergency in an idempotency_key: once, however often it is called.
+    /// Changes this version of the emergency with an idempotency key: once, however often it is called.
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
     /// The workflow marks what is due, at most one emergency. It may pass over what somebody has

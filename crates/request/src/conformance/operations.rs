@@ -1,4 +1,4 @@
-//! Operation ids: a repeat gets the first result and changes nothing.
+//! Idempotency keys: a repeat gets the first result and changes nothing.
 
 use std::time::Duration;
 
@@ -189,7 +189,7 @@ pub async fn a_used_operation_is_told_first(ground: Ground) {
     );
 }
 
-/// A call that failed leaves no trace of its idempotency_key: it is judged anew, and can be another.
+/// A call that failed leaves no trace of its idempotency key: it is judged anew, and can be another.
 pub async fn a_failed_call_leaves_no_operation(ground: Ground) {
     let invalid = Draft {
         duration: Duration::ZERO,

@@ -42,13 +42,13 @@ pub const OTHER: u8 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     Create(u64),
-    /// Creates it in an idempotency_key: once, however often it is called.
+    /// Creates it with an idempotency key: once, however often it is called.
     CreateOnce(u64, u64),
     /// Reads the request, then changes it by what was read, as often as it takes.
     Change(u64, Wish),
     /// Changes this version of the request, and no other.
     ChangeAt(u64, Version, Wish),
-    /// Changes this version of the request in an idempotency_key: once, however often it is called.
+    /// Changes this version of the request with an idempotency key: once, however often it is called.
     ChangeOnce(u64, Version, Wish, u64),
     Delete(u64),
     /// Deletes it if it ended earlier than so many hours after the start.

@@ -176,7 +176,7 @@ impl World {
         self.update(bits, before.updated_at, change)
     }
 
-    /// Makes a change that was made before, as a repeat of its idempotency_key: nothing may change.
+    /// Makes a change that was made before, as a repeat of its idempotency key: nothing may change.
     pub fn change_again(&self, bits: u64, change: &Change) -> Arc<Request> {
         let before = self.get(bits);
         let told = self

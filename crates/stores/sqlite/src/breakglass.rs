@@ -8,8 +8,9 @@ pub(crate) mod rows;
 file_store! {
     /// Keeps emergencies in a file.
     ///
-    /// What it promises is the contract of [`Store`](countersign_breakglass::Store). A version is on the disk
-    /// when the call that made it returns, as the file's [`Options`](crate::Options) say.
+    /// What it promises is the contract of [`Store`](countersign_breakglass::Store). A version is
+    /// on the disk when the call that made it returns, as the file's [`Options`](crate::Options)
+    /// say.
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};

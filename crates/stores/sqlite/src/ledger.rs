@@ -94,7 +94,8 @@ pub(crate) struct Ledger {
 /// The statements by which a ledger keeps times.
 #[derive(Debug)]
 pub(crate) struct Times {
-    /// Reads the corrections, oldest first: version, `at`, writer, record, latest and the corrected writer.
+    /// Reads the corrections, oldest first: version, `at`, writer, record, latest and the corrected
+    /// writer.
     pub(crate) corrected: &'static str,
     /// Counts accesses that had ended after ?1 and until ?2, are not marked so, and had begun by ?1;
     /// of a store whose records give access.

@@ -1,4 +1,5 @@
-//! Emergencies as rows: the tables' statements, how an emergency is read from a row, and how it is written.
+//! Emergencies as rows: the tables' statements, how an emergency is read from a row, and how it is
+//! written.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
