@@ -88,12 +88,6 @@ pub(crate) struct Ledger {
     /// Writes a row: position, version, action, record, id, digest, head, `at`, writer, last jump,
     /// and the rest of a correction.
     pub(crate) append: &'static str,
-    pub(crate) times: Times,
-}
-
-/// The statements by which a ledger keeps times.
-#[derive(Debug)]
-pub(crate) struct Times {
     /// Reads the corrections, oldest first: version, `at`, writer, record, latest and the corrected
     /// writer.
     pub(crate) corrected: &'static str,
@@ -101,6 +95,44 @@ pub(crate) struct Times {
     /// of a store whose records give access.
     pub(crate) in_force_again: Option<&'static str>,
 }
+
+/// The ledger of the store of this name, `LEDGER`, and its own statements, which are to be among the
+/// store's `STATEMENTS`.
+#[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
+macro_rules! ledger {
+    ($store:literal, in_force_again: $in_force_again:expr) => {
+        const TIP: &str = concat!(
+            "SELECT position, version, head, at, writer, jumped_at FROM ",
+            $store,
+            "_ledger ORDER BY position DESC LIMIT 1"
+        );
+        const INSERT_LEDGER: &str = concat!(
+            "INSERT INTO ",
+            $store,
+            "_ledger (position, version, action, record, id, digest, head, at, writer, jumped_at, ",
+            "latest, corrected_writer, in_force_again) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+        );
+        const CORRECTED: &str = concat!(
+            "SELECT version, at, writer, record, latest, corrected_writer FROM ",
+            $store,
+            "_ledger INDEXED BY ",
+            $store,
+            "_ledger_corrected WHERE action = 'corrected' AND version >= ?1 ORDER BY version"
+        );
+        pub(crate) const LEDGER: Ledger = Ledger {
+            store: $store,
+            statements: STATEMENTS,
+            tip: TIP,
+            append: INSERT_LEDGER,
+            corrected: CORRECTED,
+            in_force_again: $in_force_again,
+        };
+    };
+}
+
+#[cfg(any(feature = "request", feature = "breakglass", feature = "policy"))]
+pub(crate) use ledger;
 
 /// What a row of a ledger says.
 #[derive(Debug, Clone, Copy)]

@@ -253,8 +253,7 @@ impl Timekeeper {
         let known = *kept();
         let read = |known: Option<Correction>| {
             let from = known.map_or(i64::MIN, |known| known.version.as_nanos());
-            let mut statement =
-                sql::statement(connection, ledger.statements, ledger.times.corrected)?;
+            let mut statement = sql::statement(connection, ledger.statements, ledger.corrected)?;
             let rows = statement.query_map([from], correction)?;
             rows.collect::<Result<Vec<_>, _>>()
         };
@@ -334,7 +333,7 @@ impl<'c> Step<'c> {
     ) -> Result<Self, rusqlite::Error> {
         let (tip, timeline, now) = timekeeper.now(connection, ledger, readings)?;
         let count = |correction: Correction| {
-            let Some(in_force_again) = ledger.times.in_force_again else {
+            let Some(in_force_again) = ledger.in_force_again else {
                 return Ok((correction, 0));
             };
             let ended = [clamped(correction.to), clamped(correction.from)];

@@ -12,7 +12,7 @@ use countersign_core::version::Version;
 use rusqlite::{Connection, Row, params};
 
 use crate::error::{EngineError, Failure};
-use crate::ledger::{Canonical, Ledger, Sum, Times};
+use crate::ledger::{Canonical, Ledger, Sum, ledger};
 use crate::records::{Lookup, Rows, Scan, Statements, earliest_first, latest_first};
 use crate::sql::{self, Length, Time, clamped, length, nanos, parsed, parsed_if_any};
 
@@ -139,8 +139,6 @@ const HISTORY: &str = "SELECT version, at, previous, action, outcome, actor_kind
 const DIGEST: &str = "SELECT digest FROM emergency_history WHERE record = ?1 AND version = ?2";
 const CHANGES: &str = "SELECT version, record FROM emergency_history \
      INDEXED BY emergency_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM emergency_ledger \
-     ORDER BY position DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO emergency (created, id, invoker, invoker_folded, profile, \
      duration, reason_code, justification, ticket, request_id, mfa_id, mfa_method, mfa_user, \
      mfa_emergency, mfa_verified_at, escalate, escalation_rule, escalation_count, \
@@ -155,12 +153,6 @@ const UPDATE: &str = "UPDATE emergency SET status = ?2, ended_at = ?3, note = ?4
 const INSERT_ENTRY: &str = "INSERT INTO emergency_history (record, version, at, previous, action, \
      outcome, actor_kind, actor, reason, idempotency_key, digest) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-const INSERT_LEDGER: &str = "INSERT INTO emergency_ledger (position, version, action, record, id, \
-     digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
-     FROM emergency_ledger INDEXED BY emergency_ledger_corrected WHERE action = 'corrected' \
-     AND version >= ?1 ORDER BY version";
 const DELETE: &str = "DELETE FROM emergency WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM emergency_history WHERE record = ?1";
 
@@ -199,16 +191,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     DELETE_HISTORY,
 ];
 
-pub(crate) const LEDGER: Ledger = Ledger {
-    store: "emergency",
-    statements: STATEMENTS,
-    tip: TIP,
-    append: INSERT_LEDGER,
-    times: Times {
-        corrected: CORRECTED,
-        in_force_again: Some(IN_FORCE_AGAIN),
-    },
-};
+ledger!("emergency", in_force_again: Some(IN_FORCE_AGAIN));
 
 /// A status as it is stored, if the text is one.
 pub(crate) fn status_of(text: &str) -> &'static str {

@@ -10,7 +10,7 @@ use rusqlite::{Row, params};
 use tempfile::TempDir;
 
 use super::*;
-use crate::ledger::{Canonical, Ledger, Sum, Times};
+use crate::ledger::{Canonical, Ledger, Sum, ledger};
 use crate::records::{Lookup, Scan, Statements, earliest_first, latest_first};
 use crate::sql::{self, Time, nanos};
 use crate::{Database, Options, Synchronous};
@@ -20,6 +20,8 @@ const SCHEMA: &str = "
         action TEXT NOT NULL, record INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL,
         head BLOB NOT NULL, at INTEGER NOT NULL, writer INTEGER NOT NULL, jumped_at INTEGER,
         latest INTEGER, corrected_writer INTEGER, in_force_again INTEGER) STRICT;
+    CREATE INDEX IF NOT EXISTS note_ledger_corrected ON note_ledger (version)
+        WHERE action = 'corrected';
     CREATE TABLE IF NOT EXISTS note (created INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
         author TEXT NOT NULL, seal TEXT, shelf TEXT, rank INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS note_edit (record INTEGER NOT NULL, version INTEGER PRIMARY KEY,
@@ -78,13 +80,6 @@ const HISTORY: &str = "SELECT version, at, shelf, rank, text, digest FROM note_e
 const DIGEST: &str = "SELECT digest FROM note_edit WHERE record = ?1 AND version = ?2";
 const CHANGES: &str =
     "SELECT version, record FROM note_edit WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM note_ledger \
-     ORDER BY position DESC LIMIT 1";
-const APPEND: &str = "INSERT INTO note_ledger (position, version, action, record, id, digest, head, \
-     at, writer, jumped_at, latest, corrected_writer, in_force_again) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
-     FROM note_ledger WHERE action = 'corrected' AND version >= ?1 ORDER BY version";
 const IN_FORCE_AGAIN: &str = "SELECT 0 WHERE ?1 IS NOT ?2";
 const INSERT: &str =
     "INSERT INTO note (created, id, author, seal, shelf, rank) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -110,7 +105,7 @@ const STATEMENTS: &[&str] = &[
     DIGEST,
     CHANGES,
     TIP,
-    APPEND,
+    INSERT_LEDGER,
     CORRECTED,
     IN_FORCE_AGAIN,
     INSERT,
@@ -121,16 +116,7 @@ const STATEMENTS: &[&str] = &[
     DELETE_HISTORY,
 ];
 
-const LEDGER: Ledger = Ledger {
-    store: "note",
-    statements: STATEMENTS,
-    tip: TIP,
-    append: APPEND,
-    times: Times {
-        corrected: CORRECTED,
-        in_force_again: Some(IN_FORCE_AGAIN),
-    },
-};
+ledger!("note", in_force_again: Some(IN_FORCE_AGAIN));
 
 /// Where a note is.
 fn place(note: &Note) -> (Option<&str>, i64) {

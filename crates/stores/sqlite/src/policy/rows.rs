@@ -14,7 +14,7 @@ use countersign_policy::{Policy, User};
 use rusqlite::{Connection, Row, params};
 
 use crate::error::{EngineError, Failure};
-use crate::ledger::{Canonical, Ledger, Sum, Times};
+use crate::ledger::{Canonical, Ledger, Sum, ledger};
 use crate::records::{Lookup, Rows, Scan, Statements, latest_first};
 use crate::sql::{self, Time, clamped, nanos, parsed, parsed_if_any};
 
@@ -66,18 +66,10 @@ const HISTORY: &str = "SELECT version, at, action, author, reason, ticket, idemp
 const DIGEST: &str = "SELECT digest FROM policy_history WHERE record = ?1 AND version = ?2";
 const CHANGES: &str = "SELECT version, record FROM policy_history \
      INDEXED BY policy_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM policy_ledger \
-     ORDER BY position DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO policy_version (created, name, replaces, digest, document) \
      VALUES (?1, ?2, ?3, ?4, ?5)";
 const INSERT_ENTRY: &str = "INSERT INTO policy_history (record, version, at, action, author, \
      reason, ticket, idempotency_key, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const INSERT_LEDGER: &str = "INSERT INTO policy_ledger (position, version, action, record, id, \
-     digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
-     FROM policy_ledger INDEXED BY policy_ledger_corrected WHERE action = 'corrected' \
-     AND version >= ?1 ORDER BY version";
 const DELETE: &str = "DELETE FROM policy_version WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM policy_history WHERE record = ?1";
 
@@ -101,17 +93,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     DELETE_HISTORY,
 ];
 
-pub(crate) const LEDGER: Ledger = Ledger {
-    store: "policy",
-    statements: STATEMENTS,
-    tip: TIP,
-    append: INSERT_LEDGER,
-    times: Times {
-        corrected: CORRECTED,
-        // A policy gives no access by itself.
-        in_force_again: None,
-    },
-};
+// A policy gives no access by itself.
+ledger!("policy", in_force_again: None);
 
 /// That a version was put, or its name deleted: by whom, why and when.
 #[derive(Debug)]

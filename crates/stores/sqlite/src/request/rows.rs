@@ -10,7 +10,7 @@ use countersign_request::{Action, Actor, HistoryEntry, Key, Profile, Request, St
 use rusqlite::{Connection, Row, params};
 
 use crate::error::Failure;
-use crate::ledger::{Canonical, Ledger, Sum, Times};
+use crate::ledger::{Canonical, Ledger, Sum, ledger};
 use crate::records::{Lookup, Rows, Scan, Statements, earliest_first, latest_first};
 use crate::sql::{self, Length, Time, clamped, length, nanos, parsed, parsed_if_any};
 
@@ -102,8 +102,6 @@ const HISTORY: &str = "SELECT version, at, previous, action, actor_kind, actor, 
 const DIGEST: &str = "SELECT digest FROM request_history WHERE record = ?1 AND version = ?2";
 const CHANGES: &str = "SELECT version, record FROM request_history \
      INDEXED BY request_history_version WHERE version >= ?1 ORDER BY version LIMIT ?2";
-const TIP: &str = "SELECT position, version, head, at, writer, jumped_at FROM request_ledger \
-     ORDER BY position DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO request (created, id, requester, profile, duration, \
      justification, ticket, policy, ends_with_policy, created_at, decide_by, status, \
      approved_by, approved_by_rule, access_from, access_until, ended_at, note, updated_at) \
@@ -115,12 +113,6 @@ const UPDATE: &str = "UPDATE request SET status = ?2, approved_by = ?3, approved
 const INSERT_ENTRY: &str = "INSERT INTO request_history (record, version, at, previous, action, \
      actor_kind, actor, reason, idempotency_key, digest) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-const INSERT_LEDGER: &str = "INSERT INTO request_ledger (position, version, action, record, id, \
-     digest, head, at, writer, jumped_at, latest, corrected_writer, in_force_again) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const CORRECTED: &str = "SELECT version, at, writer, record, latest, corrected_writer \
-     FROM request_ledger INDEXED BY request_ledger_corrected WHERE action = 'corrected' \
-     AND version >= ?1 ORDER BY version";
 const DELETE: &str = "DELETE FROM request WHERE created = ?1";
 const DELETE_HISTORY: &str = "DELETE FROM request_history WHERE record = ?1";
 
@@ -152,16 +144,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     DELETE_HISTORY,
 ];
 
-pub(crate) const LEDGER: Ledger = Ledger {
-    store: "request",
-    statements: STATEMENTS,
-    tip: TIP,
-    append: INSERT_LEDGER,
-    times: Times {
-        corrected: CORRECTED,
-        in_force_again: Some(IN_FORCE_AGAIN),
-    },
-};
+ledger!("request", in_force_again: Some(IN_FORCE_AGAIN));
 
 /// A status as it is stored, if the text is one.
 pub(crate) fn status_of(text: &str) -> &'static str {
