@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A read of the database that gives a number.
+type Count = Box<dyn FnMut(&Connection) -> Result<i64, Stop<Error>> + Send>;
+
 /// A read that counts the requests, tells so, and is held.
 fn counting_held(
     held: (Held, impl FnMut() -> Result<(), Stop<Error>> + Send),
@@ -23,34 +26,45 @@ fn counted(connection: &Connection) -> Result<i64, Stop<Error>> {
     Ok(connection.query_row("SELECT count(*) FROM request", [], count)?)
 }
 
-#[test]
-fn reads_that_wait_together_share_a_snapshot_and_none_is_older_than_its_call() {
-    let (_folder, path) = file();
-    let database = Database::open(&path, &one_reader()).unwrap();
-    let (store, terms, draft) = (Stores::of(&database).requests, terms(), draft(1));
+/// What a read sees that is held while a request is created, one that was queued with it, and one that
+/// was queued after the creation.
+fn seen_around_a_creation<'d, F>(
+    database: &'d Database,
+    read: impl Fn(&'d Database, Count) -> F,
+) -> [i64; 3]
+where
+    F: Future<Output = Result<i64, Error>> + 'd,
+{
+    let (store, terms, draft) = (Stores::of(database).requests, terms(), draft(1));
     let (before, mut call) = held();
-    let mut holding = pin!(database.read(move |_| call()));
+    let mut holding = pin!(read(database, Box::new(move |_| call().map(|()| 0))));
     queue(holding.as_mut());
     before.has_begun();
-    let (first, read) = counting_held(held());
-    let mut one = pin!(database.read(read));
-    let mut another = pin!(database.read(counted));
+    let (first, counting) = counting_held(held());
+    let mut one = pin!(read(database, Box::new(counting)));
+    let mut another = pin!(read(database, Box::new(counted)));
     queue(one.as_mut());
     queue(another.as_mut());
     drop(before.let_go);
     wait(holding).unwrap();
     first.has_begun();
     wait(store.create(&draft, &terms)).unwrap();
-    let mut late = pin!(database.read(counted));
+    let mut late = pin!(read(database, Box::new(counted)));
     queue(late.as_mut());
     drop(first.let_go);
-    assert_eq!(wait(one).unwrap(), 0);
+    [wait(one), wait(another), wait(late)].map(Result::unwrap)
+}
+
+#[test]
+fn reads_that_wait_together_share_a_snapshot_and_none_is_older_than_its_call() {
+    let (_folder, path) = file();
+    let database = Database::open(&path, &one_reader()).unwrap();
+    let seen = seen_around_a_creation(&database, |database, read| database.read(read));
     assert_eq!(
-        wait(another).unwrap(),
-        0,
-        "it has the snapshot of the first"
+        seen,
+        [0, 0, 1],
+        "the second has the snapshot of the first, the last was called after the change"
     );
-    assert_eq!(wait(late).unwrap(), 1, "it was called after the change");
 }
 
 /// What has met a failure may have lost its snapshot.
@@ -91,23 +105,8 @@ fn a_read_that_fails_takes_its_snapshot_with_it() {
 fn long_reads_have_a_snapshot_each() {
     let (_folder, path) = file();
     let database = Database::open(&path, &one_reader()).unwrap();
-    let (store, terms, draft) = (Stores::of(&database).requests, terms(), draft(1));
-    let (before, mut call) = held();
-    let mut holding = pin!(database.read_long(move |_| call()));
-    queue(holding.as_mut());
-    before.has_begun();
-    let (first, read) = counting_held(held());
-    let mut one = pin!(database.read_long(read));
-    let mut another = pin!(database.read_long(counted));
-    queue(one.as_mut());
-    queue(another.as_mut());
-    drop(before.let_go);
-    wait(holding).unwrap();
-    first.has_begun();
-    wait(store.create(&draft, &terms)).unwrap();
-    drop(first.let_go);
-    assert_eq!(wait(one).unwrap(), 0);
-    assert_eq!(wait(another).unwrap(), 1);
+    let seen = seen_around_a_creation(&database, |database, read| database.read_long(read));
+    assert_eq!(seen, [0, 1, 1]);
 }
 
 /// One reader with a snapshot would keep the log from being cut.
