@@ -101,9 +101,8 @@ where
     }
     let current = newest(step, name)?;
     at_version(name, current.as_deref(), expected)?;
-    let earlier = Key::Removal(Arc::clone(name));
-    let mut gone = step.pick(&earlier, Range::all(), usize::MAX, |_| Pick::Take)?;
-    gone.extend(versions(step, name, usize::MAX)?);
+    let mut gone = all(step, &Key::Removal(Arc::clone(name)), Range::all())?;
+    gone.extend(all(step, &Key::Name(Arc::clone(name)), Range::all())?);
     let stamp = step.stamp().map_err(DocumentError::from)?;
     let removal = Document {
         name: Arc::clone(name),
@@ -173,7 +172,7 @@ where
     E: From<DocumentError> + From<V::Error>,
 {
     let mut found = Vec::new();
-    for version in versions(view, name, usize::MAX)? {
+    for version in all(view, &Key::Name(Arc::clone(name)), Range::all())? {
         found.extend(version.stored()?);
     }
     match found.is_empty() {
@@ -268,14 +267,13 @@ where
     view.find(&Key::Name(Arc::clone(name)), Range::all(), |_| true)
 }
 
-fn versions<D, V>(view: &V, name: &Arc<str>, limit: usize) -> Result<Vec<Arc<Kept<D>>>, V::Error>
+/// Everything with this key.
+fn all<D, V>(view: &V, key: &Key, range: Range<DocumentId>) -> Result<Vec<Arc<Kept<D>>>, V::Error>
 where
     D: Content,
     V: Reads<Kept<D>>,
 {
-    view.pick(&Key::Name(Arc::clone(name)), Range::all(), limit, |_| {
-        Pick::Take
-    })
+    view.pick(key, range, usize::MAX, |_| Pick::Take)
 }
 
 /// The versions of a name that are too many once there is another.
@@ -294,7 +292,7 @@ where
     };
     let older = Range::after(Rank::newest_first(first.version()), first.id());
     let mut gone = vec![first];
-    gone.extend(view.pick(&key, older, usize::MAX, |_| Pick::Take)?);
+    gone.extend(all(view, &key, older)?);
     Ok(gone)
 }
 
