@@ -366,6 +366,11 @@ fn told(error: rusqlite::Error) -> EngineError {
         }
         error => error,
     };
+    // An index that a statement names is there and is another than the schema's.
+    if matches!(&error, rusqlite::Error::SqliteFailure(_, Some(said)) if said == "no query solution")
+    {
+        return EngineError::Corrupt(SqliteError::of(&error));
+    }
     // The schema lets no such value in: something else has written it.
     let unreadable = matches!(
         error,

@@ -221,6 +221,30 @@ fn a_record_that_no_store_writes_is_said_to_be_one() {
     );
 }
 
+/// Its name is known, so SQLite says no more than that there is no query solution.
+#[test]
+fn an_index_that_is_another_under_its_name_is_said_to_be_damage() {
+    let Filled { _folder, path, .. } = filled();
+    let connection = Connection::open(&path).unwrap();
+    let other = "DROP INDEX request_history_idempotency_key; \
+         CREATE INDEX request_history_idempotency_key ON request_history (actor) \
+         WHERE actor = 'nobody'";
+    connection.execute_batch(other).unwrap();
+    drop(connection);
+    let database = Database::open(&path, &quick()).unwrap();
+    let store = RequestStore::new(&database, Arc::new(SystemClock));
+    let repeated = countersign_request::Draft {
+        idempotency_key: Some(countersign_request::IdempotencyKey::from_bits(1)),
+        ..draft(9)
+    };
+    let failed = block_on(store.create(&repeated, &terms())).unwrap_err();
+    let said = failed.to_string();
+    assert!(
+        said.contains("the file is damaged") && said.contains("no query solution"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_lock_that_lasts_is_an_error_that_can_be_retried() {
     let Filled { _folder, path, .. } = filled();
